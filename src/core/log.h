@@ -1,0 +1,103 @@
+/*
+ * log.h -- the error log.
+ *
+ * A veil_log_t says where lines go, how verbose, and what context every line
+ * of its owner carries.  Connections and requests embed a copy of the log of
+ * their configuration with their own print function, so that a line reads as
+ * nginx's does:
+ *
+ *   2026/01/02 03:04:05 [error] 12#12: *7 text (2: No such file or
+ *   directory), client: 127.0.0.1, server: a, request: "GET / HTTP/1.1"
+ *
+ * Writing never allocates and never fails: a line that does not fit 2 KiB is
+ * cut, control bytes are written as \xNN, a sink that refuses is skipped.
+ */
+
+#ifndef VEIL_CORE_LOG_H
+#define VEIL_CORE_LOG_H
+
+#include "core/list.h"
+#include "core/str.h"
+
+/* The order is the verbosity; 0 logs nothing. */
+typedef enum {
+    VEIL_LOG_OFF,
+    VEIL_LOG_EMERG,
+    VEIL_LOG_ALERT,
+    VEIL_LOG_CRIT,
+    VEIL_LOG_ERR,
+    VEIL_LOG_WARN,
+    VEIL_LOG_NOTICE,
+    VEIL_LOG_INFO,
+    VEIL_LOG_DEBUG,
+    VEIL_LOG_TRACE
+} veil_log_level_t;
+
+/* A file that is written to and reopened on USR1; owned by the cycle. */
+struct veil_log_file_s {
+    veil_list_t link; /* in cycle->log_files */
+    int fd;
+    veil_str_t path; /* empty: standard error; zero-terminated */
+    /* Called before a reopen or exit to write out what is buffered. */
+    void (*flush)(veil_log_file_t *file);
+    void *data;
+};
+
+/* One place lines go to.  Sinks of a log form a list. */
+typedef struct veil_log_sink_s veil_log_sink_t;
+struct veil_log_sink_s {
+    veil_log_level_t level;
+    veil_log_file_t *file; /* NULL when write is set */
+    void (*write)(veil_log_sink_t *sink, veil_log_level_t level,
+                  const char *line, size_t len); /* syslog, memory */
+    void *data;
+    veil_log_sink_t *next;
+};
+
+/* Appends context (", client: ...") to buf; returns the bytes written < n. */
+typedef size_t veil_log_print_fn(const veil_log_t *log, char *buf, size_t n);
+
+struct veil_log_s {
+    veil_log_level_t level;      /* of the most verbose sink */
+    const veil_log_sink_t *sinks;
+    veil_log_print_fn *print;    /* NULL: no context */
+    uint64_t connection;         /* "*N"; 0: none */
+    const char *action;          /* "while reading response header"; or NULL */
+};
+
+/* Writes a line when the level asks for it; err is an errno value or 0. */
+#define veil_log(log, lv, err, ...)                                           \
+    do {                                                                      \
+        if ((log)->level >= (lv)) {                                           \
+            veil_log_write(log, lv, err, __VA_ARGS__);                        \
+        }                                                                     \
+    } while (0)
+
+/* Debug lines exist in --with-debug builds only. */
+#if VEIL_DEBUG
+#define veil_debug(log, ...) veil_log(log, VEIL_LOG_DEBUG, 0, __VA_ARGS__)
+#else
+#define veil_debug(log, ...) ((void) sizeof(log))
+#endif
+
+void veil_log_write(const veil_log_t *log, veil_log_level_t level, int err,
+                    const char *fmt, ...) VEIL_PRINTF(4, 5);
+void veil_log_vwrite(const veil_log_t *log, veil_log_level_t level, int err,
+                     const char *fmt, va_list ap);
+
+/* "error" for VEIL_LOG_ERR, and back ("warning" too); -1 when unknown. */
+const char *veil_log_level_name(veil_log_level_t level);
+int veil_log_level_parse(veil_str_t name);
+
+/* The log of last resort: notice and above to standard error. */
+extern veil_log_t veil_log_stderr;
+
+/* Opens for appending, creates with 0644; >= 0 or -errno. */
+int veil_log_file_open(veil_log_file_t *file);
+/* Opens again and, only when that worked, replaces fd: >= 0 or -errno. */
+int veil_log_file_reopen(veil_log_file_t *file);
+
+/* The pid in lines, cached: call after fork. */
+void veil_log_set_pid(void);
+
+#endif
