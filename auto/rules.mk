@@ -1,0 +1,107 @@
+
+# auto/rules.mk -- the rules of a build; copied into its Makefile.
+#
+# The sources of a layer are found by name, so a new file needs no list.
+
+LAYER_SRCS = $(filter-out src/process/veil.c,$(sort $(wildcard \
+    src/core/*.c src/event/*.c src/process/*.c src/http/*.c src/stream/*.c)))
+MAIN_SRC = $(wildcard src/process/veil.c)
+MAIN_OBJ = $(MAIN_SRC:%.c=$(B)/%.o)
+# The list of modules can be compiled once the core has the type of a module.
+LIST_OBJ = $(if $(wildcard src/core/module.h),$(B)/veil_modules.o)
+LIB_OBJS = $(sort $(patsubst %.c,$(B)/%.o,$(LAYER_SRCS) $(MODULE_SRCS))) \
+    $(LIST_OBJ)
+UNIT_SRCS = $(wildcard t/unit/test_*.c)
+UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
+FUZZ_SRCS = $(wildcard t/fuzz/*.c)
+FUZZ_BINS = $(FUZZ_SRCS:t/fuzz/%.c=$(B)/fuzz/%)
+COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@
+
+# Without main() there is a library to test, but no program yet.
+all: $(if $(filter yes,$(FUZZ)),lib fuzz,$(if $(MAIN_SRC),veil,lib))
+veil: $(B)/veil
+lib: $(B)/libveil.a
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+$(B)/Makefile: configure auto/configure auto/functions auto/options auto/cc \
+    auto/libs auto/register auto/module auto/modules auto/make auto/rules.mk \
+    auto/summary
+	$(B)/reconfigure > /dev/null
+
+# Objects are given one by one rather than through the library, so that none
+# is left out because nobody refers to it by name.
+$(B)/veil: $(MAIN_OBJ) $(B)/libveil.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB_OBJS) $(LIBS)
+
+# "objects" lists LIB_OBJS and changes when a source comes or goes.
+$(B)/libveil.a: $(LIB_OBJS) $(B)/objects
+	@rm -f $@
+	ar rcs $@ $(LIB_OBJS)
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $<
+
+$(B)/veil_modules.o: $(B)/veil_modules.c $(B)/flags
+	$(COMPILE) $<
+
+# A unit test may include the .c file it tests: the library's copy is then
+# not taken, as all it defines is there already.  Hence one program a test.
+# Tests are written for Criterion, whose macros shadow and declare freely.
+$(UNIT_BINS): $(B)/t/unit/%: t/unit/%.c $(B)/libveil.a $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -It/unit $(CFLAGS) -Wno-missing-prototypes -MMD -MP \
+	    -o $@ $< $(LDFLAGS) $(B)/libveil.a -lcriterion $(LIBS)
+
+unit-programs: $(UNIT_BINS)
+unit: unit-programs
+	@auto/run-unit $(UNIT_BINS)
+
+ifeq ($(FUZZ),yes)
+$(FUZZ_BINS): $(B)/fuzz/%: t/fuzz/%.c $(B)/libveil.a $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -MMD -MP -o $@ $< \
+	    $(LDFLAGS) -fsanitize=fuzzer $(B)/libveil.a $(LIBS)
+fuzz: $(FUZZ_BINS)
+else
+fuzz:
+	@echo "make: this build is not for fuzzing: ./configure --with-fuzz" >&2
+	@exit 1
+endif
+
+style: lib
+	@CC="$(CC)" auto/check-style $(B)
+
+check: all style unit
+	@if [ -x $(B)/veil ] && [ -n "$$(find t -name '*.t')" ]; then \
+	    TEST_VEIL_BINARY="$$(realpath $(B)/veil)" prove -j2 -r t; \
+	else \
+	    echo "make: no program or no t/*.t yet: unit tests only"; \
+	fi
+
+# Like nginx: the old program is kept as .old, a configuration that is there
+# is never touched, and the current defaults lie beside it.
+install: all
+	@test -n "$(MAIN_SRC)" \
+	    || { echo "make: there is no program to install yet" >&2; exit 1; }
+	mkdir -p "$(DESTDIR)"$(dir $(SBIN_PATH)) "$(DESTDIR)"$(CONF_DIR) \
+	    "$(DESTDIR)"$(PREFIX) "$(DESTDIR)"$(PID_DIR)
+	$(if $(ERROR_LOG_DIR),mkdir -p "$(DESTDIR)"$(ERROR_LOG_DIR))
+	$(if $(HTTP_LOG_DIR),mkdir -p "$(DESTDIR)"$(HTTP_LOG_DIR))
+	test ! -f "$(DESTDIR)"$(SBIN_PATH) || mv "$(DESTDIR)"$(SBIN_PATH) \
+	    "$(DESTDIR)"$(SBIN_PATH).old
+	cp $(B)/veil "$(DESTDIR)"$(SBIN_PATH)
+	cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types.default
+	test -f "$(DESTDIR)"$(CONF_DIR)/mime.types \
+	    || cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types
+	cp conf/veil.conf "$(DESTDIR)"$(CONF_DIR)/veil.conf.default
+	test -f "$(DESTDIR)"$(CONF_PATH) \
+	    || cp conf/veil.conf "$(DESTDIR)"$(CONF_PATH)
+	test -d "$(DESTDIR)"$(PREFIX)/html \
+	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
+
+.PHONY: all veil lib unit unit-programs style check fuzz install
+
+-include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
