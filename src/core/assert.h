@@ -22,8 +22,7 @@
              || (veil_assert_failed(#cond, __FILE__, __LINE__, __func__),     \
                  0)))
 
-#define VEIL_CHECK(p, T)                                                      \
-    VEIL_ASSERT((p) != NULL && (p)->magic == T##_MAGIC)
+#define VEIL_CHECK(p, T) VEIL_ASSERT((p) != NULL && (p)->magic == T##_MAGIC)
 
 /* A void pointer back to its type: VEIL_CAST(veil_conn_t, VEIL_CONN, data). */
 #define VEIL_CAST(type, T, p)                                                 \
@@ -61,7 +60,8 @@ void veil_panic_register(const char *title, veil_panic_print_fn *print);
 /* Where the report goes beside standard error; -1 for nowhere. */
 void veil_panic_set_fd(int fd);
 
-/* Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE that write a report. */
+/* Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE that write a report.
+ */
 void veil_panic_catch_signals(void);
 
 #endif

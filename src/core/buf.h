@@ -33,7 +33,7 @@ veil_buf_len(const veil_buf_t *b)
 struct veil_slice_s {
     const unsigned char *data; /* NULL: a file range */
     size_t len;
-    int fd;         /* of the file range; the body keeps it open */
+    int fd;          /* of the file range; the body keeps it open */
     uint64_t offset; /* in the file */
 };
 
@@ -46,8 +46,8 @@ veil_slice_mem(const void *data, size_t len)
 static inline veil_slice_t
 veil_slice_file(int fd, uint64_t offset, size_t len)
 {
-    return (veil_slice_t){ .data = NULL, .len = len, .fd = fd,
-                           .offset = offset };
+    return (
+        veil_slice_t){ .data = NULL, .len = len, .fd = fd, .offset = offset };
 }
 
 /*

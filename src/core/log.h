@@ -58,11 +58,11 @@ struct veil_log_sink_s {
 typedef size_t veil_log_print_fn(const veil_log_t *log, char *buf, size_t n);
 
 struct veil_log_s {
-    veil_log_level_t level;      /* of the most verbose sink */
+    veil_log_level_t level; /* of the most verbose sink */
     const veil_log_sink_t *sinks;
-    veil_log_print_fn *print;    /* NULL: no context */
-    uint64_t connection;         /* "*N"; 0: none */
-    const char *action;          /* "while reading response header"; or NULL */
+    veil_log_print_fn *print; /* NULL: no context */
+    uint64_t connection;      /* "*N"; 0: none */
+    const char *action;       /* "while reading response header"; or NULL */
 };
 
 /* Writes a line when the level asks for it; err is an errno value or 0. */

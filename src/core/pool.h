@@ -74,7 +74,8 @@ char *veil_pool_strz(veil_pool_t *pool, veil_str_t s);
 veil_str_t veil_pool_printf(veil_pool_t *pool, const char *fmt, ...)
     VEIL_PRINTF(2, 3);
 
-#define VEIL_POOL_NEW(pool, type) ((type *) veil_pool_zalloc(pool, sizeof(type)))
+#define VEIL_POOL_NEW(pool, type)                                             \
+    ((type *) veil_pool_zalloc(pool, sizeof(type)))
 
 /* fn(data) runs when the pool is destroyed.  May not be called from one. */
 typedef void veil_pool_cleanup_fn(void *data);

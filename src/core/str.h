@@ -20,7 +20,10 @@ struct veil_str_s {
 
 /* For literals only: the length is taken from the array. */
 #define VEIL_STR(lit) ((veil_str_t){ .data = "" lit, .len = sizeof(lit) - 1 })
-#define VEIL_STR_INIT(lit) { .data = "" lit, .len = sizeof(lit) - 1 }
+#define VEIL_STR_INIT(lit)                                                    \
+    {                                                                         \
+        .data = "" lit, .len = sizeof(lit) - 1                                \
+    }
 #define VEIL_STR_NULL ((veil_str_t){ .data = NULL, .len = 0 })
 
 /* printf("%.*s", VEIL_STR_ARG(s)) */
@@ -42,7 +45,8 @@ veil_str_z(const char *z)
 static inline bool
 veil_str_eq(veil_str_t a, veil_str_t b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    return a.len == b.len
+           && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
 static inline bool
@@ -55,7 +59,8 @@ static inline bool
 veil_str_starts(veil_str_t s, veil_str_t prefix)
 {
     return s.len >= prefix.len
-           && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
+           && (prefix.len == 0
+               || memcmp(s.data, prefix.data, prefix.len) == 0);
 }
 
 static inline bool

@@ -24,10 +24,10 @@ struct veil_post_s {
 };
 
 typedef struct {
-    const char *backend;    /* "auto", "io_uring", "epoll", "sim" */
-    unsigned connections;   /* expected at most: sizes rings and tables */
-    size_t buffer_size;     /* of one receive block; a power of two is best */
-    unsigned buffers;       /* number of receive blocks; 0: from connections */
+    const char *backend;  /* "auto", "io_uring", "epoll", "sim" */
+    unsigned connections; /* expected at most: sizes rings and tables */
+    size_t buffer_size;   /* of one receive block; a power of two is best */
+    unsigned buffers;     /* number of receive blocks; 0: from connections */
     const veil_log_t *log;
 } veil_loop_options_t;
 
@@ -79,8 +79,8 @@ veil_post_is_posted(const veil_post_t *post)
 bool veil_loop_is_short_of_buffers(const veil_loop_t *loop);
 
 /* Writes one line for each op in flight through print (report at exit). */
-unsigned veil_loop_report(const veil_loop_t *loop,
-                          veil_pool_report_fn *print, void *data);
+unsigned veil_loop_report(const veil_loop_t *loop, veil_pool_report_fn *print,
+                          void *data);
 
 /* Private to back ends: the only way an op completes (loop.c). */
 void veil_op_complete(veil_op_t *op, int res, bool more);

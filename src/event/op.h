@@ -94,7 +94,7 @@ struct veil_op_s {
         struct {
             unsigned char *data; /* SEND, RECV_EXACT, READ, WRITE */
             size_t len;
-            size_t nbytes; /* moved so far */
+            size_t nbytes;   /* moved so far */
             uint64_t offset; /* READ, WRITE; ~0: the current position */
         } mem;
         struct {
@@ -134,7 +134,8 @@ struct veil_handle_s {
     uint32_t magic;
     int fd; /* -1: none (OPENAT and STATX need none) */
     veil_loop_t *loop;
-    veil_pool_t *pool; /* pinned while an op is in flight; NULL: the worker's */
+    veil_pool_t
+        *pool; /* pinned while an op is in flight; NULL: the worker's */
     veil_list_t ops;
     veil_list_t link;       /* in loop->closing */
     veil_closed_fn *closed; /* not NULL: closing */
