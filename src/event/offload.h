@@ -1,0 +1,36 @@
+/*
+ * offload.h -- threads for calls that block: path look-ups, getaddrinfo, the
+ * signing of large keys.
+ *
+ * A job is embedded in its owner, as an op is: run() is called on a thread,
+ * done() afterwards by the loop.  The job's pool is pinned in between.
+ * Threads are started on first use and are few (VEIL_OFFLOAD_THREADS).
+ */
+
+#ifndef VEIL_EVENT_OFFLOAD_H
+#define VEIL_EVENT_OFFLOAD_H
+
+#include "event/loop.h"
+
+#define VEIL_OFFLOAD_THREADS 4
+
+typedef struct veil_job_s veil_job_t;
+
+struct veil_job_s {
+    veil_list_t link;
+    void (*run)(veil_job_t *job);  /* on a thread: no pools, no logs */
+    void (*done)(veil_job_t *job); /* by the loop */
+    veil_loop_t *loop;
+    veil_pin_t pin;
+    int res;
+    bool busy;
+};
+
+/* pool may be NULL (the job lives as long as the loop).  Cannot fail. */
+void veil_offload(veil_loop_t *loop, veil_pool_t *pool, veil_job_t *job);
+/* Waits for running jobs, delivers done(), ends the threads: worker exit. */
+void veil_offload_stop(veil_loop_t *loop);
+/* Jobs queued or running. */
+unsigned veil_offload_busy(void);
+
+#endif
