@@ -168,10 +168,10 @@ struct veil_command_s {
     veil_conf_set_fn *set;
     size_t offset; /* of the field in conf, for typed setters */
     size_t size;   /* of the field, needed with VEIL_CONF_OWN; 0: a pointer */
-    const void *data;      /* for the setter: an enum table, limits */
-    const char *syntax;    /* arguments as documented: "on | off" */
-    const char *def;       /* default as documented: "on"; NULL: none */
-    const char *help;      /* one sentence */
+    const void *data;   /* for the setter: an enum table, limits */
+    const char *syntax; /* arguments as documented: "on | off" */
+    const char *def;    /* default as documented: "on"; NULL: none */
+    const char *help;   /* one sentence */
 };
 
 /* --- errors ------------------------------------------------------------- */
@@ -199,7 +199,8 @@ void veil_conf_warn_node(veil_conf_t *cf, const veil_conf_node_t *node,
 veil_rc_t veil_conf_error_word(veil_conf_t *cf, unsigned arg,
                                const char *const *words);
 
-/* --- text to tree --------------------------------------------------------- */
+/* --- text to tree ---------------------------------------------------------
+ */
 
 /*
  * Reads the file and what it includes (globs, relative to the directory of
@@ -226,7 +227,8 @@ veil_conf_arg(const veil_conf_t *cf, unsigned i)
     return cf->node->args[i].str;
 }
 
-/* --- tree to confs -------------------------------------------------------- */
+/* --- tree to confs --------------------------------------------------------
+ */
 
 /*
  * A scope below parent (NULL: a layer's first; then all kinds are fresh
@@ -271,18 +273,18 @@ void *veil_conf_array_push(veil_conf_t *cf, veil_array_t **a, size_t size);
  * Field types: bool, int64_t (number, size), uint64_t (msec), veil_str_t,
  * veil_array_t *, int (enum).
  */
-veil_conf_set_fn veil_conf_set_flag;   /* on | off -> bool */
-veil_conf_set_fn veil_conf_set_num;    /* -> int64_t; data: limits or NULL */
-veil_conf_set_fn veil_conf_set_size;   /* 8k, 1m -> int64_t */
-veil_conf_set_fn veil_conf_set_msec;   /* 30s -> uint64_t */
-veil_conf_set_fn veil_conf_set_sec;    /* 30s -> int64_t seconds */
-veil_conf_set_fn veil_conf_set_str;    /* -> veil_str_t */
-veil_conf_set_fn veil_conf_set_path;   /* made absolute -> veil_str_t */
-veil_conf_set_fn veil_conf_set_strs;   /* adds -> veil_array_t * of str */
-veil_conf_set_fn veil_conf_set_keyval; /* adds -> veil_array_t * */
-veil_conf_set_fn veil_conf_set_enum;   /* data: veil_conf_enum_t[] -> int */
+veil_conf_set_fn veil_conf_set_flag;    /* on | off -> bool */
+veil_conf_set_fn veil_conf_set_num;     /* -> int64_t; data: limits or NULL */
+veil_conf_set_fn veil_conf_set_size;    /* 8k, 1m -> int64_t */
+veil_conf_set_fn veil_conf_set_msec;    /* 30s -> uint64_t */
+veil_conf_set_fn veil_conf_set_sec;     /* 30s -> int64_t seconds */
+veil_conf_set_fn veil_conf_set_str;     /* -> veil_str_t */
+veil_conf_set_fn veil_conf_set_path;    /* made absolute -> veil_str_t */
+veil_conf_set_fn veil_conf_set_strs;    /* adds -> veil_array_t * of str */
+veil_conf_set_fn veil_conf_set_keyval;  /* adds -> veil_array_t * */
+veil_conf_set_fn veil_conf_set_enum;    /* data: veil_conf_enum_t[] -> int */
 veil_conf_set_fn veil_conf_set_bitmask; /* ORs -> unsigned; same data */
-veil_conf_set_fn veil_conf_set_noop;   /* logs once that it has no effect */
+veil_conf_set_fn veil_conf_set_noop;    /* logs once that it has no effect */
 
 typedef struct {
     const char *name; /* NULL ends the table */

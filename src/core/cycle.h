@@ -18,24 +18,24 @@
 
 struct veil_cycle_s {
     veil_pool_t *pool;
-    veil_log_t log;             /* of the main context */
-    veil_conf_scope_t *scope;   /* the main block's confs */
-    veil_conf_node_t *tree;     /* as read */
-    veil_array_t conf_files;    /* of veil_conf_file_t *: for -T */
-    veil_list_t log_files;      /* of veil_log_file_t: reopened on USR1 */
-    veil_list_t listens;        /* of veil_listen_t (event/listen.h) */
-    veil_list_t zones;          /* of veil_shm_zone_t */
-    veil_str_t prefix;          /* -p, ends with a slash */
-    veil_str_t conf_path;       /* -c, absolute */
-    veil_str_t conf_dir;        /* its directory, ends with a slash */
-    veil_str_t error_log_path;  /* -e, or as configured */
-    veil_str_t globals;         /* -g */
-    uint64_t generation;        /* 1 is the first */
-    void *http;                 /* the http layer's root: veil_http_main_t */
+    veil_log_t log;            /* of the main context */
+    veil_conf_scope_t *scope;  /* the main block's confs */
+    veil_conf_node_t *tree;    /* as read */
+    veil_array_t conf_files;   /* of veil_conf_file_t *: for -T */
+    veil_list_t log_files;     /* of veil_log_file_t: reopened on USR1 */
+    veil_list_t listens;       /* of veil_listen_t (event/listen.h) */
+    veil_list_t zones;         /* of veil_shm_zone_t */
+    veil_str_t prefix;         /* -p, ends with a slash */
+    veil_str_t conf_path;      /* -c, absolute */
+    veil_str_t conf_dir;       /* its directory, ends with a slash */
+    veil_str_t error_log_path; /* -e, or as configured */
+    veil_str_t globals;        /* -g */
+    uint64_t generation;       /* 1 is the first */
+    void *http;                /* the http layer's root: veil_http_main_t */
     void *stream;
-    struct veil_loop_s *loop;   /* the worker's; NULL before */
-    unsigned worker;            /* slot, 0 ...; workers only */
-    bool testing;               /* -t, -T: nothing may be created or bound */
+    struct veil_loop_s *loop; /* the worker's; NULL before */
+    unsigned worker;          /* slot, 0 ...; workers only */
+    bool testing;             /* -t, -T: nothing may be created or bound */
 };
 
 /* The running configuration of this process; set once. */
@@ -43,8 +43,7 @@ extern veil_cycle_t *veil_cycle;
 
 /* An empty cycle with the paths given (all optional: configure's). */
 veil_cycle_t *veil_cycle_create(veil_str_t prefix, veil_str_t conf_path,
-                                veil_str_t error_log_path,
-                                veil_str_t globals);
+                                veil_str_t error_log_path, veil_str_t globals);
 /*
  * Reads and applies the configuration, runs all checks, opens the logs
  * (not with testing).  VEIL_ERROR after reporting everything found.

@@ -36,7 +36,7 @@ struct veil_module_s {
     unsigned index; /* position in veil_modules[]; set at start */
 };
 
-extern veil_module_t *const veil_modules[]; /* ends with NULL */
+extern veil_module_t *const veil_modules[];    /* ends with NULL */
 extern const char *const veil_module_layers[]; /* the same order */
 
 /* Numbers the modules and checks their ABI; once, first thing in main. */

@@ -19,11 +19,11 @@ struct veil_shm_zone_s {
     veil_list_t link; /* in cycle->zones */
     veil_str_t name;
     size_t size;
-    const void *tag;        /* owner: two modules cannot share a name */
-    veil_shm_init_fn *init; /* fresh: the memory is new, all zero */
-    void *data;             /* the module's */
-    void *addr;             /* where it is mapped; NULL before */
-    int fd;                 /* -1 before */
+    const void *tag;              /* owner: two modules cannot share a name */
+    veil_shm_init_fn *init;       /* fresh: the memory is new, all zero */
+    void *data;                   /* the module's */
+    void *addr;                   /* where it is mapped; NULL before */
+    int fd;                       /* -1 before */
     const veil_conf_node_t *node; /* for messages */
 };
 
