@@ -39,12 +39,12 @@ struct veil_file_s {
 };
 
 typedef struct {
-    unsigned max;          /* entries; 0: no cache */
-    uint64_t inactive_ms;  /* unused for so long: dropped */
-    uint64_t valid_ms;     /* checked again after */
-    unsigned min_uses;     /* kept open from this many uses on */
-    bool errors;           /* cache errors too */
-    size_t content_max;    /* files up to this size carry their content */
+    unsigned max;         /* entries; 0: no cache */
+    uint64_t inactive_ms; /* unused for so long: dropped */
+    uint64_t valid_ms;    /* checked again after */
+    unsigned min_uses;    /* kept open from this many uses on */
+    bool errors;          /* cache errors too */
+    size_t content_max;   /* files up to this size carry their content */
 } veil_filecache_options_t;
 
 /* One for each set of options of the configuration, in each worker. */
@@ -69,7 +69,7 @@ struct veil_file_lookup_s {
     size_t path_len;
     size_t symlinks_from; /* bytes of path that are trusted */
     veil_symlinks_t symlinks;
-    bool want_fd;    /* else metadata is enough (try_files, index) */
+    bool want_fd; /* else metadata is enough (try_files, index) */
     bool log_errors;
     size_t content_max; /* read the content when no larger (0: never) */
     veil_file_lookup_fn *done;

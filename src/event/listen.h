@@ -30,14 +30,14 @@ struct veil_listen_s {
     int rcvbuf; /* 0: the system's; the same for those below */
     int sndbuf;
     int fastopen;
-    int ipv6only;  /* -1: the default (on) */
-    int keepalive; /* -1 default, 0 off, 1 on */
+    int ipv6only;                     /* -1: the default (on) */
+    int keepalive;                    /* -1 default, 0 off, 1 on */
     int keepidle, keepintvl, keepcnt; /* seconds; 0: the system's */
     bool deferred;
     bool reuseport;
     bool cbpf; /* steer by the client's address */
     unsigned nslots;
-    int *fds; /* by slot; -1 before binding; cycle's pool */
+    int *fds;               /* by slot; -1 before binding; cycle's pool */
     veil_accept_fn *accept; /* the layer's */
     void *data;
     const veil_conf_node_t *node; /* for messages */
