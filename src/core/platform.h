@@ -39,7 +39,13 @@
 #define VEIL_DEBUG 0
 #endif
 
-/* Unbounded, or silent about truncation: veil has str.h for these. */
+/*
+ * Unbounded, or silent about truncation: veil has str.h for these.  gcc alone
+ * watches over it: under clang, _FORTIFY_SOURCE makes macros of some of them,
+ * and a macro cannot be poisoned.
+ */
+#ifndef __clang__
 #pragma GCC poison strcpy strcat sprintf vsprintf strncat gets strtok
+#endif
 
 #endif
