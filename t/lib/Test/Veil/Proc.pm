@@ -1,0 +1,79 @@
+package Test::Veil::Proc;
+
+# Test::Veil::Proc -- which processes belong to a server, from /proc.
+#
+# A server is started as the leader of a session of its own, so whatever it
+# forks stays recognisable by session and process group even after its parent
+# is gone.
+
+use strict;
+use warnings;
+
+# _all: every process: { pid ppid group session state start title ending }.
+
+sub _all {
+    my @all;
+    opendir my $d, '/proc' or die "cannot read /proc: $!\n";
+
+    for my $pid (grep {/^\d+\z/} readdir $d) {
+        open my $f, '<', "/proc/$pid/stat" or next;
+        my $stat = <$f> // next;
+        my ($comm, $rest) = $stat =~ /^\d+ \((.*)\) (.*)/s or next;
+        my @v = split / /, $rest;
+        my $title = '';
+        if (open my $c, '<', "/proc/$pid/cmdline") {
+            local $/;
+            $title = <$c> // '';
+            $title =~ s/\0+/ /g;
+            $title =~ s/ \z//;
+        }
+        push @all, {
+            pid     => $pid,
+            state   => $v[0],
+            ppid    => $v[1],
+            group   => $v[2],
+            session => $v[3],
+            start   => $v[19],
+            title   => length $title ? $title : $comm,
+            ending  => $title =~ /shutting down|draining/ ? 1 : 0,
+        };
+    }
+    return @all;
+}
+
+sub _member {
+    my ($p, $leader) = @_;
+    return $p->{group} == $leader || $p->{session} == $leader;
+}
+
+# group($leader): the server's processes.
+
+sub group {
+    my ($leader) = @_;
+    return grep { _member($_, $leader) && $_->{state} ne 'Z' } _all();
+}
+
+# workers($leader): those that serve.  A process that calls itself a worker;
+# if none does, those without children.
+
+sub workers {
+    my ($leader) = @_;
+    my @all = group($leader);
+    my @named = grep { $_->{title} =~ /worker process/ } @all;
+    return @named if @named;
+    my %parent = map { $_->{ppid} => 1 } @all;
+    return grep { !$parent{ $_->{pid} } } @all;
+}
+
+# left($leader, @before): those still there, of the group or of @before.
+
+sub left {
+    my ($leader, @before) = @_;
+    my %was = map { ("$_->{pid} $_->{start}" => 1) } @before;
+    return grep {
+        $_->{state} ne 'Z'
+            && (_member($_, $leader) || $was{"$_->{pid} $_->{start}"})
+    } _all();
+}
+
+1;
