@@ -48,7 +48,7 @@ typedef struct veil_log_sink_s veil_log_sink_t;
 struct veil_log_sink_s {
     veil_log_level_t level;
     veil_log_file_t *file; /* NULL when write is set */
-    void (*write)(veil_log_sink_t *sink, veil_log_level_t level,
+    void (*write)(const veil_log_sink_t *sink, veil_log_level_t level,
                   const char *line, size_t len); /* syslog, memory */
     void *data;
     veil_log_sink_t *next;
@@ -62,7 +62,8 @@ struct veil_log_s {
     const veil_log_sink_t *sinks;
     veil_log_print_fn *print; /* NULL: no context */
     uint64_t connection;      /* "*N"; 0: none */
-    const char *action;       /* "while reading response header"; or NULL */
+    const char *action;       /* "while reading response header", or NULL;
+                                 stands between the text and the context */
 };
 
 /* Writes a line when the level asks for it; err is an errno value or 0. */

@@ -121,7 +121,8 @@ int64_t veil_str_to_size(veil_str_t s);
 
 /*
  * "30s", "1h 30m", "100ms", "1d", "1w", "1M", "1y" to milliseconds; a bare
- * number counts in seconds; -1 when it is none.
+ * number counts in seconds; -1 when it is none.  Units stand in falling
+ * order, each once; a month has 30 days and a year 365.
  */
 int64_t veil_str_to_msec(veil_str_t s);
 
@@ -169,8 +170,14 @@ size_t veil_str_escape_json(char *dst, veil_str_t src);
 
 /* Base64 (RFC 4648); dst needs 4 * ((n + 2) / 3).  Returns the length. */
 size_t veil_base64_encode(char *dst, veil_str_t src);
-/* Returns the length, or -1 on a byte that does not belong there. */
+/*
+ * Returns the length, or -1 on a byte that does not belong there.  dst needs
+ * 3 * n / 4 and may be src itself.  Padding may be missing, not be wrong.
+ */
 ptrdiff_t veil_base64_decode(char *dst, veil_str_t src);
+/* The URL alphabet (RFC 4648, 5); encoding writes no padding. */
+size_t veil_base64url_encode(char *dst, veil_str_t src);
+ptrdiff_t veil_base64url_decode(char *dst, veil_str_t src);
 
 /*
  * Levenshtein distance, cut off at max + 1: for "did you mean" only.

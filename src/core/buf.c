@@ -1,0 +1,154 @@
+/*
+ * buf.c -- chains of views.
+ *
+ * The entries stand in a ring whose size is a power of two and doubles when
+ * full, so that appending and consuming cost the same however long the chain
+ * is, and a chain that carries a stream settles at the size it needs.
+ *
+ * Small copies are not merged with the entry before them: the block may be
+ * referenced by others.
+ */
+
+#include "core/platform.h"
+
+#include "core/buf.h"
+#include "core/pool.h"
+
+#define BUF_CHAIN_FIRST_CAP 4
+
+static veil_buf_t *
+buf_chain_entry(const veil_chain_t *c, unsigned i)
+{
+    return &c->bufs[(c->head + i) & (c->cap - 1)];
+}
+
+static void
+buf_chain_grow(veil_chain_t *c)
+{
+    unsigned i, cap = c->cap == 0 ? BUF_CHAIN_FIRST_CAP : c->cap * 2;
+    veil_buf_t *bufs;
+
+    VEIL_ASSERT(cap > c->cap);
+    bufs = veil_alloc(cap * sizeof(*bufs));
+    for (i = 0; i < c->n; i++) {
+        bufs[i] = *buf_chain_entry(c, i);
+    }
+    veil_free(c->bufs);
+    c->bufs = bufs;
+    c->head = 0;
+    c->cap = cap;
+}
+
+/* The reference passes to the chain. */
+static void
+buf_chain_add(veil_chain_t *c, const veil_buf_t *b)
+{
+    if (c->n == c->cap) {
+        buf_chain_grow(c);
+    }
+    *buf_chain_entry(c, c->n) = *b;
+    c->n++;
+    c->bytes += veil_buf_len(b);
+}
+
+void
+veil_chain_append(veil_chain_t *c, const veil_buf_t *b)
+{
+    VEIL_ASSERT(b->end >= b->pos);
+    if (b->end == b->pos) {
+        return; /* an entry of no bytes could never be consumed */
+    }
+    if (b->block != NULL) {
+        (void) veil_block_get(b->block);
+    }
+    buf_chain_add(c, b);
+}
+
+void
+veil_chain_append_copy(veil_chain_t *c, const void *data, size_t len)
+{
+    veil_block_t *block;
+    veil_buf_t b;
+
+    if (len == 0) {
+        return;
+    }
+    block = veil_block_create(len);
+    memcpy(block->data, data, len);
+    b.pos = block->data;
+    b.end = block->data + len;
+    b.block = block;
+    buf_chain_add(c, &b);
+}
+
+void
+veil_chain_consume(veil_chain_t *c, size_t n)
+{
+    veil_block_t *block;
+    veil_buf_t *b;
+    size_t len;
+
+    VEIL_ASSERT(n <= c->bytes);
+    c->bytes -= n;
+    while (n != 0) {
+        b = buf_chain_entry(c, 0);
+        len = veil_buf_len(b);
+        if (n < len) {
+            b->pos += n;
+            return;
+        }
+        n -= len;
+        block = b->block;
+        c->head = (c->head + 1) & (c->cap - 1);
+        c->n--;
+        /* Last: giving a ring block back may start a receive. */
+        if (block != NULL) {
+            veil_block_put(block);
+        }
+    }
+}
+
+const veil_buf_t *
+veil_chain_first(const veil_chain_t *c)
+{
+    return c->n == 0 ? NULL : buf_chain_entry(c, 0);
+}
+
+const veil_buf_t *
+veil_chain_at(const veil_chain_t *c, unsigned i)
+{
+    VEIL_ASSERT(i < c->n);
+    return buf_chain_entry(c, i);
+}
+
+unsigned
+veil_chain_slices(const veil_chain_t *c, size_t skip, veil_slice_t *v,
+                  unsigned n, size_t max)
+{
+    const veil_buf_t *b;
+    unsigned i, filled = 0;
+    size_t len;
+
+    for (i = 0; i < c->n && filled < n && max != 0; i++) {
+        b = buf_chain_entry(c, i);
+        len = veil_buf_len(b);
+        if (skip >= len) {
+            skip -= len;
+            continue;
+        }
+        len = veil_min_size(len - skip, max);
+        v[filled++] = veil_slice_mem(b->pos + skip, len);
+        skip = 0;
+        max -= len;
+    }
+    return filled;
+}
+
+void
+veil_chain_done(veil_chain_t *c)
+{
+    veil_chain_consume(c, c->bytes);
+    veil_free(c->bufs);
+    c->bufs = NULL;
+    c->head = c->n = c->cap = 0;
+}
