@@ -347,14 +347,14 @@ veil_pool_alloc_slow(veil_pool_t *pool, size_t size, size_t align)
 static void
 pool_panic_pinned(const veil_pool_t *pool)
 {
-    const veil_list_t *n;
+    veil_list_t *n;
     char buf[512];
     size_t len = 0;
 
     veil_list_foreach (n, &pool->pins) {
         len += veil_snprintf(buf + len, sizeof(buf) - len, "%s\"%s\"",
                              len == 0 ? "" : ", ",
-                             veil_list_entry(n, const veil_pin_t, link)->name);
+                             veil_list_entry(n, veil_pin_t, link)->name);
     }
     veil_panic("pool \"%s\" is destroyed while pinned by %.*s", pool->name,
                (int) len, buf);
@@ -564,7 +564,7 @@ veil_pool_size(const veil_pool_t *pool)
 static void
 pool_report(const veil_pool_t *pool, veil_pool_report_fn *print, void *data)
 {
-    const veil_list_t *n;
+    veil_list_t *n;
     char buf[512];
     size_t len;
 
@@ -573,7 +573,7 @@ pool_report(const veil_pool_t *pool, veil_pool_report_fn *print, void *data)
                         pool->state == POOL_LIVE ? "" : ", retired");
     veil_list_foreach (n, &pool->pins) {
         len += veil_snprintf(buf + len, sizeof(buf) - len, ", pinned by %s",
-                             veil_list_entry(n, const veil_pin_t, link)->name);
+                             veil_list_entry(n, veil_pin_t, link)->name);
     }
     print(data, buf);
 }
@@ -581,14 +581,13 @@ pool_report(const veil_pool_t *pool, veil_pool_report_fn *print, void *data)
 unsigned
 veil_pool_count(veil_pool_report_fn *print, void *data)
 {
-    const veil_list_t *lists[] = { &pool_live, &pool_retired, &pool_waiting };
-    const veil_list_t *n;
+    veil_list_t *const lists[] = { &pool_live, &pool_retired, &pool_waiting };
+    veil_list_t *n;
     size_t i;
 
     for (i = 0; print != NULL && i < veil_countof(lists); i++) {
         veil_list_foreach (n, lists[i]) {
-            pool_report(veil_list_entry(n, const veil_pool_t, link), print,
-                        data);
+            pool_report(veil_list_entry(n, veil_pool_t, link), print, data);
         }
     }
     return pool_stat.live;
