@@ -26,25 +26,21 @@
 #define POOL_DEBUG_FRESH 0xa5
 #define POOL_DEBUG_FREED 0xdb
 
-#if VEIL_ASAN
-#define POOL_DEBUG_HEAD 0
-#define POOL_DEBUG_TAIL 0
-#else
-#define POOL_DEBUG_HEAD 16
-#define POOL_DEBUG_TAIL 16
-#endif
+/* Under ASAN there is nothing around an object but its own red zones. */
+static const size_t pool_debug_head = VEIL_ASAN ? 0 : 16;
+static const size_t pool_debug_tail = VEIL_ASAN ? 0 : 16;
 
 static void
 pool_debug_mark(unsigned char *raw, size_t size)
 {
-    if (POOL_DEBUG_HEAD != 0) {
+    if (pool_debug_head != 0) {
         memcpy(raw, &size, sizeof(size));
         memset(raw + sizeof(size), POOL_DEBUG_PATTERN,
-               POOL_DEBUG_HEAD - sizeof(size));
-        memset(raw + POOL_DEBUG_HEAD + size, POOL_DEBUG_PATTERN,
-               POOL_DEBUG_TAIL);
+               pool_debug_head - sizeof(size));
+        memset(raw + pool_debug_head + size, POOL_DEBUG_PATTERN,
+               pool_debug_tail);
     }
-    memset(raw + POOL_DEBUG_HEAD, POOL_DEBUG_FRESH, size);
+    memset(raw + pool_debug_head, POOL_DEBUG_FRESH, size);
 }
 
 static bool
@@ -65,16 +61,16 @@ pool_debug_check(const unsigned char *raw, size_t number, const char *name)
 {
     size_t size;
 
-    if (POOL_DEBUG_HEAD == 0) {
+    if (pool_debug_head == 0) {
         return;
     }
     memcpy(&size, raw, sizeof(size));
     if (!pool_debug_is_pattern(raw + sizeof(size),
-                               POOL_DEBUG_HEAD - sizeof(size))) {
+                               pool_debug_head - sizeof(size))) {
         veil_panic("pool \"%s\": something wrote before allocation %zu", name,
                    number);
     }
-    if (!pool_debug_is_pattern(raw + POOL_DEBUG_HEAD + size, POOL_DEBUG_TAIL))
+    if (!pool_debug_is_pattern(raw + pool_debug_head + size, pool_debug_tail))
     {
         veil_panic("pool \"%s\": something wrote past allocation %zu, "
                    "which has %zu bytes",
@@ -85,7 +81,7 @@ pool_debug_check(const unsigned char *raw, size_t number, const char *name)
 void *
 veil_pool_guard_alloc(veil_pool_guard_t *g, size_t size)
 {
-    size_t total = POOL_DEBUG_HEAD + size + POOL_DEBUG_TAIL;
+    size_t total = pool_debug_head + size + pool_debug_tail;
     unsigned char *raw;
 
     VEIL_ASSERT(total >= size);
@@ -98,7 +94,7 @@ veil_pool_guard_alloc(veil_pool_guard_t *g, size_t size)
     pool_debug_mark(raw, size);
     g->items[g->n++] = raw;
     g->bytes += total;
-    return raw + POOL_DEBUG_HEAD;
+    return raw + pool_debug_head;
 }
 
 void
@@ -113,9 +109,9 @@ veil_pool_guard_free(veil_pool_guard_t *g, const char *pool_name)
     }
     for (i = 0; i < g->n; i++) {
         raw = g->items[i];
-        if (POOL_DEBUG_HEAD != 0) {
+        if (pool_debug_head != 0) {
             memcpy(&size, raw, sizeof(size));
-            memset(raw + POOL_DEBUG_HEAD, POOL_DEBUG_FREED, size);
+            memset(raw + pool_debug_head, POOL_DEBUG_FREED, size);
         }
         veil_free(raw);
     }
