@@ -1,0 +1,182 @@
+/*
+ * upstream.h -- groups of peers, and exchanges with them.
+ *
+ * The life of an exchange (upstream_exchange.c):
+ *
+ *   pick        upstream_peer.c      a balancer names a peer, or none is left
+ *   connection  upstream_pool.c      an idle one, or event/connect.c
+ *   send        upstream_h1.c        head, then the request body as it comes
+ *   head        upstream_h1.c        the response's head; 1xx are passed on
+ *   body        upstream_h1.c        pulled by whoever sends it on
+ *   done        upstream_pool.c      kept for reuse, or closed
+ *
+ * until the head has been handed over, upstream_retry.c may send it back to
+ * the first step.  An exchange needs no request: health checks and the like
+ * have theirs.
+ *
+ * The state of peers (failures, who is down, connections in use) lives in a
+ * shared zone, so that all workers and generations agree.
+ */
+
+#ifndef VEIL_HTTP_UPSTREAM_H
+#define VEIL_HTTP_UPSTREAM_H
+
+#include "core/inet.h"
+#include "core/shm.h"
+#include "event/conn.h"
+#include "event/resolver.h"
+#include "http/body.h"
+#include "http/request.h"
+
+typedef struct veil_upstream_group_s veil_upstream_group_t;
+typedef struct veil_upstream_server_s veil_upstream_server_t;
+typedef struct veil_upstream_peer_s veil_upstream_peer_t;
+typedef struct veil_upstream_conf_s veil_upstream_conf_t;
+typedef struct veil_upstream_balancer_s veil_upstream_balancer_t;
+typedef struct veil_exchange_s veil_exchange_t;
+
+/* proxy_next_upstream and the like. */
+#define VEIL_NEXT_OFF 0u
+#define VEIL_NEXT_ERROR 0x0001u
+#define VEIL_NEXT_TIMEOUT 0x0002u
+#define VEIL_NEXT_INVALID_HEADER 0x0004u
+#define VEIL_NEXT_500 0x0008u
+#define VEIL_NEXT_502 0x0010u
+#define VEIL_NEXT_503 0x0020u
+#define VEIL_NEXT_504 0x0040u
+#define VEIL_NEXT_403 0x0080u
+#define VEIL_NEXT_404 0x0100u
+#define VEIL_NEXT_429 0x0200u
+#define VEIL_NEXT_NON_IDEMPOTENT 0x0400u
+
+/* How to talk: shared by proxy, and later grpc, fastcgi and friends. */
+struct veil_upstream_conf_s {
+    uint64_t connect_timeout;
+    uint64_t send_timeout;
+    uint64_t read_timeout;
+    uint64_t next_timeout; /* 0: none */
+    int64_t next_tries;    /* 0: any number */
+    unsigned next;         /* VEIL_NEXT_... */
+    int64_t header_buffer_size; /* proxy_buffer_size: the response head */
+    int64_t buffers_n;
+    int64_t buffer_size;
+    int64_t max_temp_file_size;
+    int64_t temp_file_write_size;
+    int64_t limit_rate;
+    veil_str_t temp_path;
+    unsigned temp_levels[3];
+    const veil_http_value_t *bind;
+    bool bind_transparent;
+    bool buffering;
+    bool request_buffering;
+    bool ignore_client_abort;
+    bool socket_keepalive;
+    int64_t rcvbuf;
+    int64_t sndbuf;
+    int64_t keepalive; /* idle connections kept outside upstream {} */
+    uint64_t keepalive_timeout;
+    const char *name; /* "proxy": for messages */
+};
+
+/* One "server" line of upstream {}, or the host of a proxy_pass. */
+struct veil_upstream_server_s {
+    veil_str_t name; /* as written */
+    veil_str_t host;
+    uint16_t port;
+    bool is_unix;
+    bool needs_resolving; /* a name: looked up again when its TTL ends */
+    bool resolve;         /* "resolve": follow changes (always on for names) */
+    int64_t weight;
+    int64_t max_conns;
+    int64_t max_fails;
+    uint64_t fail_timeout; /* ms */
+    uint64_t slow_start;
+    bool backup;
+    bool down;
+    veil_array_t *addrs; /* of veil_addr_t: known when read */
+    const veil_conf_node_t *node;
+};
+
+/* Opaque outside upstream_*.c and balancers: upstream_peer.h has the rest. */
+
+/* The result of one attempt, for $upstream_... variables. */
+typedef struct {
+    veil_str_t peer;      /* "127.0.0.1:80"; the group's name if none */
+    int status;           /* 0: none */
+    int64_t connect_ms;   /* -1: not reached */
+    int64_t header_ms;
+    int64_t response_ms;
+    int64_t response_length;
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+} veil_upstream_state_t;
+
+/* By name ("backend"), for proxy_pass; created empty when only mentioned. */
+veil_upstream_group_t *veil_upstream_group_find(veil_conf_t *cf,
+                                                veil_str_t name,
+                                                uint16_t default_port);
+/* For a host[:port] seen at run time (proxy_pass with variables). */
+veil_upstream_group_t *veil_upstream_group_dynamic(veil_http_request_t *r,
+                                                   veil_str_t host,
+                                                   uint16_t port);
+
+/*
+ * One request to an upstream and its response.  Embedded in, or allocated
+ * from, the pool of whoever wants it.
+ */
+struct veil_exchange_s {
+    uint32_t magic;
+    /* Filled in by the caller before veil_exchange_start(). */
+    veil_pool_t *pool;
+    veil_loop_t *loop;
+    const veil_log_t *log;
+    const veil_upstream_conf_t *conf;
+    veil_upstream_group_t *group;
+    veil_http_request_t *request; /* for balancers and logs; may be NULL */
+    veil_str_t head;        /* the request's head as bytes, complete */
+    veil_http_body_t *body; /* its body; NULL: none.  Framed by the caller's
+                               head: chunked if body_chunked */
+    bool body_chunked;
+    bool head_method;  /* HEAD: the response has no body */
+    bool idempotent;
+    bool want_upgrade; /* a 101 makes a tunnel */
+    bool replayable;   /* body may be pulled again (a spool's reader) */
+    /* A fresh reader of the same body, for a retry; NULL with no body. */
+    veil_http_body_t *(*rebody)(veil_exchange_t *x);
+    /* A 1xx other than 101 arrived: its head is in x->status, x->headers. */
+    void (*on_informational)(veil_exchange_t *x);
+    /*
+     * Once.  err 0: the head is in status, reason, headers; the body, if
+     * any, in response.  Else an HTTP status: 502, 503, 504, ...
+     * Never called from inside veil_exchange_start().
+     */
+    void (*on_head)(veil_exchange_t *x, int err);
+    void *owner;
+
+    /* The response. */
+    int status;
+    veil_str_t reason;
+    unsigned version;
+    veil_http_headers_t headers;
+    int64_t content_length; /* -1: unknown */
+    veil_http_body_t *response; /* NULL: none */
+    veil_http_body_t *tunnel;   /* after 101: what the upstream sends */
+    veil_upstream_state_t *state; /* of the last attempt */
+    veil_array_t *states;         /* of all */
+
+    struct veil_exchange_private_s *private_;
+};
+
+#define VEIL_EXCHANGE_MAGIC 0x58434847u
+
+/* Picks, connects, sends.  Everything else comes through callbacks. */
+void veil_exchange_start(veil_exchange_t *x);
+/* After a 101: pulls what the client sends; ends with it. */
+void veil_exchange_tunnel(veil_exchange_t *x, veil_http_body_t *from_client);
+/*
+ * The owner does not want the rest: before on_head (which is not called any
+ * more) or after; frees connection and peer.  Harmless when it is over.
+ */
+void veil_exchange_abort(veil_exchange_t *x);
+
+#endif
