@@ -27,6 +27,8 @@
 #ifndef VEIL_CORE_CONF_H
 #define VEIL_CORE_CONF_H
 
+#include <stdio.h>
+
 #include "core/array.h"
 #include "core/list.h"
 #include "core/log.h"

@@ -8,6 +8,8 @@
 #ifndef VEIL_HTTP_PIPELINE_H
 #define VEIL_HTTP_PIPELINE_H
 
+#include <stdio.h>
+
 #include "http/request.h"
 
 typedef enum {
