@@ -9,6 +9,8 @@
 #ifndef VEIL_CORE_MODULE_H
 #define VEIL_CORE_MODULE_H
 
+#include <stdio.h>
+
 #include "core/conf.h"
 
 /* Goes up when a module compiled before would misbehave. */
@@ -23,7 +25,17 @@ typedef struct {
     veil_rc_t (*init_keeper)(veil_cycle_t *cycle);
     /* In each worker before its loop; after privileges were dropped. */
     veil_rc_t (*init_worker)(veil_cycle_t *cycle);
+    /*
+     * The worker is to end.  It accepts no more when this is called the first
+     * time, with now false: finish what is under way, close what is idle,
+     * start nothing that lasts.  With now true, later or at once, the time is
+     * up: close all connections.  The worker leaves as soon as it has none.
+     */
+    void (*drain_worker)(veil_cycle_t *cycle, bool now);
+    /* After the last connection; the loop still turns, to close handles. */
     void (*exit_worker)(veil_cycle_t *cycle);
+    /* Prints what "veil -m" shows below the list of modules. */
+    void (*describe)(FILE *out);
 } veil_core_module_t;
 
 struct veil_module_s {
