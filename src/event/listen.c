@@ -1,0 +1,501 @@
+/*
+ * listen.c -- listening sockets and accepting from them.
+ *
+ * Binding is done once, before there is a loop, by whoever holds the sockets;
+ * it may sleep for a moment.  Options that accepted sockets inherit on Linux
+ * (TCP_NODELAY, SO_KEEPALIVE, buffer sizes) are set on the listener, so that
+ * a new connection costs no system call for them.
+ *
+ * An acceptor is a worker's end of one slot: a duplicate of the descriptor
+ * and one multishot accept.  Any worker may open one on any slot, also on
+ * that of a sibling that died, whose queue would hang otherwise.
+ *
+ * Accepting stops for three reasons, which are kept apart: for good
+ * (stopped), because the worker has enough connections (paused), and for half
+ * a second after an error that trying again at once would only repeat
+ * (descriptors or memory used up).  Connections that arrive between a cancel
+ * and its last completion are clients and are served.
+ *
+ * The steering program picks the socket of a reuseport group by the client's
+ * address, so that one client stays with one worker.
+ *
+ * Not here: which addresses to listen on, passing descriptors between
+ * processes, datagrams' reading.
+ */
+
+#include "core/platform.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "core/assert.h"
+#include "core/time.h"
+#include "event/listen.h"
+
+/* A socket of a killed ring process lingers for 4 to 16 ms, measured. */
+#define LISTEN_BIND_RETRIES 100
+#define LISTEN_BIND_PAUSE_MS 5
+/* After EMFILE and the like. */
+#define LISTEN_RETRY_MS 500
+/* At most one line about the limit in so long. */
+#define LISTEN_WARN_MS 60000
+
+static void listen_accepted(veil_op_t *op);
+static void listen_retry(veil_timer_t *t);
+
+static veil_list_t listen_acceptors = { &listen_acceptors, &listen_acceptors };
+static unsigned listen_limit; /* worker_connections; 0: none */
+static unsigned listen_connections;
+static bool listen_paused;
+static uint64_t listen_warned_ms;
+
+bool
+veil_listen_is_same(const veil_listen_t *a, const veil_listen_t *b)
+{
+    return a->type == b->type && veil_addr_eq(&a->addr, &b->addr);
+}
+
+/* --- binding ------------------------------------------------------------ */
+
+static void
+listen_set(int fd, int level, int name, int value, const char *what,
+           const veil_log_t *log)
+{
+    if (setsockopt(fd, level, name, &value, sizeof(value)) < 0) {
+        veil_log(log, VEIL_LOG_ALERT, errno,
+                 "setsockopt(%s, %d) on a listening socket failed, ignored",
+                 what, value);
+    }
+}
+
+static void
+listen_configure_tcp(const veil_listen_t *l, int fd, const veil_log_t *log)
+{
+    listen_set(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY", log);
+    if (l->keepalive >= 0) {
+        listen_set(fd, SOL_SOCKET, SO_KEEPALIVE, l->keepalive, "SO_KEEPALIVE",
+                   log);
+    }
+    if (l->keepidle > 0) {
+        listen_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, l->keepidle, "TCP_KEEPIDLE",
+                   log);
+    }
+    if (l->keepintvl > 0) {
+        listen_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, l->keepintvl,
+                   "TCP_KEEPINTVL", log);
+    }
+    if (l->keepcnt > 0) {
+        listen_set(fd, IPPROTO_TCP, TCP_KEEPCNT, l->keepcnt, "TCP_KEEPCNT",
+                   log);
+    }
+    if (l->fastopen > 0) {
+        listen_set(fd, IPPROTO_TCP, TCP_FASTOPEN, l->fastopen, "TCP_FASTOPEN",
+                   log);
+    }
+    /* Its 0 matters: a reload may have taken "deferred" away. */
+    listen_set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, l->deferred ? 1 : 0,
+               "TCP_DEFER_ACCEPT", log);
+}
+
+void
+veil_listen_configure(const veil_listen_t *l, int fd, const veil_log_t *log)
+{
+    if (l->rcvbuf > 0) {
+        listen_set(fd, SOL_SOCKET, SO_RCVBUF, l->rcvbuf, "SO_RCVBUF", log);
+    }
+    if (l->sndbuf > 0) {
+        listen_set(fd, SOL_SOCKET, SO_SNDBUF, l->sndbuf, "SO_SNDBUF", log);
+    }
+    if (l->type == SOCK_STREAM && l->addr.family != AF_UNIX) {
+        listen_configure_tcp(l, fd, log);
+    }
+}
+
+/* Whether somebody accepts on this unix socket. */
+static bool
+listen_unix_is_alive(const struct sockaddr *sa, socklen_t len, int type)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int err;
+
+    if (fd < 0) {
+        return true;
+    }
+    err = connect(fd, sa, len) < 0 ? errno : 0;
+    (void) close(fd);
+    /* EAGAIN: its queue is full, so it has an owner. */
+    return err != ECONNREFUSED && err != ENOENT;
+}
+
+/* A socket file that its owner left behind; anything else stays. */
+static bool
+listen_remove_stale(const veil_listen_t *l, const struct sockaddr *sa,
+                    socklen_t len, const veil_log_t *log)
+{
+    struct stat st;
+
+    if (l->addr.family != AF_UNIX || l->addr.u.path == NULL
+        || lstat(l->addr.u.path, &st) < 0 || !S_ISSOCK(st.st_mode)
+        || listen_unix_is_alive(sa, len, l->type))
+    {
+        return false;
+    }
+    if (unlink(l->addr.u.path) < 0) {
+        return false;
+    }
+    veil_log(log, VEIL_LOG_NOTICE, 0,
+             "removed the stale socket \"%s\", nobody answered on it",
+             l->addr.u.path);
+    return true;
+}
+
+/* bind(2) until it works, or for half a second.  0 or -errno. */
+static int
+listen_bind_retry(const veil_listen_t *l, int fd, const veil_log_t *log)
+{
+    struct timespec pause = { 0, LISTEN_BIND_PAUSE_MS * 1000000L };
+    struct sockaddr_storage ss;
+    const struct sockaddr *sa = (const struct sockaddr *) &ss;
+    socklen_t len = veil_addr_to_sockaddr(&l->addr, &ss);
+    unsigned i;
+    int err = 0;
+
+    for (i = 0; i < LISTEN_BIND_RETRIES; i++) {
+        if (bind(fd, sa, len) == 0) {
+            return 0;
+        }
+        err = -errno;
+        if (err != -EADDRINUSE) {
+            return err;
+        }
+        if (listen_remove_stale(l, sa, len, log)) {
+            continue;
+        }
+        (void) nanosleep(&pause, NULL);
+    }
+    return err;
+}
+
+static int
+listen_fail(const veil_listen_t *l, int fd, const char *what, int err,
+            const veil_log_t *log)
+{
+    char text[VEIL_ADDR_TEXT_MAX];
+    size_t n = veil_addr_print(&l->addr, text, sizeof(text));
+
+    if (fd >= 0) {
+        (void) close(fd);
+    }
+    veil_log(log, VEIL_LOG_EMERG, -err, "%s %.*s failed", what, (int) n, text);
+    return err;
+}
+
+int
+veil_listen_bind(const veil_listen_t *l, const veil_log_t *log)
+{
+    bool is_unix = l->addr.family == AF_UNIX;
+    int fd, err;
+
+    fd = socket(l->addr.family, l->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return listen_fail(l, fd, "socket() for", -errno, log);
+    }
+    if (!is_unix) {
+        listen_set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", log);
+    }
+    if (l->reuseport && !is_unix) {
+        listen_set(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", log);
+    }
+    if (l->addr.family == AF_INET6) {
+        listen_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->ipv6only != 0,
+                   "IPV6_V6ONLY", log);
+    }
+    veil_listen_configure(l, fd, log);
+
+    err = listen_bind_retry(l, fd, log);
+    if (err < 0) {
+        return listen_fail(l, fd, "bind() to", err, log);
+    }
+    /* As nginx: who may connect is decided by the directory. */
+    if (is_unix && l->addr.u.path != NULL && chmod(l->addr.u.path, 0666) < 0) {
+        return listen_fail(l, fd, "chmod() of", -errno, log);
+    }
+    if (l->type == SOCK_STREAM
+        && listen(fd, l->backlog > 0 ? l->backlog : SOMAXCONN) < 0)
+    {
+        return listen_fail(l, fd, "listen() on", -errno, log);
+    }
+    return fd;
+}
+
+int
+veil_listen_steer(int fd, unsigned n)
+{
+    /*
+     * The program sees the packet from its payload on, hence SKF_NET_OFF for
+     * the IP header.  The multiplication (Knuth's, 2^32 / phi) and the shift
+     * are needed because addresses differ in few bits: a plain modulo sent 40
+     * addresses 256 apart to one socket in four.
+     */
+    struct sock_filter code[] = {
+        /* The version of IP: the first nibble. */
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t) SKF_NET_OFF),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 6, 2, 0),
+        /* IPv4: the source. */
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_NET_OFF + 12)),
+        BPF_JUMP(BPF_JMP | BPF_JA, 10, 0, 0),
+        /* IPv6: the source's four words folded into one. */
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_NET_OFF + 8)),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_NET_OFF + 12)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_NET_OFF + 16)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t) (SKF_NET_OFF + 20)),
+        BPF_STMT(BPF_ALU | BPF_XOR | BPF_X, 0),
+        /* Both. */
+        BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 2654435761u),
+        BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 16),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, n),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = { .len = veil_countof(code), .filter = code };
+
+    VEIL_ASSERT(n > 0);
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+                      sizeof(program))
+                   < 0
+               ? -errno
+               : 0;
+}
+
+/* --- accepting ---------------------------------------------------------- */
+
+static void
+listen_acceptor_closed(veil_handle_t *h)
+{
+    veil_acceptor_t *a = veil_container_of(h, veil_acceptor_t, handle);
+
+    veil_free(a);
+}
+
+/* Brings the operation in line with the flags; called when any changes. */
+static void
+listen_update(veil_acceptor_t *a)
+{
+    if (a->stopped) {
+        /* Closing cancels, and the clients that arrive are served. */
+        if (!veil_handle_is_closing(&a->handle)) {
+            veil_timer_cancel(&a->retry);
+            veil_list_remove(&a->link);
+            veil_handle_close(&a->handle, listen_acceptor_closed);
+        }
+        return;
+    }
+    if (a->paused) {
+        veil_op_cancel(&a->accept);
+        return;
+    }
+    if (veil_op_is_idle(&a->accept) && !veil_timer_is_set(&a->retry)) {
+        veil_op_accept(&a->accept);
+    }
+}
+
+/* The kernel has the peer's address; a multishot accept has no room for it. */
+static bool
+listen_peer(const veil_listen_t *l, int fd, veil_addr_t *peer)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+
+    memset(peer, 0, sizeof(*peer));
+    peer->family = l->addr.family;
+    if (l->addr.family == AF_UNIX) {
+        return true;
+    }
+    if (getpeername(fd, (struct sockaddr *) &ss, &len) < 0) {
+        return false;
+    }
+    veil_addr_from_sockaddr(peer, (struct sockaddr *) &ss, len);
+    return true;
+}
+
+static void
+listen_accept_failed(veil_acceptor_t *a, int err)
+{
+    switch (err) {
+    case -ECANCELED:
+        break;
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -EPERM: /* a firewall's verdict */
+    case -ENETDOWN:
+    case -EHOSTUNREACH:
+    case -ENETUNREACH:
+        /* The error of one connection, not of the socket (accept(2)). */
+        veil_log(a->log, VEIL_LOG_INFO, -err, "accept() failed");
+        break;
+    default:
+        veil_log(
+            a->log,
+            err == -EMFILE || err == -ENFILE ? VEIL_LOG_CRIT : VEIL_LOG_ALERT,
+            -err, "accept() failed, trying again in %d ms", LISTEN_RETRY_MS);
+        veil_timer_set(a->handle.loop, &a->retry, LISTEN_RETRY_MS);
+        break;
+    }
+}
+
+static void
+listen_accepted(veil_op_t *op)
+{
+    veil_acceptor_t *a = veil_container_of(op, veil_acceptor_t, accept);
+    veil_addr_t peer;
+
+    if (op->res >= 0) {
+        if (listen_peer(a->listen, op->res, &peer)) {
+            a->listen->accept(a, op->res, &peer);
+        } else {
+            /* Reset while it waited in the queue: nobody is there. */
+            (void) close(op->res);
+        }
+    } else if (!a->stopped) {
+        listen_accept_failed(a, op->res);
+    }
+    if (!op->more) {
+        listen_update(a);
+    }
+}
+
+static void
+listen_retry(veil_timer_t *t)
+{
+    listen_update(veil_container_of(t, veil_acceptor_t, retry));
+}
+
+veil_acceptor_t *
+veil_acceptor_open(veil_loop_t *loop, veil_listen_t *l, unsigned slot,
+                   const veil_log_t *log)
+{
+    veil_acceptor_t *a;
+    int fd;
+
+    VEIL_ASSERT(slot < l->nslots);
+    fd = fcntl(l->fds[slot], F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        veil_log(log, VEIL_LOG_ALERT, errno,
+                 "duplicating a listening socket failed");
+        return NULL;
+    }
+    a = veil_zalloc(sizeof(*a));
+    a->listen = l;
+    a->log = log;
+    a->paused = listen_paused;
+    veil_handle_init(&a->handle, loop, NULL, fd);
+    veil_op_init(&a->accept, &a->handle, listen_accepted);
+    veil_timer_init(&a->retry, listen_retry);
+    veil_list_append(&listen_acceptors, &a->link);
+    listen_update(a);
+    return a;
+}
+
+void
+veil_acceptor_pause(veil_acceptor_t *a)
+{
+    a->paused = true;
+    listen_update(a);
+}
+
+void
+veil_acceptor_resume(veil_acceptor_t *a)
+{
+    a->paused = false;
+    listen_update(a);
+}
+
+void
+veil_acceptor_stop(veil_acceptor_t *a)
+{
+    a->stopped = true;
+    listen_update(a);
+}
+
+void
+veil_acceptors_stop_all(void)
+{
+    veil_list_t *n, *tmp;
+
+    veil_list_foreach_safe (n, tmp, &listen_acceptors) {
+        veil_acceptor_stop(veil_list_entry(n, veil_acceptor_t, link));
+    }
+}
+
+/* --- worker_connections ------------------------------------------------- */
+
+static void
+listen_set_paused(bool paused)
+{
+    veil_acceptor_t *a = NULL;
+    veil_list_t *n;
+
+    listen_paused = paused;
+    veil_list_foreach (n, &listen_acceptors) {
+        a = veil_list_entry(n, veil_acceptor_t, link);
+        a->paused = paused;
+        listen_update(a);
+    }
+    if (paused && a != NULL
+        && (listen_warned_ms == 0
+            || veil_now_ms() - listen_warned_ms >= LISTEN_WARN_MS))
+    {
+        listen_warned_ms = veil_now_ms();
+        veil_log(a->log, VEIL_LOG_WARN, 0,
+                 "%u of %u worker_connections are in use, new ones wait",
+                 listen_connections, listen_limit);
+    }
+}
+
+static void
+listen_check_limit(void)
+{
+    /* At 7/8, so that those accepted may still reach their upstreams. */
+    unsigned high = listen_limit - listen_limit / 8;
+    /* A little lower, so that a busy worker does not cancel all the time. */
+    unsigned low = high - listen_limit / 64;
+
+    if (listen_paused) {
+        if (listen_limit == 0 || listen_connections < low) {
+            listen_set_paused(false);
+        }
+    } else if (listen_limit != 0 && listen_connections >= high) {
+        listen_set_paused(true);
+    }
+}
+
+void
+veil_acceptors_limit(unsigned worker_connections)
+{
+    listen_limit = worker_connections;
+    listen_check_limit();
+}
+
+void
+veil_acceptors_count(int delta)
+{
+    VEIL_ASSERT(delta >= 0 || listen_connections >= (unsigned) -delta);
+    listen_connections += (unsigned) delta;
+    listen_check_limit();
+}
+
+unsigned
+veil_acceptors_connections(void)
+{
+    return listen_connections;
+}
