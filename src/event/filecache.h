@@ -3,8 +3,8 @@
  *
  * veil_file_lookup() answers "what is at this path": descriptor, size, times,
  * kind, or the error.  With the cache on (open_file_cache) the answer often
- * comes at once; else it is fetched without blocking the loop: inline when
- * the back end says that is cheap, on the offload threads otherwise.
+ * comes at once; else it is fetched without blocking the loop: at once when
+ * the kernel has all of it in memory, on the offload threads otherwise.
  *
  * An entry is counted: each user holds a reference and keeps it while slices
  * of the file are in flight, so a file that is replaced or removed harms
@@ -25,8 +25,9 @@ typedef struct veil_file_lookup_s veil_file_lookup_t;
 
 struct veil_file_s {
     uint32_t refs;
-    int fd;  /* -1: directory, error, or content is all there is */
+    int fd;  /* -1: no file, error, not wanted, or content is all there is */
     int err; /* 0, or the errno of open or stat (cached errors) */
+    const char *failed; /* "open()" and the like, when err is set */
     bool is_dir;
     bool is_file;
     bool is_exec;
@@ -42,14 +43,18 @@ typedef struct {
     unsigned max;         /* entries; 0: no cache */
     uint64_t inactive_ms; /* unused for so long: dropped */
     uint64_t valid_ms;    /* checked again after */
-    unsigned min_uses;    /* kept open from this many uses on */
+    unsigned min_uses;    /* kept open from this many uses on; 0 is 1 */
     bool errors;          /* cache errors too */
     size_t content_max;   /* files up to this size carry their content */
 } veil_filecache_options_t;
 
-/* One for each set of options of the configuration, in each worker. */
+/*
+ * One for each set of options of the configuration, in each worker.  The
+ * options are copied.
+ */
 veil_filecache_t *veil_filecache_create(veil_loop_t *loop,
                                         const veil_filecache_options_t *o);
+/* No look-up may be under way: after veil_offload_stop(). */
 void veil_filecache_destroy(veil_filecache_t **fc);
 
 typedef enum {
@@ -69,23 +74,27 @@ struct veil_file_lookup_s {
     size_t path_len;
     size_t symlinks_from; /* bytes of path that are trusted */
     veil_symlinks_t symlinks;
-    bool want_fd; /* else metadata is enough (try_files, index) */
-    bool log_errors;
-    size_t content_max; /* read the content when no larger (0: never) */
+    bool want_fd;       /* else metadata is enough (try_files, index) */
+    size_t content_max; /* read the content when no larger (0: never); the
+                           cache's own limit applies when it is larger */
     veil_file_lookup_fn *done;
-    /* The answer: a reference the caller owns.  Errors are in file->err. */
+    /*
+     * The answer: a reference the caller owns.  Errors are in file->err; a
+     * symbolic link that the policy forbids is ELOOP.
+     */
     veil_file_t *file;
-    /* private to filecache.c */
-    void *private_[16];
 };
 
 /*
+ * A file that is smaller than it was when it is sent ends the send early;
+ * the sender notices by the short result.
+ *
  * True: the answer is there already and done() will not be called.  False:
  * done() comes later, from the loop.  It cannot be cancelled, only ignored.
  */
 bool veil_file_lookup(veil_file_lookup_t *l);
 
-void veil_file_get(veil_file_t *f);
+veil_file_t *veil_file_get(veil_file_t *f);
 /* The last one closes. */
 void veil_file_put(veil_file_t *f);
 /* Files open or referenced in this process: zero at exit. */

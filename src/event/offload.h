@@ -19,16 +19,25 @@ typedef struct veil_job_s veil_job_t;
 struct veil_job_s {
     veil_list_t link;
     void (*run)(veil_job_t *job);  /* on a thread: no pools, no logs */
-    void (*done)(veil_job_t *job); /* by the loop */
+    void (*done)(veil_job_t *job); /* by the loop; may free the job */
     veil_loop_t *loop;
     veil_pin_t pin;
-    int res;
+    int res; /* run()'s to set, done()'s to read */
     bool busy;
 };
 
-/* pool may be NULL (the job lives as long as the loop).  Cannot fail. */
+/*
+ * The job is zeroed before its first use, run and done set; it may be used
+ * again once done() was called.  pool may be NULL: then the job lives until
+ * done() by other means.  Cannot fail.
+ */
 void veil_offload(veil_loop_t *loop, veil_pool_t *pool, veil_job_t *job);
-/* Waits for running jobs, delivers done(), ends the threads: worker exit. */
+/*
+ * Waits for the jobs there are, calls their done(), ends the threads and
+ * turns the loop until nothing of them is left: at a worker's exit, not from
+ * a callback.  done() may start no new job.  The next veil_offload() starts
+ * threads anew.
+ */
 void veil_offload_stop(veil_loop_t *loop);
 /* Jobs queued or running. */
 unsigned veil_offload_busy(void);
