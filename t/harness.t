@@ -22,7 +22,9 @@ if ("@ARGV" eq '-V') {
     exit 0;
 }
 if ("@ARGV" eq '-m') { print "modules: static, limit_req, proxy\n"; exit 0 }
+if ("@ARGV" eq '-v') { print "veil version: veil/0\n"; exit 0 }
 my %o = @ARGV;
+die "usage\n" unless $o{-c};
 my $fake = $ENV{FAKE} // '';
 open my $c, '<', $o{-c} or die; my $conf = join '', <$c>;
 my ($port) = $conf =~ /listen 127\.0\.0\.1:(\d+)/;

@@ -140,7 +140,6 @@ sub new {
         env      => {},
     }, $class;
 
-    $self->{is_nginx} = ($o{binary} // '') =~ m{(?:^|/)nginx\z} ? 1 : 0;
     $self->{name} = File::Basename::basename($self->{name});
     $self->{binary} = _find_binary($o{binary});
 
@@ -150,6 +149,9 @@ sub new {
     if (!-x $self->{binary}) {
         $tb->BAIL_OUT("no server to test: $self->{binary}");
     }
+
+    # Told from what it says, so that TEST_VEIL_BINARY may name an nginx too.
+    $self->{is_nginx} = _about($self->{binary}, '-v') =~ /^nginx version/;
 
     if ($o{prefix}) {
         $self->{dir} = $o{prefix};
