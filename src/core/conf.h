@@ -63,12 +63,23 @@
 #define VEIL_ARGS_2MORE VEIL_ARGS(2, 255)
 
 /* Flags of a command. */
-#define VEIL_CONF_BLOCK 0x01u      /* has a { body } */
-#define VEIL_CONF_DEFINITION 0x02u /* applied in the first pass */
-#define VEIL_CONF_ORDERED 0x04u    /* applied in file order, third pass */
-#define VEIL_CONF_OWN 0x08u        /* not inherited by a location */
-#define VEIL_CONF_MULTI 0x10u      /* may stand more than once in a block */
-#define VEIL_CONF_NOOP 0x20u       /* accepted without effect, says so */
+#define VEIL_CONF_BLOCK 0x01u /* has a { body } */
+/*
+ * Applied in the first pass: what has a name that others use (upstream, map),
+ * and blocks whose body is a value of this block's conf (types).
+ */
+#define VEIL_CONF_DEFINITION 0x02u
+#define VEIL_CONF_ORDERED 0x04u /* applied in file order, third pass */
+#define VEIL_CONF_OWN 0x08u     /* not inherited by a location */
+/*
+ * May stand more than once in a block; DEFINITION and ORDERED imply it.
+ * A second one of any other directive is an error, blocks included.
+ */
+#define VEIL_CONF_MULTI 0x10u
+#define VEIL_CONF_NOOP 0x20u /* accepted without effect, says so */
+
+/* The load gives up after so many errors. */
+#define VEIL_CONF_MAX_ERRORS 20
 
 /* Which of the module's confs a command writes. */
 typedef enum {
@@ -83,7 +94,9 @@ typedef enum {
 typedef struct {
     veil_str_t str; /* zero-terminated */
     unsigned line;
-    unsigned column; /* from 1 */
+    unsigned column;   /* from 1, in characters */
+    unsigned end_line; /* of the first character behind it */
+    unsigned end_column;
     bool quoted;
 } veil_conf_word_t;
 
@@ -111,7 +124,10 @@ typedef struct {
     void (*init)(void *conf);
     /*
      * Runs once for each distinct conf when its block is complete: defaults
-     * that depend on other values, hashes, cross-checks.  May be NULL.
+     * that depend on other values, hashes, cross-checks.  A child block is
+     * complete before its parent is, so parent (NULL in a layer's first
+     * block) is not finished yet, and what a child copied of it neither.
+     * Skipped once there was an error.  May be NULL.
      */
     veil_rc_t (*finish)(veil_conf_t *cf, void *conf, const void *parent);
 } veil_conf_type_t;
@@ -120,11 +136,10 @@ typedef struct {
 typedef struct {
     const char *name; /* "core", "http", "stream" */
     veil_conf_type_t (*type)(const veil_module_t *m, veil_conf_kind_t kind);
-    /*
-     * A directive that no module knows, in this scope (types {}, map {}
-     * and the like are blocks with a body handler instead).  May be NULL.
-     */
 } veil_conf_layer_t;
+
+typedef struct veil_conf_begun_s veil_conf_begun_t; /* conf_apply.c */
+typedef struct veil_conf_state_s veil_conf_state_t;
 
 /*
  * A block being applied.  Lives in the cycle's pool; the confs stay in use
@@ -139,6 +154,7 @@ struct veil_conf_scope_s {
     void **conf[VEIL_CONF_KINDS]; /* by module index; arrays of the scope */
     bool *own[VEIL_CONF_KINDS];   /* already copied here */
     void *object;                 /* the layer's: server, location, group */
+    veil_conf_begun_t *begun;     /* lists that were begun in this block */
 };
 
 /* What a setter sees. */
@@ -150,8 +166,11 @@ struct veil_conf_s {
     const veil_conf_node_t *node; /* the directive being applied */
     veil_conf_scope_t *scope;     /* the block it stands in */
     veil_module_t *module;
+    const veil_command_t *cmd;
+    veil_conf_scope_t *owner; /* the block whose conf the setter got */
     unsigned errors;
     unsigned warnings;
+    veil_conf_state_t *state; /* conf_apply.c's, made when needed */
 };
 
 /*
@@ -186,6 +205,14 @@ veil_rc_t veil_conf_error(veil_conf_t *cf, const char *fmt, ...)
     VEIL_PRINTF(2, 3);
 veil_rc_t veil_conf_error_at(veil_conf_t *cf, unsigned arg, const char *fmt,
                              ...) VEIL_PRINTF(3, 4);
+/*
+ * The same at a place of a file, with a hint that follows the place in
+ * parentheses (NULL: none): for what reads text by itself.
+ */
+veil_rc_t veil_conf_error_place(veil_conf_t *cf, const veil_conf_file_t *file,
+                                unsigned line, unsigned column,
+                                const char *hint, const char *fmt, ...)
+    VEIL_PRINTF(6, 7);
 /* The same at warn; the load goes on. */
 void veil_conf_warn(veil_conf_t *cf, const char *fmt, ...) VEIL_PRINTF(2, 3);
 /* For checks after loading, about a directive seen before. */
@@ -200,6 +227,12 @@ void veil_conf_warn_node(veil_conf_t *cf, const veil_conf_node_t *node,
  */
 veil_rc_t veil_conf_error_word(veil_conf_t *cf, unsigned arg,
                                const char *const *words);
+/*
+ * The nearer of the candidate and *best, for "did you mean": call it for
+ * each candidate with *best NULL at first.  Far ones are never taken.
+ */
+void veil_conf_nearest(veil_str_t word, const char *candidate,
+                       const char **best, unsigned *distance);
 
 /* --- text to tree ---------------------------------------------------------
  */
@@ -207,12 +240,17 @@ veil_rc_t veil_conf_error_word(veil_conf_t *cf, unsigned arg,
 /*
  * Reads the file and what it includes (globs, relative to the directory of
  * the main file, sorted; a glob without a match is no error).  NULL after
- * reporting.  The tree's root is a block without a name.
+ * reporting.  The tree's root is a block without a name.  Small mistakes
+ * (a missing ";") are reported and read past, so that more are found: there
+ * is a tree then, and cf->errors counts.
  */
 veil_conf_node_t *veil_conf_read(veil_conf_t *cf, veil_str_t path);
 /* The same from memory (-g, tests); name is shown in messages. */
 veil_conf_node_t *veil_conf_parse(veil_conf_t *cf, veil_str_t name,
                                   veil_str_t text);
+/* The same, and the text is kept for -T as that of the main file. */
+veil_conf_node_t *veil_conf_parse_main(veil_conf_t *cf, veil_str_t name,
+                                       veil_str_t text);
 /* Writes all files as -T does. */
 void veil_conf_dump(const veil_cycle_t *cycle, FILE *out);
 
@@ -253,7 +291,8 @@ void veil_conf_scope_reset_own(veil_conf_t *cf, veil_conf_scope_t *scope);
 veil_rc_t veil_conf_apply(veil_conf_t *cf, veil_conf_scope_t *scope);
 /*
  * Calls fn for each child of cf->node with cf->node set to it: for blocks
- * with a body of their own (types, map, geo).
+ * with a body of their own (types, map, geo).  A child that is a block is
+ * an error.  fn's command is the block's.
  */
 veil_rc_t veil_conf_each(veil_conf_t *cf, veil_conf_set_fn *fn, void *conf);
 
@@ -270,6 +309,15 @@ void *veil_conf_write_of(veil_conf_t *cf, veil_conf_scope_t *scope,
  * add_header), later ones add to it.
  */
 void *veil_conf_array_push(veil_conf_t *cf, veil_array_t **a, size_t size);
+/*
+ * The same rule for lists of another kind: whether the object was begun in
+ * the block whose conf is being written; if not (or NULL), begin another and
+ * say so with veil_conf_begin.
+ */
+bool veil_conf_is_begun(const veil_conf_t *cf, const void *object);
+void veil_conf_begin(veil_conf_t *cf, const void *object);
+/* Whether this was asked before in this load: for what is said only once. */
+bool veil_conf_mark_said(veil_conf_t *cf, const void *what);
 
 /* --- typed setters ---------------------------------------------------------
  * Field types: bool, int64_t (number, size), uint64_t (msec), veil_str_t,
@@ -286,7 +334,8 @@ veil_conf_set_fn veil_conf_set_strs;    /* adds -> veil_array_t * of str */
 veil_conf_set_fn veil_conf_set_keyval;  /* adds -> veil_array_t * */
 veil_conf_set_fn veil_conf_set_enum;    /* data: veil_conf_enum_t[] -> int */
 veil_conf_set_fn veil_conf_set_bitmask; /* ORs -> unsigned; same data */
-veil_conf_set_fn veil_conf_set_noop;    /* logs once that it has no effect */
+/* Logs once that it has no effect; data: why, as text, or NULL. */
+veil_conf_set_fn veil_conf_set_noop;
 
 typedef struct {
     const char *name; /* NULL ends the table */
@@ -313,5 +362,12 @@ bool veil_conf_arg_is(veil_conf_t *cf, unsigned i, const char *name,
 /* Relative paths are below the prefix (or, for files, the conf's dir). */
 veil_str_t veil_conf_full_path(veil_conf_t *cf, veil_str_t path,
                                bool in_conf_dir);
+
+/* --- documentation (conf_doc.c) ------------------------------------------ */
+
+/* Writes the reference of all directives in Markdown, module by module. */
+void veil_conf_doc(FILE *out);
+/* "http, server, location" for command.where; returns the length. */
+size_t veil_conf_where_text(unsigned where, char *buf, size_t n);
 
 #endif

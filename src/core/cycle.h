@@ -53,6 +53,9 @@ veil_cycle_t *veil_cycle_create(veil_str_t prefix, veil_str_t conf_path,
 veil_rc_t veil_cycle_load(veil_cycle_t *cycle, const veil_str_t *text);
 void veil_cycle_destroy(veil_cycle_t **cycle);
 
+/* The layer of the main context: confs of core modules, kind LOC. */
+extern const veil_conf_layer_t veil_core_layer;
+
 /* A core module's conf. */
 const void *veil_core_conf(const veil_cycle_t *cycle, const veil_module_t *m);
 
@@ -64,6 +67,8 @@ veil_log_file_t *veil_cycle_log_file(veil_cycle_t *cycle, veil_str_t path);
 /* Opens all log files anew (USR1), or for the first time. */
 veil_rc_t veil_cycle_open_logs(veil_cycle_t *cycle);
 void veil_cycle_flush_logs(veil_cycle_t *cycle);
+/* Lines of the log go to these sinks; its level is the most verbose one's. */
+void veil_log_use_sinks(veil_log_t *log, const veil_log_sink_t *sinks);
 
 /*
  * error_log's arguments (from argument 1 on) as a sink added to *sinks; the

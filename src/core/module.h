@@ -48,13 +48,33 @@ struct veil_module_s {
     unsigned index; /* position in veil_modules[]; set at start */
 };
 
-extern veil_module_t *const veil_modules[];    /* ends with NULL */
-extern const char *const veil_module_layers[]; /* the same order */
+extern veil_module_t *const veil_modules[]; /* ends with NULL */
 
-/* Numbers the modules and checks their ABI; once, first thing in main. */
+/* A directive of some module; the index of all is sorted by name. */
+typedef struct {
+    const veil_command_t *cmd;
+    veil_module_t *module;
+    unsigned id; /* position in the index */
+} veil_module_command_t;
+
+/*
+ * Numbers the modules, checks their ABI and their tables of directives, and
+ * makes the index; once, first thing in main (again is harmless).
+ */
 veil_rc_t veil_modules_init(void);
 unsigned veil_modules_count(void);
 /* By name; NULL when it is not built. */
 veil_module_t *veil_module_find(veil_str_t name);
+
+/* "core", "http", "stream": of which layer it is. */
+const char *veil_module_layer(const veil_module_t *m);
+
+/* All directives; *n of them. */
+const veil_module_command_t *veil_module_commands(unsigned *n);
+/*
+ * The first directive of this name in the index, NULL when there is none;
+ * others of the same name (of other contexts) follow it.
+ */
+const veil_module_command_t *veil_module_command_find(veil_str_t name);
 
 #endif
