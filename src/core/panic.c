@@ -4,10 +4,11 @@
  * Whatever broke may have taken the heap, the log and the locks with it, so
  * the report uses none of them: text is formatted into a buffer on the stack
  * and goes out by write(2), line by line, to standard error and to the
- * descriptor of the error log.  In this order: what broke, the backtrace, what
- * the registered printers say (the current operation, connection, request),
- * and the last trace events.  A printer that fails itself ends the report
- * there, and the process still dies.
+ * descriptor of the error log.  In this order: what broke, the backtrace, the
+ * last trace events, and what the registered printers say (the current
+ * operation, connection, request).  Printers come last because they look at
+ * what may be broken: one that fails itself ends the report there, and the
+ * process still dies.
  *
  * The first line looks like one of the error log, at level "alert", so that
  * whoever watches the log sees it.
@@ -162,7 +163,6 @@ panic_report(const char *what)
     if (panic_begin(what)) {
         panic_backtrace();
         panic_trace();
-        /* Last, as a printer is the likeliest part to fail itself. */
         panic_printers();
     }
 }
