@@ -81,6 +81,9 @@ struct veil_op_s {
     uint8_t backend;    /* private to the back end */
     int res;            /* bytes, descriptor, or -errno */
     uint32_t moved_ms;  /* low bits of the clock when bytes last moved */
+#if VEIL_DEBUG
+    uint64_t sum; /* of the bytes still to be sent, see guard.c */
+#endif
     veil_op_fn *done;
     veil_handle_t *handle;
     veil_list_t link; /* in handle->ops while not idle */
@@ -137,23 +140,25 @@ struct veil_handle_s {
     veil_pool_t
         *pool; /* pinned while an op is in flight; NULL: the worker's */
     veil_list_t ops;
-    veil_list_t link;       /* in loop->closing */
+    veil_list_t link;       /* in loop->handles, at the end loop->closing */
     veil_closed_fn *closed; /* not NULL: closing */
     void *backend[2];       /* private to the back end */
     veil_pin_t pin;
 };
 
 /*
- * A handle of a descriptor, which must be non-blocking when it is a socket.
- * The handle owns the descriptor from here on.  pool: the pool in which the
- * handle and its ops live, or NULL when they live as long as the loop.
+ * A handle of a descriptor, which must be non-blocking when it is a socket,
+ * a pipe or the like.  The handle owns the descriptor from here on; no other
+ * handle may be made of it.  pool: the pool in which the handle and its ops
+ * live, or NULL when they live as long as the loop.
  */
 void veil_handle_init(veil_handle_t *h, veil_loop_t *loop, veil_pool_t *pool,
                       int fd);
 
 /*
  * Cancels all ops; when they are idle, closes the descriptor (if any) and
- * calls closed(), from the loop, never from inside this call.  Closing twice
+ * calls closed(), from the loop, never from inside this call.  The pool is
+ * pinned until just before closed(), which may destroy it.  Closing twice
  * aborts.
  */
 void veil_handle_close(veil_handle_t *h, veil_closed_fn *closed);
@@ -181,27 +186,32 @@ veil_op_is_idle(const veil_op_t *op)
 
 /*
  * Multishot.  Each done() has res: a descriptor (non-blocking, close-on-exec)
- * or -errno.  Descriptors that arrive after a cancel are clients too and
- * belong to done().  -EMFILE and the like end it (more == false).
+ * with more == true, or -errno with more == false.  Descriptors that arrive
+ * after a cancel are clients too and belong to done().  A client that went
+ * away before it was accepted is not reported; -EMFILE and the like are.
  */
 void veil_op_accept(veil_op_t *op);
 
 /*
- * Multishot.  Each done() has res > 0 bytes in u.buf; res == 0 is the end of
- * the stream, res < 0 an error, both final.  A shortage of buffers is never
- * reported: the op waits for one.  Blocks that arrive after a cancel are
- * data like any other.
+ * Multishot.  Each done() has res > 0 bytes in u.buf, and then more == true
+ * always; res == 0 is the end of the stream, res < 0 an error, both final.
+ * A shortage of buffers is never reported: the op waits for one.  Blocks
+ * that arrive after a cancel are data like any other.
  */
 void veil_op_recv(veil_op_t *op);
 
-/* len bytes into data, all of them; fewer only at the end of the stream. */
+/*
+ * len > 0 bytes into data, all of them: res == len; fewer only at the end of
+ * the stream.  After -errno, too, nbytes says how many have come.
+ */
 void veil_op_recv_exact(veil_op_t *op, void *data, size_t len);
 
 /*
  * All of it: done() has res == len or -errno.  nbytes says how much went in
  * either case.  len > 0, and at most INT_MAX.  The same for sendv, whose iov
- * array must stay valid and is modified, and sendfile, whose file must keep
- * its size: when it ends early res is what was sent (short).
+ * array must stay valid and is modified (niov at most IOV_MAX, and not all of
+ * them empty), and sendfile, whose file must keep its size: when it ends
+ * early res is what was sent (short).
  */
 void veil_op_send(veil_op_t *op, const void *data, size_t len);
 void veil_op_sendv(veil_op_t *op, struct iovec *iov, unsigned niov);
@@ -215,7 +225,7 @@ void veil_op_recvmsg(veil_op_t *op, struct msghdr *msg, int flags);
 void veil_op_connect(veil_op_t *op, const struct sockaddr *addr,
                      socklen_t len);
 
-/* One shot; res has the ready events. */
+/* One shot; res has the ready events, POLLERR and POLLHUP among them. */
 void veil_op_poll(veil_op_t *op, unsigned events);
 
 /* Files and pipes.  Short results are possible and passed on. */

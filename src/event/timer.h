@@ -26,7 +26,10 @@ struct veil_timer_s {
 
 /* In place; the owner is found with veil_container_of. */
 void veil_timer_init(veil_timer_t *t, veil_timer_fn *fired);
-/* Fires once, no earlier than after_ms from the loop's now. */
+/*
+ * Fires once, no earlier than after_ms from the loop's now (0: in the next
+ * turn), in the order of the deadlines.  Times beyond a century are cut.
+ */
 void veil_timer_set(veil_loop_t *loop, veil_timer_t *t, uint64_t after_ms);
 /* Harmless when not set. */
 void veil_timer_cancel(veil_timer_t *t);
