@@ -92,7 +92,8 @@ END {
             _finish();
             $tb->done_testing unless defined $tb->has_plan;
         }
-        $? = $status if $status;
+        # Test::More sets it after this if tests have failed.
+        $? = $status;
     }
 }
 
@@ -248,6 +249,10 @@ sub is_debug {
     return 0 if $self->{is_nginx};
     return _about($self->{binary}, '-V') =~ /--with-(?:debug|asan)/ ? 1 : 0;
 }
+
+# is_nginx: whether this is an nginx, when TEST_VEIL_BINARY names one to see
+# that a test describes what nginx does.
+sub is_nginx { return $_[0]{is_nginx} }
 
 # skip_all($why): nothing to test here.
 
