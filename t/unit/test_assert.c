@@ -166,7 +166,7 @@ Test(assert, a_failing_printer_ends_it)
 static void
 read_nowhere(void)
 {
-    int *volatile p = NULL;
+    volatile int *volatile p = NULL;
 
     veil_panic_catch_signals();
     *p = 1;

@@ -105,6 +105,19 @@ Test(pool, large_gets_its_own_block, .init = arena)
     veil_pool_destroy(&p);
 }
 
+/* Up to a quarter of a block is carved from it, more is not. */
+Test(pool, a_quarter_is_large, .init = arena)
+{
+    veil_pool_t *p = veil_pool_create("test", 1024);
+
+    (void) veil_pool_alloc(p, 900);
+    (void) veil_pool_alloc(p, 257);
+    cr_assert_lt(veil_pool_size(p), 2 * 1024);
+    (void) veil_pool_alloc(p, 256);
+    cr_assert_gt(veil_pool_size(p), 2 * 1024);
+    veil_pool_destroy(&p);
+}
+
 Test(pool, blocks_are_recycled, .init = arena)
 {
     veil_pool_t *p = veil_pool_create("test", 1024), *first = p;
