@@ -22,7 +22,7 @@
 
 /* Characters of the line shown before and behind the caret. */
 #define CONF_BEFORE 60
-#define CONF_BEHIND 40
+#define CONF_BEHIND 60
 
 static bool
 conf_is_continuation(char c)
