@@ -484,7 +484,7 @@ Test(conf, passes)
                   "location / { } step 2; define 1; plain 2; } }"),
          "emerg: invalid parameter \"t\" in f:1:42\n"
          "emerg:     http { server { step 1; plain 1; types { t; u 2; } "
-         "location / { } step 2; define 1; plain 2; }\n"
+         "location / { } step 2; define 1; plain 2; } }\n"
          "emerg:                                              ^\n");
     cr_assert_str_eq(loc(1)->trace,
                      "types2 define1 plain1 plain2 step1 step2 ");
