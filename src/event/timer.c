@@ -155,6 +155,8 @@ timer_next(const veil_wheel_t *w, unsigned *at_level, unsigned *at_slot)
         return (w->now_ms >> (shift + TIMER_BITS) << (shift + TIMER_BITS))
                | ((uint64_t) slot << shift);
     }
+    *at_level = 0;
+    *at_slot = 0;
     return UINT64_MAX;
 }
 
