@@ -305,7 +305,6 @@ veil_conn_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n)
     s = veil_send_get(c, NULL);
     c->send = s;
     c->transport->write(c, slices, n);
-    s->op.moved_ms = (uint32_t) veil_now_ms();
     if (c->write_timeout_ms != 0) {
         veil_timer_set(c->handle.loop, &s->timer, c->write_timeout_ms);
     }
