@@ -137,6 +137,7 @@ epoll_forget(veil_loop_t *loop, veil_handle_t *h)
 static void
 epoll_queue(epoll_t *e, veil_op_t *op)
 {
+    VEIL_ASSERT(!veil_list_is_linked(&op->wait));
     op->backend = EPOLL_QUEUED;
     veil_list_append(&e->ready, &op->wait);
 }
@@ -158,6 +159,7 @@ epoll_cancel(veil_loop_t *loop, veil_op_t *op)
         epoll_unregister(loop, op->handle);
     }
     veil_list_remove(&op->wait);
+    op->backend = EPOLL_RUNNING; /* events are no longer for it */
     veil_op_finish(op, -ECANCELED);
 }
 
@@ -373,6 +375,7 @@ epoll_event(veil_handle_t *h, unsigned events, veil_list_t *list)
     veil_list_foreach (n, &h->ops) {
         op = veil_list_entry(n, veil_op_t, link);
         if (epoll_is_for(op, events)) {
+            VEIL_ASSERT(!veil_list_is_linked(&op->wait));
             op->backend = EPOLL_QUEUED;
             veil_list_append(list, &op->wait);
         }

@@ -107,6 +107,33 @@ CONTRACT(cancelled_recv_ends_once)
     end_close(b, e);
 }
 
+static void
+cancel_the_other(veil_op_t *op)
+{
+    end_t *e = veil_container_of(op, end_t, out);
+
+    e->out_done++;
+    veil_op_cancel(&e->in);
+}
+
+/* The descriptor becomes ready when the op is over but not yet completed. */
+CONTRACT(an_event_after_the_cancel)
+{
+    int peer;
+    end_t *e = end_open(b, &peer);
+
+    veil_op_recv(&e->in);
+    veil_loop_turn(b->loop, 0);
+    veil_loop_turn(b->loop, 0);
+    cr_assert_eq(write(peer, "x", 1), 1);
+    veil_op_init(&e->out, &e->handle, cancel_the_other);
+    veil_op_send(&e->out, "y", 1);
+    UNTIL(b, e->out_done == 1 && e->in_done == 1);
+    cr_assert_eq(e->in_res, -ECANCELED);
+    (void) close(peer);
+    end_close(b, e);
+}
+
 CONTRACT(cancelled_before_it_began)
 {
     int peer;
