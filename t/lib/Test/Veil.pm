@@ -565,8 +565,10 @@ sub run {
         sleep($nap);
         $nap = 0.02 if ($nap *= 1.5) > 0.02;
     }
-    return $self if !defined $why;
-
+    if (!defined $why) {
+        $self->_wait_workers;
+        return $self;
+    }
     kill 'KILL', -$pid;
     waitpid $pid, 0 unless defined $self->{exit};
     Test::Veil::Guard::remove($pid);
@@ -578,6 +580,20 @@ sub run {
     my $said = join '', map { "    $_\n" }
         split /\n/, $self->read_file($err) || $self->log;
     die "cannot start $self->{binary}: $why\n$said";
+}
+
+# The sockets listen already, so nothing needs this but a test that looks at
+# the workers; and one that is stopped at once, before they are all there.
+
+sub _wait_workers {
+    my ($self) = @_;
+    my $text = $self->read_file($self->{config});
+    my $master = Test::Veil::Config::value($text, 'master_process') // 'on';
+    my $n = Test::Veil::Config::value($text, 'worker_processes') // 1;
+    return if $master eq 'off';
+    $n = 1 if $n !~ /^\d+\z/;
+    $self->wait_for(
+        sub { Test::Veil::Proc::named($self->{group}) >= $n }, 2);
 }
 
 sub _pid_file {

@@ -53,14 +53,19 @@ sub group {
     return grep { _member($_, $leader) && $_->{state} ne 'Z' } _all();
 }
 
-# workers($leader): those that serve.  A process that calls itself a worker;
-# if none does, those without children.
+# workers($leader): those that serve.  The processes that call themselves
+# worker (named); if none does, those without children.
+
+sub named {
+    my ($leader) = @_;
+    return grep { $_->{title} =~ /worker process/ } group($leader);
+}
 
 sub workers {
     my ($leader) = @_;
-    my @all = group($leader);
-    my @named = grep { $_->{title} =~ /worker process/ } @all;
+    my @named = named($leader);
     return @named if @named;
+    my @all = group($leader);
     my %parent = map { $_->{ppid} => 1 } @all;
     return grep { !$parent{ $_->{pid} } } @all;
 }

@@ -1,0 +1,139 @@
+#!/usr/bin/perl
+
+# HUP: a new generation takes over, the old one finishes what it has begun,
+# and a configuration that is wrong changes nothing.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::Veil;
+
+my $t = Test::Veil->new;
+my $u = $t->upstream(a => gates => [ 'one', 'two' ], handler => sub {
+    my ($conn, $req) = @_;
+    my ($gate) = $req->{path} =~ m{/(\w+)};
+    $conn->note("at $gate");
+    $conn->wait($gate);
+    $conn->reply(body => $gate);
+});
+my $config = <<'EOC';
+worker_processes 2;
+http {
+    server {
+        listen %%PORT_80%%;
+        location /version { return 200 "VERSION"; }
+        location /u/ { proxy_pass http://%%UPSTREAM_a%%/; }
+    }
+    # MORE
+}
+EOC
+
+# write_version($n, $more): the configuration that a reload will find.
+
+sub write_version {
+    my ($n, $more) = @_;
+    my $text = $config =~ s/VERSION/$n/r;
+    $text =~ s/# MORE/$more/ if defined $more;
+    $t->config($text);
+}
+
+sub version { return $t->get('/version')->body }
+
+write_version(1);
+$t->run;
+is(version(), 1, 'the first configuration');
+my $master = $t->pid;
+
+# Requests on both sides of it.
+
+my $old = $t->connect;
+$old->send_request(path => '/u/one');
+$u->wait_note(qr/at one/);
+my $idle = $t->connect;
+is($idle->get('/version')->body, 1, 'a kept connection');
+
+write_version(2);
+ok($t->reload, 'reload');
+is(version(), 2, 'the second configuration') for 1 .. 10;
+ok($idle->eof(5), 'idle connections of the old one are closed');
+ok($old->silent(0.05), 'a request under way is not');
+$u->release('one');
+is($old->read_response->body, 'one', 'it is finished');
+ok($t->wait_for(sub { $t->worker_pids == 2 }), 'then the old workers go');
+ok(kill(0, $master), 'the master stays');
+is($t->read_file('veil.pid'), "$master\n", 'and its pid file');
+
+# What is wrong is refused, and nothing changes.
+
+my @workers = sort $t->worker_pids;
+$t->allow_alerts(qr/nonsense|duplicate|in use|could not bind|
+    \QNo such file\E|events|unexpected|not ended|not terminated/x);
+for my $case (
+    [ 'an unknown directive', 'nonsense on;' ],
+    [ 'a block that does not end', 'server {' ],
+    [ 'a file that is not there', 'include none/such.conf;' ],
+    )
+{
+    my ($name, $more) = @$case;
+    my $mark = $t->log_mark;
+    write_version(3, $more);
+    ok(!$t->reload(timeout => 5), "$name is refused");
+    like(substr($t->log, $mark), qr/\[emerg\].*veil\.conf:\d+/,
+        '... with the place');
+    is(version(), 2, '... and the old configuration serves');
+    is(join(' ', sort $t->worker_pids), "@workers",
+        '... with the same workers');
+}
+
+# A port that is added, and taken away.
+
+my $second = $t->port(81);
+write_version(4, "server { listen %%PORT_81%%; return 200 second; }");
+ok($t->reload, 'a port is added');
+is(version(), 4, 'the first goes on');
+is($t->get('/', port => 81)->body, 'second', 'the second serves');
+write_version(5);
+ok($t->reload, 'and taken away');
+is(version(), 5, 'the first goes on');
+ok($t->wait_for(sub {
+    !eval { Test::Veil::HTTP1->new(port => $second) };
+}), 'the second is closed');
+
+# Clients that do not stop asking notice nothing.
+
+my $pid = fork // die;
+if ($pid == 0) {
+    my $bad = 0;
+    my $c;
+    $SIG{TERM} = sub { POSIX::_exit($bad ? 1 : 0) };
+    while (1) {
+        my $r = $t->request(path => '/version', quiet => 1);
+        $bad++ if $r->body !~ /^\d+$/;
+    }
+}
+for my $n (6 .. 10) {
+    write_version($n);
+    ok($t->reload, "reload $n under load");
+    is(version(), $n, "configuration $n");
+}
+kill 'TERM', $pid;
+waitpid $pid, 0;
+is($?, 0, 'no request was lost');
+
+# HUP in a row: the last configuration wins.
+
+for my $n (11 .. 15) {
+    write_version($n);
+    $t->signal('HUP');
+}
+ok($t->wait_for(sub { version() == 15 }), 'the last of many');
+ok($t->wait_for(sub { $t->worker_pids == 2 }), 'and no worker too many');
+
+# HUP to a worker must be harmless, as "pkill -HUP veil" sends it to all.
+
+if (!$t->is_nginx) {
+    $t->signal('HUP', $_) for $t->worker_pids;
+    is(version(), 15, 'HUP to the workers');
+}
+
+done_testing;
