@@ -108,6 +108,7 @@ core_set_affinity(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     cpu_set_t *set;
     unsigned i;
 
+    mcf->affinity_default = false;
     if (veil_str_eq(veil_conf_arg(cf, 1), VEIL_STR("auto"))) {
         return core_set_affinity_auto(cf, mcf);
     }
@@ -357,6 +358,7 @@ core_init(void *conf)
     mcf->daemon = true;
     mcf->master_process = true;
     mcf->affinity_auto = true;
+    mcf->affinity_default = true;
     mcf->rlimit_nofile = VEIL_RLIMIT_AUTO;
     mcf->rlimit_core = VEIL_RLIMIT_UNSET;
     mcf->worker_shutdown_timeout_ms = 3600 * 1000;
@@ -364,6 +366,31 @@ core_init(void *conf)
     mcf->events.worker_connections = CORE_DEFAULT_CONNECTIONS;
     mcf->events.io_buffer_size = 64 * 1024;
     mcf->events.io_buffers = 256;
+}
+
+/* Root's workers are never root unless that is written down. */
+static veil_rc_t
+core_default_user(veil_conf_t *cf, veil_main_conf_t *mcf)
+{
+    const struct passwd *pw;
+    const struct group *gr;
+
+    if (mcf->user.len != 0 || geteuid() != 0) {
+        return VEIL_OK;
+    }
+    pw = getpwnam(VEIL_USER);
+    gr = getgrnam(VEIL_GROUP);
+    if (pw == NULL || gr == NULL) {
+        return veil_conf_error(cf,
+                               "there is no %s \"%s\" for the workers, set "
+                               "the \"user\" directive",
+                               pw == NULL ? "user" : "group",
+                               pw == NULL ? VEIL_USER : VEIL_GROUP);
+    }
+    mcf->user = veil_str_z(VEIL_USER);
+    mcf->uid = pw->pw_uid;
+    mcf->gid = gr->gr_gid;
+    return VEIL_OK;
 }
 
 static veil_rc_t
@@ -388,7 +415,7 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
         sink->file = veil_cycle_log_file(cf->cycle, cf->cycle->error_log_path);
         mcf->error_log = sink;
     }
-    return VEIL_OK;
+    return core_default_user(cf, mcf);
 }
 
 /* --- tables ---------------------------------------------------------------
@@ -448,9 +475,9 @@ static const veil_command_t core_commands[] = {
       .args = VEIL_ARGS_1MORE,
       .set = core_set_affinity,
       .syntax = "auto [mask] | off | mask ...",
-      .def = "auto",
       .help = "Binds workers to CPUs: in turn to those usable, or each to the "
-              "CPUs of its mask, whose last digit is CPU 0." },
+              "CPUs of its mask, whose last digit is CPU 0.  By default they "
+              "are bound if there is one for each usable CPU." },
 
     { .name = "worker_rlimit_nofile",
       .where = VEIL_CONF_MAIN,
@@ -509,6 +536,7 @@ static const veil_command_t core_commands[] = {
       .args = VEIL_ARGS(1, 2),
       .set = core_set_user,
       .syntax = "user [group]",
+      .def = VEIL_USER " " VEIL_GROUP,
       .help = "Whom workers run as if the server was started by root; the "
               "group is by default the one with the user's name." },
 

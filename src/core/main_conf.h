@@ -37,9 +37,10 @@ typedef struct {
     bool master_process;
     unsigned workers; /* worker_processes; "auto" is resolved */
 
-    bool affinity_auto;  /* worker i on the i-th usable CPU, in turn */
-    veil_array_t *cpus;  /* of cpu_set_t, one a worker; NULL: not bound */
-    cpu_set_t cpu_limit; /* "auto MASK": choose among these */
+    bool affinity_auto;    /* worker i on the i-th usable CPU, in turn */
+    bool affinity_default; /* only if there are as many workers as CPUs */
+    veil_array_t *cpus;    /* of cpu_set_t, one a worker; NULL: not bound */
+    cpu_set_t cpu_limit;   /* "auto MASK": choose among these */
     bool has_cpu_limit;
 
     int64_t rlimit_nofile;               /* AUTO: soft up to hard */
@@ -52,7 +53,7 @@ typedef struct {
     veil_str_t pid;
     veil_str_t lock_file;
 
-    veil_str_t user; /* empty: stay who we are */
+    veil_str_t user; /* empty: stay who we are (not root) */
     uid_t uid;
     gid_t gid;
 

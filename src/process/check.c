@@ -1,0 +1,111 @@
+/*
+ * check.c -- "veil -t".
+ *
+ * nginx's test opens the logs and binds the sockets, and so leaves files
+ * behind and fails beside a server that runs.  Here nothing is made or
+ * bound.  What would be written is asked for by access(2) instead: logs, and
+ * the directory of the pid file.
+ */
+
+#include "core/platform.h"
+
+#include <fcntl.h>
+#include <limits.h>
+
+#include "core/main_conf.h"
+#include "process/check.h"
+
+/* 0 when the file could be opened for writing, or made; else the errno. */
+static int
+check_writable(const char *path, bool must_make)
+{
+    char dir[PATH_MAX];
+    char *slash;
+
+    if (!must_make && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0) {
+        return 0;
+    }
+    if (!must_make && errno != ENOENT) {
+        return errno;
+    }
+    if (strlen(path) >= sizeof(dir)) {
+        return ENAMETOOLONG;
+    }
+    veil_str_copy_z(dir, sizeof(dir), veil_str_z(path));
+    slash = strrchr(dir, '/');
+    if (slash == NULL) {
+        return 0;
+    }
+    slash[slash == dir ? 1 : 0] = '\0';
+    return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+}
+
+static veil_rc_t
+check_files(const veil_cycle_t *cycle)
+{
+    const char *pid = veil_main_conf(cycle)->pid.data;
+    const veil_log_file_t *file;
+    const veil_list_t *n;
+    veil_rc_t rc = VEIL_OK;
+    int err;
+
+    veil_list_foreach (n, &cycle->log_files) {
+        file = (const veil_log_file_t *) (const void *) n;
+        if (file->path.len == 0) {
+            continue;
+        }
+        err = check_writable(file->path.data, false);
+        if (err != 0) {
+            veil_log(&cycle->log, VEIL_LOG_EMERG, err,
+                     "the log \"%s\" cannot be written", file->path.data);
+            rc = VEIL_ERROR;
+        }
+    }
+    /* It is made anew beside the old one, unless it is something special. */
+    err = check_writable(pid, access(pid, F_OK) != 0);
+    if (err != 0) {
+        veil_log(&cycle->log, VEIL_LOG_EMERG, err,
+                 "the pid file \"%s\" cannot be written", pid);
+        rc = VEIL_ERROR;
+    }
+    return rc;
+}
+
+_Static_assert(offsetof(veil_log_file_t, link) == 0,
+               "a file's link is its beginning");
+
+int
+veil_check(const veil_launch_t *launch, bool dump, bool quiet)
+{
+    veil_cycle_t *cycle;
+    veil_rc_t rc;
+
+    cycle = veil_cycle_create(launch->prefix, launch->conf_path,
+                              launch->error_log_path, launch->globals);
+    cycle->testing = true;
+    veil_cycle = cycle;
+    rc = veil_cycle_load(cycle, NULL);
+
+    if (rc == VEIL_OK) {
+        if (!quiet) {
+            fprintf(stderr, "veil: the configuration file %s syntax is ok\n",
+                    cycle->conf_path.data);
+        }
+        rc = check_files(cycle);
+    }
+    if (rc != VEIL_OK) {
+        fprintf(stderr, "veil: configuration file %s test failed\n",
+                cycle->conf_path.data);
+        veil_cycle_destroy(&veil_cycle);
+        return 1;
+    }
+    if (!quiet) {
+        fprintf(stderr, "veil: configuration file %s test is successful\n",
+                cycle->conf_path.data);
+    }
+    if (dump) {
+        veil_conf_dump(cycle, stdout);
+    }
+    veil_cycle_destroy(&veil_cycle);
+    return 0;
+}

@@ -1,0 +1,54 @@
+/*
+ * crew.h -- the workers of one generation, as their keeper sees them.
+ */
+
+#ifndef VEIL_PROCESS_CREW_H
+#define VEIL_PROCESS_CREW_H
+
+#include <poll.h>
+
+#include "core/cycle.h"
+
+typedef struct {
+    unsigned workers;
+    int up;      /* channel to the master: workers close it */
+    int signals; /* likewise */
+    bool detach; /* as of veil_worker_options_t */
+    const veil_log_t *log;
+} veil_crew_options_t;
+
+/* Once in a process. */
+void veil_crew_init(const veil_crew_options_t *options);
+
+/* Forks all workers; VEIL_ERROR after logging. */
+veil_rc_t veil_crew_fork_all(void);
+/* All of them are prepared (and wait for START, or serve). */
+bool veil_crew_is_ready(void);
+/* From here on: workers accept, and one that ends is replaced. */
+void veil_crew_start(void);
+/*
+ * Workers finish within that time and are not replaced; later calls may
+ * shorten it.  Those that do not end even then are killed.
+ */
+void veil_crew_drain(uint64_t timeout_ms);
+/* Opens the logs anew and hands the descriptors to all. */
+void veil_crew_reopen_logs(veil_cycle_t *cycle);
+/* Processes that have not ended. */
+unsigned veil_crew_alive(void);
+
+/*
+ * A child of this process has ended.  False: it was a worker that had not
+ * got ready in a generation that has not started; that cannot go on.
+ */
+bool veil_crew_reap(pid_t pid, int status);
+
+/* What to poll: at most one entry for each worker; returns how many. */
+unsigned veil_crew_poll(struct pollfd *fds);
+/* The entries as poll(2) left them. */
+void veil_crew_polled(const struct pollfd *fds, unsigned n);
+
+/* Milliseconds until something is due; -1: nothing is. */
+int veil_crew_timeout(uint64_t now_ms);
+void veil_crew_run_due(uint64_t now_ms);
+
+#endif

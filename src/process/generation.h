@@ -1,0 +1,85 @@
+/*
+ * generation.h -- a generation, as the master sees it.
+ */
+
+#ifndef VEIL_PROCESS_GENERATION_H
+#define VEIL_PROCESS_GENERATION_H
+
+#include "core/list.h"
+#include "core/log.h"
+#include "process/channel.h"
+#include "process/hold.h"
+#include "process/message.h"
+#include "process/prepare.h"
+
+/* Files of one error log at most that the master writes to. */
+#define VEIL_GENERATION_LOGS 8
+
+typedef enum {
+    VEIL_GENERATION_LOADING,  /* until READY */
+    VEIL_GENERATION_SERVING,  /* there is one at most */
+    VEIL_GENERATION_DRAINING, /* told to end */
+    VEIL_GENERATION_ORPHANED  /* without a keeper; its workers end */
+} veil_generation_state_t;
+
+/* The master's error log: files of its own, received from a keeper. */
+typedef struct {
+    unsigned n;
+    char *paths[VEIL_GENERATION_LOGS]; /* NULL: standard error */
+    veil_log_file_t files[VEIL_GENERATION_LOGS];
+    veil_log_sink_t sinks[VEIL_GENERATION_LOGS];
+    veil_log_t log;
+} veil_generation_log_t;
+
+typedef struct {
+    veil_list_t link;
+    veil_generation_state_t state;
+    uint64_t number;
+    pid_t keeper; /* 0 when it has ended */
+    int channel;  /* -1 when it is closed */
+    int text_fd;  /* the configuration; -1: not received */
+    uint64_t started_ms;
+    uint64_t deadline_ms; /* then it is killed; 0: none */
+    bool first;           /* somebody looks at standard error */
+    bool ready;           /* READY came */
+    veil_settings_message_t settings;
+    veil_generation_log_t *log; /* NULL when the master has taken it */
+    pid_t *workers;             /* by slot; 0: absent */
+    unsigned nworkers;
+} veil_generation_t;
+
+typedef struct {
+    const veil_launch_t *launch;
+    uint64_t number;
+    int text_fd; /* of the text to use; stays the caller's; -1: the files */
+    bool first;
+    bool detach;
+    const veil_log_t *log;
+} veil_generation_options_t;
+
+/* Forks the keeper.  NULL after logging. */
+veil_generation_t *veil_generation_start(const veil_generation_options_t *o);
+
+/*
+ * Reads and answers what the keeper has sent; READY is noted in g->ready.
+ * Returns false when the channel has ended, which closes it.
+ */
+bool veil_generation_receive(veil_generation_t *g, veil_hold_t *hold,
+                             const veil_log_t *log);
+
+void veil_generation_send(veil_generation_t *g, veil_message_type_t type,
+                          const void *data, size_t len, const veil_log_t *log);
+
+/* Workers that are known to be alive. */
+unsigned veil_generation_workers(const veil_generation_t *g);
+/* A child of the master has ended: whether it was one of its workers. */
+bool veil_generation_forget_worker(veil_generation_t *g, pid_t pid);
+/* Sends the signal to the keeper and to all workers. */
+void veil_generation_signal(const veil_generation_t *g, int signo);
+
+/* Closes and frees everything; *g becomes NULL. */
+void veil_generation_free(veil_generation_t **g);
+
+void veil_generation_log_free(veil_generation_log_t **log);
+
+#endif

@@ -1,0 +1,347 @@
+/*
+ * hold.c -- what outlives a generation: sockets and shared memory.
+ *
+ * Each entry remembers the generation it was made for and the last one that
+ * named it.  Commit and abort are then one comparison each, whatever
+ * happened in between; a generation needs no list of its own.
+ *
+ * A socket that was bound alone can be joined by others later: SO_REUSEPORT
+ * is set on it first, as the kernel asks both sides for it.  The other way
+ * round, and with fewer workers than before, surplus sockets stay open; see
+ * hold.h.
+ *
+ * Memory is a memfd: it lives as long as somebody maps it, so letting go of
+ * a zone harms no worker that still uses it.
+ */
+
+#include "core/platform.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "core/pool.h"
+#include "process/hold.h"
+
+typedef struct {
+    veil_list_t link;
+    veil_hold_listen_t key;
+    uint64_t made_for;
+    uint64_t named_by;
+    uint64_t grown_for; /* the generation that wanted more slots */
+    unsigned n;
+    unsigned before; /* slots there were before it */
+    int *fds;
+} hold_listen_t;
+
+typedef struct {
+    veil_list_t link;
+    veil_hold_zone_t key;
+    uint64_t made_for;
+    uint64_t named_by;
+    bool used; /* some generation that names it was in charge */
+    int fd;
+} hold_zone_t;
+
+void
+veil_hold_init(veil_hold_t *hold)
+{
+    veil_list_init(&hold->listens);
+    veil_list_init(&hold->zones);
+}
+
+void
+veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from)
+{
+    memset(to, 0, sizeof(*to));
+    to->type = from->type;
+    to->family = from->addr.family;
+    to->port = from->addr.port;
+    to->scope_id = from->addr.scope_id;
+    if (from->addr.family == AF_UNIX) {
+        veil_str_copy_z(to->path, sizeof(to->path),
+                        veil_str_z(from->addr.u.path));
+    } else {
+        memcpy(to->ip, from->addr.u.ip, sizeof(to->ip));
+    }
+    to->backlog = from->backlog;
+    to->rcvbuf = from->rcvbuf;
+    to->sndbuf = from->sndbuf;
+    to->fastopen = from->fastopen;
+    to->ipv6only = from->ipv6only;
+    to->keepalive = from->keepalive;
+    to->keepidle = from->keepidle;
+    to->keepintvl = from->keepintvl;
+    to->keepcnt = from->keepcnt;
+    to->deferred = from->deferred;
+    to->reuseport = from->reuseport;
+    to->cbpf = from->cbpf;
+    to->nslots = from->nslots;
+}
+
+void
+veil_hold_listen_unpack(veil_listen_t *to, const veil_hold_listen_t *from)
+{
+    memset(to, 0, sizeof(*to));
+    veil_list_init(&to->link);
+    to->type = from->type;
+    to->addr.family = from->family;
+    to->addr.port = from->port;
+    to->addr.scope_id = from->scope_id;
+    if (from->family == AF_UNIX) {
+        to->addr.u.path = from->path;
+    } else {
+        memcpy(to->addr.u.ip, from->ip, sizeof(from->ip));
+    }
+    to->backlog = from->backlog;
+    to->rcvbuf = from->rcvbuf;
+    to->sndbuf = from->sndbuf;
+    to->fastopen = from->fastopen;
+    to->ipv6only = from->ipv6only;
+    to->keepalive = from->keepalive;
+    to->keepidle = from->keepidle;
+    to->keepintvl = from->keepintvl;
+    to->keepcnt = from->keepcnt;
+    to->deferred = from->deferred;
+    to->reuseport = from->reuseport;
+    to->cbpf = from->cbpf;
+    to->nslots = from->nslots;
+}
+
+static bool
+hold_listen_is_same(const veil_hold_listen_t *a, const veil_hold_listen_t *b)
+{
+    veil_listen_t la;
+    veil_listen_t lb;
+
+    veil_hold_listen_unpack(&la, a);
+    veil_hold_listen_unpack(&lb, b);
+    return veil_listen_is_same(&la, &lb);
+}
+
+static void
+hold_listen_close(hold_listen_t *held, bool unlink_path)
+{
+    unsigned i;
+
+    for (i = 0; i < held->n; i++) {
+        close(held->fds[i]);
+    }
+    if (unlink_path && held->key.family == AF_UNIX) {
+        /* Whoever removed it before us did our work. */
+        (void) unlink(held->key.path);
+    }
+    veil_list_remove(&held->link);
+    veil_free(held->fds);
+    veil_free(held);
+}
+
+static hold_listen_t *
+hold_listen_find(veil_hold_t *hold, const veil_hold_listen_t *want)
+{
+    hold_listen_t *held;
+    veil_list_t *n;
+
+    veil_list_foreach (n, &hold->listens) {
+        held = veil_list_entry(n, hold_listen_t, link);
+        if (hold_listen_is_same(&held->key, want)) {
+            return held;
+        }
+    }
+    return NULL;
+}
+
+/* Binds until there are want->nslots; 0 or -errno, then as it was before. */
+static int
+hold_listen_grow(hold_listen_t *held, const veil_hold_listen_t *want,
+                 uint64_t generation, const veil_log_t *log)
+{
+    unsigned before = held->n;
+    veil_listen_t l;
+    int on = 1;
+    unsigned i;
+    int fd;
+
+    if (want->nslots <= held->n) {
+        return 0;
+    }
+    veil_hold_listen_unpack(&l, want);
+    held->fds = veil_realloc(held->fds, want->nslots * sizeof(int));
+
+    if (want->nslots > 1) {
+        for (i = 0; i < before; i++) {
+            if (setsockopt(held->fds[i], SOL_SOCKET, SO_REUSEPORT, &on,
+                           sizeof(on))
+                != 0) {
+                return -errno;
+            }
+        }
+    }
+    while (held->n < want->nslots) {
+        fd = veil_listen_bind(&l, log);
+        if (fd < 0) {
+            while (held->n > before) {
+                close(held->fds[--held->n]);
+            }
+            return fd;
+        }
+        held->fds[held->n++] = fd;
+    }
+    held->grown_for = generation;
+    held->before = before;
+    return 0;
+}
+
+int
+veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
+                 uint64_t generation, const int **fds, unsigned *n,
+                 const veil_log_t *log)
+{
+    hold_listen_t *held;
+    int rc;
+
+    if (want->nslots == 0 || want->nslots > VEIL_HOLD_SLOTS) {
+        return -EINVAL;
+    }
+    held = hold_listen_find(hold, want);
+
+    if (held == NULL) {
+        held = veil_zalloc(sizeof(*held));
+        held->key = *want;
+        held->made_for = generation;
+        veil_list_append(&hold->listens, &held->link);
+    }
+    rc = hold_listen_grow(held, want, generation, log);
+    if (rc < 0) {
+        if (held->n == 0) {
+            hold_listen_close(held, false);
+        }
+        return rc;
+    }
+    if (want->cbpf) {
+        rc = veil_listen_steer(held->fds[0], held->n);
+        if (rc < 0) {
+            veil_log(log, VEIL_LOG_WARN, -rc,
+                     "steering connections by client address failed, "
+                     "the kernel spreads them");
+        }
+    }
+    held->named_by = generation;
+    *fds = held->fds;
+    *n = held->n;
+    return 0;
+}
+
+static void
+hold_zone_close(hold_zone_t *held)
+{
+    close(held->fd);
+    veil_list_remove(&held->link);
+    veil_free(held);
+}
+
+int
+veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
+               uint64_t generation, bool *fresh)
+{
+    hold_zone_t *held;
+    veil_list_t *n;
+    int fd;
+
+    veil_list_foreach (n, &hold->zones) {
+        held = veil_list_entry(n, hold_zone_t, link);
+        if (held->key.size == want->size
+            && strcmp(held->key.name, want->name) == 0
+            && strcmp(held->key.tag, want->tag) == 0)
+        {
+            held->named_by = generation;
+            *fresh = !held->used;
+            return held->fd;
+        }
+    }
+
+    fd = memfd_create(want->name, MFD_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (ftruncate(fd, (off_t) want->size) != 0) {
+        int err = errno;
+
+        close(fd);
+        return -err;
+    }
+    held = veil_zalloc(sizeof(*held));
+    held->key = *want;
+    held->made_for = generation;
+    held->named_by = generation;
+    held->fd = fd;
+    veil_list_append(&hold->zones, &held->link);
+    *fresh = true;
+    return fd;
+}
+
+void
+veil_hold_commit(veil_hold_t *hold, uint64_t generation)
+{
+    hold_listen_t *listen;
+    hold_zone_t *zone;
+    veil_list_t *n;
+    veil_list_t *tmp;
+
+    veil_list_foreach_safe (n, tmp, &hold->listens) {
+        listen = veil_list_entry(n, hold_listen_t, link);
+        if (listen->named_by < generation) {
+            hold_listen_close(listen, true);
+        }
+    }
+    veil_list_foreach_safe (n, tmp, &hold->zones) {
+        zone = veil_list_entry(n, hold_zone_t, link);
+        if (zone->named_by < generation) {
+            hold_zone_close(zone);
+        } else {
+            zone->used = true;
+        }
+    }
+}
+
+void
+veil_hold_abort(veil_hold_t *hold, uint64_t generation)
+{
+    hold_listen_t *listen;
+    hold_zone_t *zone;
+    veil_list_t *n;
+    veil_list_t *tmp;
+
+    veil_list_foreach_safe (n, tmp, &hold->listens) {
+        listen = veil_list_entry(n, hold_listen_t, link);
+        if (listen->made_for == generation) {
+            hold_listen_close(listen, true);
+        } else if (listen->grown_for == generation) {
+            /* The generation that goes on does not know of these. */
+            while (listen->n > listen->before) {
+                close(listen->fds[--listen->n]);
+            }
+        }
+    }
+    veil_list_foreach_safe (n, tmp, &hold->zones) {
+        zone = veil_list_entry(n, hold_zone_t, link);
+        if (zone->made_for == generation) {
+            hold_zone_close(zone);
+        }
+    }
+}
+
+void
+veil_hold_done(veil_hold_t *hold, bool unlink_paths)
+{
+    veil_list_t *n;
+    veil_list_t *tmp;
+
+    veil_list_foreach_safe (n, tmp, &hold->listens) {
+        hold_listen_close(veil_list_entry(n, hold_listen_t, link),
+                          unlink_paths);
+    }
+    veil_list_foreach_safe (n, tmp, &hold->zones) {
+        hold_zone_close(veil_list_entry(n, hold_zone_t, link));
+    }
+}

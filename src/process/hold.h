@@ -1,0 +1,94 @@
+/*
+ * hold.h -- what outlives a generation: sockets and shared memory.
+ *
+ * The master owns one of these.  A keeper names what its configuration
+ * needs; what is there already is handed out again, what is new is made.
+ * When the generation is in charge, what only its predecessors named is let
+ * go; when it fails, what was made for it is.
+ *
+ * Sockets of one address are slots: one shared by all workers, or (reuseport)
+ * one for each worker.  Slots are never taken away while the address is in
+ * use: closing one of them would reset what is queued in it.  The workers
+ * share out those that are too many.
+ */
+
+#ifndef VEIL_PROCESS_HOLD_H
+#define VEIL_PROCESS_HOLD_H
+
+#include "core/list.h"
+#include "core/log.h"
+#include "event/listen.h"
+
+/* Slots of one address at most. */
+#define VEIL_HOLD_SLOTS 1024
+
+/* A listener without pointers: what a keeper asks for. */
+typedef struct {
+    int type;
+    uint16_t family;
+    uint16_t port;
+    uint32_t scope_id;
+    unsigned char ip[16];
+    char path[108]; /* unix; zero-terminated */
+    int backlog;
+    int rcvbuf;
+    int sndbuf;
+    int fastopen;
+    int ipv6only;
+    int keepalive;
+    int keepidle, keepintvl, keepcnt;
+    bool deferred;
+    bool reuseport;
+    bool cbpf;
+    unsigned nslots; /* wanted */
+} veil_hold_listen_t;
+
+#define VEIL_HOLD_NAME 128
+
+/* A zone without pointers. */
+typedef struct {
+    char name[VEIL_HOLD_NAME]; /* zero-terminated */
+    char tag[VEIL_HOLD_NAME];  /* the owner's name */
+    uint64_t size;
+} veil_hold_zone_t;
+
+typedef struct {
+    veil_list_t listens; /* private to hold.c */
+    veil_list_t zones;   /* private to hold.c */
+} veil_hold_t;
+
+void veil_hold_init(veil_hold_t *hold);
+
+/*
+ * The sockets of the address for this generation: made now if they are new,
+ * more if there are too few.  *fds and *n are valid until the next call.
+ * Returns 0 or -errno; then nothing has changed.
+ */
+int veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
+                     uint64_t generation, const int **fds, unsigned *n,
+                     const veil_log_t *log);
+
+/*
+ * The memory of the zone; fresh: it was never in use.  Returns the
+ * descriptor, which stays the hold's, or -errno.
+ */
+int veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
+                   uint64_t generation, bool *fresh);
+
+/* The generation is in charge: lets go what it did not name. */
+void veil_hold_commit(veil_hold_t *hold, uint64_t generation);
+/* The generation failed: lets go what was made for it. */
+void veil_hold_abort(veil_hold_t *hold, uint64_t generation);
+/*
+ * Closes everything and forgets it.  With unlink_paths the files of unix
+ * sockets are removed: nobody listens any more.
+ */
+void veil_hold_done(veil_hold_t *hold, bool unlink_paths);
+
+/* Between veil_listen_t and its form without pointers. */
+void veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from);
+/* A unix path stays in from, which must outlive to. */
+void veil_hold_listen_unpack(veil_listen_t *to,
+                             const veil_hold_listen_t *from);
+
+#endif

@@ -1,0 +1,504 @@
+/*
+ * keeper.c -- one generation: a configuration and its workers.
+ *
+ * A keeper is forked by the master for each configuration.  It
+ *
+ *   1. reads the configuration,
+ *   2. asks the master for the sockets and zones it names,
+ *   3. hands over the text, to be kept,
+ *   4. forks the workers and waits until all are READY,
+ *   5. says READY itself, and passes START on when it comes,
+ *   6. replaces workers that die, until it is told to DRAIN,
+ *   7. ends with its last worker.
+ *
+ * Whatever fails before START ends the process with a status that is not 0,
+ * after logging; nothing that serves was touched by then.  The master's end
+ * of the channel closing means that the master is dead: what goes on is
+ * finished, and the keeper ends.
+ *
+ * It has no ring and no loop: rings are made after fork(), by each worker,
+ * and what a keeper has to do is little.  ppoll() will do.
+ */
+
+#include "core/platform.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "core/main_conf.h"
+#include "core/module.h"
+#include "core/pool.h"
+#include "core/time.h"
+#include "event/listen.h"
+#include "process/channel.h"
+#include "process/crew.h"
+#include "process/keeper.h"
+#include "process/signal.h"
+#include "process/spawn.h"
+#include "process/text.h"
+
+static struct {
+    const veil_keeper_options_t *o;
+    const veil_main_conf_t *conf;
+    const veil_log_t *log;
+    int channel;
+    int signals;
+    bool started;
+    bool draining;
+    bool told;   /* to end, by a signal */
+    bool failed; /* a worker ended before START */
+    veil_message_t message;
+} keeper;
+
+/* --- asking the master -------------------------------------------------- */
+
+static veil_rc_t
+keeper_send(veil_message_type_t type, const void *data, size_t len,
+            const int *fds, unsigned nfds)
+{
+    int rc = veil_channel_send(keeper.channel, type, data, len, fds, nfds);
+
+    if (rc < 0) {
+        veil_log(keeper.log, VEIL_LOG_ALERT, -rc,
+                 "the keeper cannot reach the master (%s)",
+                 veil_message_name(type));
+        return VEIL_ERROR;
+    }
+    return VEIL_OK;
+}
+
+/* Waits for an answer of this type. */
+static veil_rc_t
+keeper_expect(veil_message_type_t type)
+{
+    int rc = veil_channel_recv_wait(keeper.channel, &keeper.message);
+
+    if (rc == 1 && keeper.message.type == type) {
+        return VEIL_OK;
+    }
+    if (rc == 1) {
+        veil_message_close_fds(&keeper.message);
+    }
+    /* The master ends, or has given this generation up: not worth a line. */
+    return VEIL_ERROR;
+}
+
+static void
+keeper_copy_path(char *to, veil_str_t path)
+{
+    veil_str_copy_z(to, VEIL_MESSAGE_PATH, path);
+}
+
+/* What the master must know: the pid file, the timeouts, where to log. */
+static veil_rc_t
+keeper_send_settings(void)
+{
+    const veil_log_sink_t *sink;
+    veil_settings_message_t m;
+    veil_log_message_t l;
+
+    memset(&m, 0, sizeof(m));
+    m.worker_shutdown_timeout_ms = keeper.conf->worker_shutdown_timeout_ms;
+    m.shutdown_timeout_ms = keeper.conf->shutdown_timeout_ms;
+    m.workers = keeper.conf->workers;
+    keeper_copy_path(m.pid_path, keeper.conf->pid);
+    if (keeper_send(VEIL_MSG_SETTINGS, &m, sizeof(m), NULL, 0) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    for (sink = veil_cycle->log.sinks; sink != NULL; sink = sink->next) {
+        if (sink->file == NULL || sink->file->fd < 0) {
+            continue;
+        }
+        memset(&l, 0, sizeof(l));
+        l.level = (int) sink->level;
+        keeper_copy_path(l.path, sink->file->path);
+        if (keeper_send(VEIL_MSG_LOG, &l, sizeof(l), &sink->file->fd, 1)
+            != VEIL_OK) {
+            return VEIL_ERROR;
+        }
+    }
+    return VEIL_OK;
+}
+
+static veil_rc_t
+keeper_take_sockets(veil_listen_t *l)
+{
+    const veil_sockets_message_t *m;
+    unsigned got = 0;
+    unsigned i;
+
+    do {
+        if (keeper_expect(VEIL_MSG_SOCKETS) != VEIL_OK) {
+            return VEIL_ERROR;
+        }
+        m = (const void *) keeper.message.data;
+        if (m->err != 0) {
+            return VEIL_ERROR;
+        }
+        if (got == 0) {
+            veil_prepare_slots(l, m->total);
+        }
+        for (i = 0; i < keeper.message.nfds && got < l->nslots; i++) {
+            l->fds[got++] = keeper.message.fds[i];
+            keeper.message.fds[i] = -1;
+        }
+        if (keeper.message.nfds == 0) {
+            return VEIL_ERROR;
+        }
+        veil_message_close_fds(&keeper.message);
+    } while (got < l->nslots);
+
+    return VEIL_OK;
+}
+
+static veil_rc_t
+keeper_open_listens(void)
+{
+    static veil_listen_message_t m;
+    veil_rc_t rc = VEIL_OK;
+    veil_listen_t *l;
+    veil_list_t *n;
+
+    /* All of them, so that one start tells all that is wrong. */
+    veil_list_foreach (n, &veil_cycle->listens) {
+        l = veil_list_entry(n, veil_listen_t, link);
+        veil_prepare_listen(l, &m);
+        veil_prepare_slots(l, 0);
+        if (keeper_send(VEIL_MSG_LISTEN, &m, sizeof(m), NULL, 0) != VEIL_OK
+            || keeper_take_sockets(l) != VEIL_OK)
+        {
+            rc = VEIL_ERROR;
+        }
+    }
+    return rc;
+}
+
+static veil_rc_t
+keeper_open_zones(void)
+{
+    const veil_memory_message_t *answer;
+    veil_hold_zone_t m;
+    veil_shm_zone_t *zone;
+    veil_list_t *n;
+    int fd;
+
+    veil_list_foreach (n, &veil_cycle->zones) {
+        zone = veil_list_entry(n, veil_shm_zone_t, link);
+        veil_prepare_zone(zone, &m);
+        if (keeper_send(VEIL_MSG_ZONE, &m, sizeof(m), NULL, 0) != VEIL_OK
+            || keeper_expect(VEIL_MSG_MEMORY) != VEIL_OK)
+        {
+            return VEIL_ERROR;
+        }
+        answer = (const void *) keeper.message.data;
+        if (answer->err != 0 || keeper.message.nfds != 1) {
+            veil_log(keeper.log, VEIL_LOG_EMERG, answer->err,
+                     "no memory for the zone \"%s\"", m.name);
+            return VEIL_ERROR;
+        }
+        fd = keeper.message.fds[0];
+        keeper.message.fds[0] = -1;
+        if (veil_prepare_map_zone(zone, fd, answer->fresh) != VEIL_OK) {
+            return VEIL_ERROR;
+        }
+    }
+    return VEIL_OK;
+}
+
+static veil_rc_t
+keeper_send_text(void)
+{
+    veil_rc_t rc;
+    int fd;
+
+    fd = veil_text_keep(veil_cycle->tree);
+    if (fd < 0) {
+        veil_log(keeper.log, VEIL_LOG_EMERG, -fd,
+                 "keeping the configuration's text failed");
+        return VEIL_ERROR;
+    }
+    rc = keeper_send(VEIL_MSG_TEXT, NULL, 0, &fd, 1);
+    close(fd);
+    return rc;
+}
+
+/* --- running ------------------------------------------------------------ */
+
+static void
+keeper_close_listens(void)
+{
+    veil_listen_t *l;
+    veil_list_t *n;
+    unsigned i;
+
+    veil_list_foreach (n, &veil_cycle->listens) {
+        l = veil_list_entry(n, veil_listen_t, link);
+        for (i = 0; i < l->nslots; i++) {
+            if (l->fds[i] >= 0) {
+                close(l->fds[i]);
+                l->fds[i] = -1;
+            }
+        }
+    }
+}
+
+static void
+keeper_drain(uint64_t timeout_ms)
+{
+    if (!keeper.draining) {
+        keeper.draining = true;
+        veil_title_set("keeper process gen %llu is shutting down",
+                       (unsigned long long) keeper.o->generation);
+        /* Addresses nobody names any more shall refuse connections. */
+        keeper_close_listens();
+    }
+    veil_crew_drain(timeout_ms);
+}
+
+static void
+keeper_start(void)
+{
+    veil_listen_t *l;
+    veil_list_t *n;
+    unsigned i;
+
+    if (keeper.started || keeper.draining) {
+        return;
+    }
+    keeper.started = true;
+    veil_prepare_tell_stderr(&veil_cycle->log, false);
+    if (keeper.o->detach) {
+        veil_prepare_detach_stderr(&veil_cycle->log);
+    }
+    veil_list_foreach (n, &veil_cycle->listens) {
+        l = veil_list_entry(n, veil_listen_t, link);
+        for (i = 0; i < l->nslots; i++) {
+            veil_listen_configure(l, l->fds[i], keeper.log);
+        }
+    }
+    veil_crew_start();
+}
+
+static void
+keeper_reopen(void)
+{
+    veil_crew_reopen_logs(veil_cycle);
+    if (keeper.o->detach) {
+        veil_prepare_detach_stderr(&veil_cycle->log);
+    }
+}
+
+static void
+keeper_on_master(void)
+{
+    int rc;
+
+    while ((rc = veil_channel_recv(keeper.channel, &keeper.message)) == 1) {
+        switch (keeper.message.type) {
+        case VEIL_MSG_START:
+            keeper_start();
+            break;
+        case VEIL_MSG_DRAIN:
+            keeper_drain(((const veil_drain_message_t *) (const void *)
+                              keeper.message.data)
+                             ->timeout_ms);
+            break;
+        case VEIL_MSG_REOPEN:
+            keeper_reopen();
+            break;
+        default:
+            veil_log(keeper.log, VEIL_LOG_ALERT, 0,
+                     "unexpected message %s from the master",
+                     veil_message_name(keeper.message.type));
+            break;
+        }
+        veil_message_close_fds(&keeper.message);
+    }
+    if (rc == -EAGAIN) {
+        return;
+    }
+    close(keeper.channel);
+    keeper.channel = -1;
+    if (!keeper.draining) {
+        veil_log(keeper.log, VEIL_LOG_ALERT, 0,
+                 "the master is gone, ending when its connections have");
+        keeper_drain(keeper.conf->shutdown_timeout_ms);
+    }
+}
+
+static void
+keeper_reap(void)
+{
+    int status;
+    pid_t pid;
+
+    for (;;) {
+        pid = waitpid(-1, &status, WNOHANG);
+        if (pid < 0 && errno == EINTR) {
+            continue;
+        }
+        if (pid <= 0) {
+            return;
+        }
+        if (!veil_crew_reap(pid, status)) {
+            keeper.failed = true;
+        }
+    }
+}
+
+static void
+keeper_on_signals(void)
+{
+    struct signalfd_siginfo info;
+
+    while (veil_signals_read(keeper.signals, &info)) {
+        switch (info.ssi_signo) {
+        case SIGCHLD:
+            keeper_reap();
+            break;
+        case SIGTERM:
+        case SIGQUIT:
+            veil_log(keeper.log, VEIL_LOG_NOTICE, 0,
+                     "signal %u (SIG%s) received from %u, the keeper ends",
+                     info.ssi_signo, veil_signal_name((int) info.ssi_signo),
+                     info.ssi_pid);
+            keeper_drain(keeper.told ? 0 : keeper.conf->shutdown_timeout_ms);
+            keeper.told = true;
+            break;
+        case SIGUSR1:
+            keeper_reopen();
+            break;
+        default:
+            /* SIGINT: the terminal's; the master decides. */
+            break;
+        }
+    }
+}
+
+/* One round of waiting for and doing what there is to do. */
+static void
+keeper_turn(void)
+{
+    unsigned max = keeper.conf->workers + 2;
+    struct pollfd *fds = veil_alloc(max * sizeof(*fds));
+    unsigned n;
+
+    fds[0] = (struct pollfd){ .fd = keeper.signals, .events = POLLIN };
+    fds[1] = (struct pollfd){ .fd = keeper.channel, .events = POLLIN };
+    n = veil_crew_poll(fds + 2);
+
+    veil_time_update();
+    if (poll(fds, n + 2, veil_crew_timeout(veil_now_ms())) >= 0) {
+        veil_time_update();
+        veil_crew_polled(fds + 2, n);
+        if (fds[1].revents != 0) {
+            keeper_on_master();
+        }
+        if (fds[0].revents != 0) {
+            keeper_on_signals();
+        }
+    }
+    veil_crew_run_due(veil_now_ms());
+    veil_free(fds);
+}
+
+static int
+keeper_loop(void)
+{
+    bool told = false;
+
+    while (!keeper.failed) {
+        if (!told && veil_crew_is_ready()) {
+            told = true;
+            if (keeper_send(VEIL_MSG_READY, NULL, 0, NULL, 0) != VEIL_OK) {
+                return 1;
+            }
+        }
+        if (keeper.draining && veil_crew_alive() == 0) {
+            return 0;
+        }
+        keeper_turn();
+    }
+    veil_log(keeper.log, VEIL_LOG_EMERG, 0,
+             "a worker could not start, giving generation %llu up",
+             (unsigned long long) keeper.o->generation);
+    /* The others see the channel's end; they have no connections yet. */
+    return 1;
+}
+
+/* --- preparing ---------------------------------------------------------- */
+
+static veil_rc_t
+keeper_load(void)
+{
+    const veil_keeper_options_t *o = keeper.o;
+    veil_str_t text;
+    int rc;
+
+    if (o->text_fd < 0) {
+        return veil_prepare_load(o->launch, o->generation, NULL, o->log);
+    }
+    rc = veil_text_read(o->text_fd, &text);
+    if (rc < 0) {
+        veil_log(o->log, VEIL_LOG_EMERG, -rc,
+                 "reading the kept configuration failed");
+        return VEIL_ERROR;
+    }
+    return veil_prepare_load(o->launch, o->generation, &text, o->log);
+}
+
+static veil_rc_t
+keeper_prepare(void)
+{
+    veil_crew_options_t crew;
+
+    if (keeper_load() != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    keeper.conf = veil_main_conf(veil_cycle);
+    keeper.log = &veil_cycle->log;
+
+    if (keeper_send_settings() != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    if (keeper.o->first) {
+        veil_prepare_tell_stderr(&veil_cycle->log, true);
+    }
+    if (keeper_open_listens() != VEIL_OK || keeper_open_zones() != VEIL_OK
+        || keeper_send_text() != VEIL_OK || veil_prepare_modules() != VEIL_OK)
+    {
+        return VEIL_ERROR;
+    }
+    memset(&crew, 0, sizeof(crew));
+    crew.workers = keeper.conf->workers;
+    crew.up = keeper.channel;
+    crew.signals = keeper.signals;
+    crew.detach = keeper.o->detach;
+    crew.log = keeper.log;
+    veil_crew_init(&crew);
+    return veil_crew_fork_all();
+}
+
+int
+veil_keeper_run(const veil_keeper_options_t *o)
+{
+    keeper.o = o;
+    keeper.log = o->log;
+    keeper.channel = o->channel;
+
+    veil_time_update();
+    veil_title_set("keeper process gen %llu",
+                   (unsigned long long) o->generation);
+
+    keeper.signals = veil_signals_open();
+    if (keeper.signals < 0) {
+        veil_log(keeper.log, VEIL_LOG_EMERG, -keeper.signals,
+                 "signalfd() failed");
+        return 1;
+    }
+    if (keeper_prepare() != VEIL_OK) {
+        return 1;
+    }
+    return keeper_loop();
+}

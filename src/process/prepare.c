@@ -1,0 +1,208 @@
+/*
+ * prepare.c -- from the files to a generation that could start: what a keeper
+ * and a single process have in common.
+ *
+ * A zone's owner is known to the hold by name, as addresses of modules mean
+ * nothing to the next generation's program.  The tag of a zone is its module;
+ * one that is not is known by the zone's name alone.
+ */
+
+#include "core/platform.h"
+
+#include <fcntl.h>
+
+#include "core/main_conf.h"
+#include "core/module.h"
+#include "core/pool.h"
+#include "process/prepare.h"
+
+static veil_log_sink_t prepare_stderr;
+static const veil_log_sink_t *prepare_sinks; /* of the log, before */
+static veil_log_level_t prepare_level;
+
+veil_rc_t
+veil_prepare_load(const veil_launch_t *launch, uint64_t generation,
+                  const veil_str_t *text, const veil_log_t *log)
+{
+    veil_cycle_t *cycle;
+
+    /* A kept text has the directives of -g in it. */
+    cycle = veil_cycle_create(launch->prefix, launch->conf_path,
+                              launch->error_log_path,
+                              text == NULL ? launch->globals : VEIL_STR_NULL);
+    cycle->generation = generation;
+    if (log != NULL) {
+        cycle->log = *log;
+    }
+    veil_cycle = cycle;
+    return veil_cycle_load(cycle, text);
+}
+
+veil_rc_t
+veil_prepare_modules(void)
+{
+    const veil_core_module_t *core;
+    unsigned i;
+
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        core = veil_modules[i]->core;
+        if (core != NULL && core->init_keeper != NULL
+            && core->init_keeper(veil_cycle) != VEIL_OK)
+        {
+            veil_log(&veil_cycle->log, VEIL_LOG_EMERG, 0,
+                     "the module \"%s\" could not be prepared",
+                     veil_modules[i]->name);
+            return VEIL_ERROR;
+        }
+    }
+    return VEIL_OK;
+}
+
+void
+veil_prepare_where(const veil_conf_node_t *node, char *buf, size_t n)
+{
+    if (node == NULL) {
+        veil_str_copy_z(buf, n, VEIL_STR("the defaults"));
+        return;
+    }
+    veil_snprintf(buf, n, "%.*s:%u", VEIL_STR_ARG(node->file->name),
+                  node->args[0].line);
+}
+
+static size_t
+prepare_print_place(const veil_log_t *log, char *buf, size_t n)
+{
+    const veil_prepare_place_t *place = (const void *) log;
+
+    return veil_snprintf(buf, n, " in %s", place->where);
+}
+
+void
+veil_prepare_place(veil_prepare_place_t *place, const veil_log_t *log,
+                   const char *where)
+{
+    place->log = *log;
+    place->log.print = prepare_print_place;
+    place->where = where;
+}
+
+void
+veil_prepare_listen(veil_listen_t *l, veil_listen_message_t *m)
+{
+    bool many = l->reuseport && l->addr.family != AF_UNIX;
+
+    memset(m, 0, sizeof(*m));
+    l->nslots = many ? veil_main_conf(veil_cycle)->workers : 1;
+    veil_hold_listen_pack(&m->listen, l);
+    veil_prepare_where(l->node, m->where, sizeof(m->where));
+}
+
+void
+veil_prepare_slots(veil_listen_t *l, unsigned n)
+{
+    unsigned i;
+
+    l->nslots = n;
+    l->fds = veil_pool_alloc(veil_cycle->pool, n * sizeof(int));
+    for (i = 0; i < n; i++) {
+        l->fds[i] = -1;
+    }
+}
+
+void
+veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m)
+{
+    unsigned i;
+
+    memset(m, 0, sizeof(*m));
+    m->size = zone->size;
+    veil_str_copy_z(m->name, sizeof(m->name), zone->name);
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        if (zone->tag == veil_modules[i]) {
+            veil_str_copy_z(m->tag, sizeof(m->tag),
+                            veil_str_z(veil_modules[i]->name));
+        }
+    }
+}
+
+veil_rc_t
+veil_prepare_map_zone(veil_shm_zone_t *zone, int fd, bool fresh)
+{
+    int rc = veil_shm_zone_map(zone, fd);
+
+    if (rc < 0) {
+        veil_log(&veil_cycle->log, VEIL_LOG_EMERG, -rc,
+                 "mapping %zu bytes for the zone \"%.*s\" failed", zone->size,
+                 VEIL_STR_ARG(zone->name));
+        return VEIL_ERROR;
+    }
+    if (zone->init != NULL && zone->init(zone, fresh) != VEIL_OK) {
+        veil_log(&veil_cycle->log, VEIL_LOG_EMERG, 0,
+                 "the zone \"%.*s\" could not be prepared",
+                 VEIL_STR_ARG(zone->name));
+        return VEIL_ERROR;
+    }
+    return VEIL_OK;
+}
+
+static bool
+prepare_has_stderr(const veil_log_t *log)
+{
+    const veil_log_sink_t *sink;
+
+    for (sink = log->sinks; sink != NULL; sink = sink->next) {
+        if (sink->file != NULL && sink->file->path.len == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+veil_prepare_tell_stderr(veil_log_t *log, bool on)
+{
+    if (!on) {
+        if (log->sinks == &prepare_stderr) {
+            log->sinks = prepare_sinks;
+            log->level = prepare_level;
+        }
+        return;
+    }
+    if (prepare_has_stderr(log)) {
+        return;
+    }
+    prepare_sinks = log->sinks;
+    prepare_level = log->level;
+    prepare_stderr.level = VEIL_LOG_WARN;
+    prepare_stderr.file = veil_log_stderr.sinks->file;
+    /* The list is walked, never written to; its links have no const. */
+    memcpy(&prepare_stderr.next, &log->sinks, sizeof(log->sinks));
+    log->sinks = &prepare_stderr;
+    if (log->level < VEIL_LOG_WARN) {
+        log->level = VEIL_LOG_WARN;
+    }
+}
+
+void
+veil_prepare_detach_stderr(const veil_log_t *log)
+{
+    const veil_log_sink_t *sink;
+    int fd = -1;
+    int null;
+
+    if (prepare_has_stderr(log)) {
+        return; /* it was asked for by name */
+    }
+    for (sink = log->sinks; sink != NULL && fd < 0; sink = sink->next) {
+        fd = sink->file == NULL ? -1 : sink->file->fd;
+    }
+    if (fd >= 0) {
+        (void) dup2(fd, STDERR_FILENO);
+        return;
+    }
+    null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null >= 0) {
+        (void) dup2(null, STDERR_FILENO);
+        close(null);
+    }
+}
