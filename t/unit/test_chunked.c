@@ -4,7 +4,11 @@
  * What is refused is in test_parse_head.c, among the smuggled requests.
  */
 
-#include "http_feed.h"
+#include "core/platform.h"
+
+#include <criterion/criterion.h>
+
+#include "http/parse.h"
 
 typedef struct {
     veil_pool_t *pool;

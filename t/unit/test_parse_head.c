@@ -4,6 +4,8 @@
 
 #include "http_feed.h"
 
+#include <criterion/criterion.h>
+
 typedef struct {
     const char *text;
     size_t len;
@@ -200,13 +202,72 @@ static const head_case_t head_responses[] = {
     CASE(FOLD, ANSWER "X: 1\r\n 2\r\n\r\n"),
 };
 
+/* Bytes may fall either side of a cut; what is seen may not change. */
+static void
+head_expect_same(const char *input, size_t len, unsigned method,
+                 const http_feed_t *whole)
+{
+    static const size_t steps[] = { 1, 2, 3, 7, 16 };
+    http_feed_t cut;
+    unsigned i;
+
+    for (i = 0; i < veil_countof(steps); i++) {
+        http_feed(&cut, input, len, steps[i], method);
+        cr_expect_eq(cut.result, whole->result, "in steps of %zu: %s, not %s",
+                     steps[i], veil_http_parse_reason(cut.result),
+                     veil_http_parse_reason(whole->result));
+        cr_expect_eq(cut.incomplete, whole->incomplete);
+        if (whole->result == VEIL_PARSE_OK) {
+            cr_expect_eq(cut.used, whole->used);
+        }
+        cr_expect_str_eq(cut.text, whole->text);
+    }
+}
+
+/*
+ * Whole, in pieces, and with each byte changed in several ways: the first
+ * must give expected, the second the same, the third no crash, and again the
+ * same whole and in single bytes.
+ */
+static void
+head_check(const char *input, size_t len, unsigned method,
+           veil_http_parse_t expected)
+{
+    static const unsigned char flips[] = { 0x01, 0x20, 0x80, 0xff };
+    http_feed_t whole, cut;
+    size_t i, j;
+    char *bent;
+
+    http_feed(&whole, input, len, len, method);
+    cr_expect_eq(whole.result, expected, "%.*s: %s, not %s", (int) len, input,
+                 veil_http_parse_reason(whole.result),
+                 veil_http_parse_reason(expected));
+    cr_expect(expected != VEIL_PARSE_OK || !whole.incomplete,
+              "%.*s: is not complete", (int) len, input);
+    head_expect_same(input, len, method, &whole);
+
+    bent = http_feed_copy(input, len);
+    for (i = 0; i < len; i++) {
+        for (j = 0; j < veil_countof(flips); j++) {
+            bent[i] = (char) (input[i] ^ flips[j]);
+            http_feed(&whole, bent, len, len, method);
+            http_feed(&cut, bent, len, 1, method);
+            cr_assert_eq(whole.result, cut.result, "byte %zu ^ %d", i,
+                         flips[j]);
+            cr_assert_eq(whole.incomplete, cut.incomplete);
+        }
+        bent[i] = input[i];
+    }
+    free(bent);
+}
+
 Test(parse_head, requests)
 {
     size_t i;
 
     for (i = 0; i < veil_countof(head_requests); i++) {
-        http_feed_check(head_requests[i].text, head_requests[i].len, 0,
-                        head_requests[i].expected);
+        head_check(head_requests[i].text, head_requests[i].len, 0,
+                   head_requests[i].expected);
     }
 }
 
@@ -215,8 +276,8 @@ Test(parse_head, responses)
     size_t i;
 
     for (i = 0; i < veil_countof(head_responses); i++) {
-        http_feed_check(head_responses[i].text, head_responses[i].len,
-                        VEIL_GET, head_responses[i].expected);
+        head_check(head_responses[i].text, head_responses[i].len, VEIL_GET,
+                   head_responses[i].expected);
     }
 }
 
