@@ -139,9 +139,8 @@ listen_remove_stale(const veil_listen_t *l, const struct sockaddr *sa,
 {
     struct stat st;
 
-    if (l->addr.family != AF_UNIX || l->addr.u.path == NULL
-        || lstat(l->addr.u.path, &st) < 0 || !S_ISSOCK(st.st_mode)
-        || listen_unix_is_alive(sa, len, l->type))
+    if (l->addr.u.path == NULL || lstat(l->addr.u.path, &st) < 0
+        || !S_ISSOCK(st.st_mode) || listen_unix_is_alive(sa, len, l->type))
     {
         return false;
     }
@@ -173,7 +172,11 @@ listen_bind_retry(const veil_listen_t *l, int fd, const veil_log_t *log)
         if (err != -EADDRINUSE) {
             return err;
         }
-        if (listen_remove_stale(l, sa, len, log)) {
+        if (l->addr.family == AF_UNIX) {
+            /* Asking again would only fill the queue of its owner. */
+            if (!listen_remove_stale(l, sa, len, log)) {
+                return err;
+            }
             continue;
         }
         (void) nanosleep(&pause, NULL);
