@@ -108,7 +108,6 @@ veil_http_body_t *veil_http_body_file(veil_pool_t *pool, int fd,
  */
 veil_http_body_t *veil_http_body_to_memory(veil_pool_t *pool,
                                            veil_loop_t *loop,
-                                           veil_http_body_t *b,
-                                           size_t buffer);
+                                           veil_http_body_t *b, size_t buffer);
 
 #endif

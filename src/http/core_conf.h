@@ -15,6 +15,7 @@
 #include "event/filecache.h"
 #include "event/listen.h"
 #include "event/resolver.h"
+#include "http/mime.h"
 #include "http/variable.h"
 
 typedef struct veil_http_main_s veil_http_main_t;
@@ -23,13 +24,12 @@ typedef struct veil_http_location_s veil_http_location_t;
 typedef struct veil_http_names_s veil_http_names_t;
 typedef struct veil_http_port_s veil_http_port_t;
 typedef struct veil_http_pipeline_s veil_http_pipeline_t;
-typedef struct veil_mime_table_s veil_mime_table_t;
 
 /* Everything of http {}; cycle->http. */
 struct veil_http_main_s {
     veil_conf_scope_t *scope;
-    veil_array_t servers; /* of veil_http_server_t * */
-    veil_array_t ports;   /* of veil_http_port_t * */
+    veil_array_t servers;   /* of veil_http_server_t * */
+    veil_array_t ports;     /* of veil_http_port_t * */
     veil_array_t upstreams; /* of veil_upstream_group_t * (upstream.h) */
     veil_http_pipeline_t *pipeline;
     struct veil_http_vars_s *vars; /* private to variable.c */
@@ -40,9 +40,9 @@ struct veil_http_server_s {
     veil_http_main_t *main;
     veil_conf_scope_t *scope;
     const veil_conf_node_t *node;
-    veil_array_t names;    /* of veil_http_server_name_t (server.h) */
-    veil_str_t name;       /* the first, for $server_name */
-    veil_array_t listens;  /* of veil_http_listen_t (server.h) */
+    veil_array_t names;         /* of veil_http_server_name_t (server.h) */
+    veil_str_t name;            /* the first, for $server_name */
+    veil_array_t listens;       /* of veil_http_listen_t (server.h) */
     veil_http_location_t *root; /* the server's own confs and the tree */
     void **main_conf;
     void **server_conf;
@@ -55,19 +55,28 @@ struct veil_http_location_s {
     veil_http_location_t *parent;
     const veil_conf_node_t *node;
     void **loc_conf;
+    void **limit_except; /* loc_conf for the methods not named; or NULL */
     bool exact;
     bool named;
     bool regex;
-    bool no_regex; /* ^~ */
-    bool is_route; /* route /prefix {} */
-    bool internal;
+    bool no_regex;      /* ^~ */
+    bool is_route;      /* route /prefix {} */
     bool auto_redirect; /* "/x" -> "/x/" because a proxy_pass is here */
-    bool limit_except_deny;
-    struct veil_http_loctree_s *tree; /* of nested ones; private */
+    struct veil_http_regex_s *re; /* of a regex location */
+    veil_array_t *children; /* of veil_http_location_t *, as in the file */
+    struct veil_http_loctree_s *tree; /* of them; private to location.c */
 };
 
-typedef enum { VEIL_LINGER_OFF, VEIL_LINGER_ON, VEIL_LINGER_ALWAYS } veil_linger_t;
-typedef enum { VEIL_TOKENS_OFF, VEIL_TOKENS_ON, VEIL_TOKENS_BUILD } veil_tokens_t;
+typedef enum {
+    VEIL_LINGER_OFF,
+    VEIL_LINGER_ON,
+    VEIL_LINGER_ALWAYS
+} veil_linger_t;
+typedef enum {
+    VEIL_TOKENS_OFF,
+    VEIL_TOKENS_ON,
+    VEIL_TOKENS_BUILD
+} veil_tokens_t;
 typedef enum { VEIL_SATISFY_ALL, VEIL_SATISFY_ANY } veil_satisfy_t;
 typedef enum { VEIL_IMS_OFF, VEIL_IMS_EXACT, VEIL_IMS_BEFORE } veil_ims_t;
 typedef enum {
@@ -96,7 +105,7 @@ typedef struct {
     uint64_t client_body_timeout;
     uint64_t send_timeout;
     uint64_t keepalive_timeout;
-    uint64_t keepalive_header;   /* seconds to announce; 0: nothing */
+    uint64_t keepalive_header; /* seconds to announce; 0: nothing */
     uint64_t keepalive_time;
     uint64_t keepalive_min_timeout;
     uint64_t lingering_time;
@@ -104,44 +113,44 @@ typedef struct {
     uint64_t resolver_timeout;
     uint64_t auth_delay;
     int64_t keepalive_requests;
-    int64_t client_max_body_size;    /* 0: no limit */
+    int64_t client_max_body_size; /* 0: no limit */
     int64_t client_body_buffer_size;
-    int64_t limit_rate_n;            /* unused when limit_rate is set */
-    int64_t directio;                /* -1: off */
+    int64_t limit_rate_n; /* unused when limit_rate is set */
+    int64_t directio;     /* -1: off */
     int64_t directio_alignment;
-    int64_t output_buffer_size;      /* of output_buffers */
+    int64_t output_buffer_size; /* of output_buffers */
     int64_t output_buffers;
     int64_t sendfile_max_chunk;
     int64_t postpone_output;
-    int64_t max_ranges;              /* -1: no limit */
+    int64_t max_ranges; /* -1: no limit */
     int64_t read_ahead;
-    const veil_http_value_t *limit_rate;       /* NULL: none */
+    const veil_http_value_t *limit_rate; /* NULL: none */
     const veil_http_value_t *limit_rate_after;
-    const veil_http_value_t *root;   /* absolute, or with variables */
-    const veil_http_value_t *alias;  /* NULL: root counts */
-    size_t alias_prefix;             /* bytes of the URI that alias replaces */
+    const veil_http_value_t *root;  /* absolute, or with variables */
+    const veil_http_value_t *alias; /* NULL: root counts */
+    size_t alias_prefix;            /* bytes of the URI that alias replaces */
     veil_str_t default_type;
     veil_mime_table_t *types;
-    veil_array_t *error_pages;       /* of veil_http_error_page_t */
-    veil_array_t *try_files;         /* private to try_files */
+    veil_array_t *error_pages; /* of veil_http_error_page_t */
+    veil_array_t *try_files;   /* private to try_files */
     const veil_log_sink_t *error_log;
     veil_log_level_t error_log_level;
     veil_resolver_options_t *resolver; /* NULL: the system's */
     veil_filecache_options_t open_file_cache;
-    veil_array_t *early_hints;       /* of compiled values */
+    veil_array_t *early_hints; /* of compiled values */
     veil_str_t client_body_temp_path;
     unsigned client_body_temp_levels[3];
-    int client_body_in_file_only;    /* enum: off, on, clean */
-    int symlinks;                    /* veil_symlinks_t */
+    int client_body_in_file_only; /* enum: off, on, clean */
+    int symlinks;                 /* veil_symlinks_t */
     const veil_http_value_t *symlinks_from;
-    int lingering_close;             /* veil_linger_t */
-    int satisfy;                     /* veil_satisfy_t */
-    int if_modified_since;           /* veil_ims_t */
-    int server_tokens;               /* veil_tokens_t */
-    veil_str_t server_tokens_text;   /* "server_tokens string"; empty: none */
-    int file_mode;                   /* veil_file_mode_t */
-    unsigned keepalive_disable;      /* mask: msie6, safari */
-    unsigned limit_except_methods;   /* 0: no limit_except */
+    int lingering_close;           /* veil_linger_t */
+    int satisfy;                   /* veil_satisfy_t */
+    int if_modified_since;         /* veil_ims_t */
+    int server_tokens;             /* veil_tokens_t */
+    veil_str_t server_tokens_text; /* "server_tokens string"; empty: none */
+    int file_mode;                 /* veil_file_mode_t */
+    unsigned keepalive_disable;    /* mask: msie6, safari */
+    unsigned limit_except_methods; /* 0: no limit_except */
     bool sendfile;
     bool tcp_nopush;
     bool tcp_nodelay;
@@ -157,6 +166,7 @@ typedef struct {
     bool reset_timedout_connection;
     bool msie_padding;
     bool client_body_in_single_buffer;
+    bool quiet_uninitialized; /* uninitialized_variable_warn off */
 } veil_http_core_loc_t;
 
 /* error_page 404 502 =200 /uri; one for each status named. */

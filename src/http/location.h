@@ -30,8 +30,10 @@ const veil_http_location_t *veil_http_location_named(veil_http_request_t *r,
 /* Enters a location: confs, log level, limits. */
 void veil_http_location_enter(veil_http_request_t *r,
                               const veil_http_location_t *l);
+/* The confs of a block inside of the location ("if", limit_except). */
+void veil_http_location_confs(veil_http_request_t *r, void *const *loc_conf);
 /* For tests and "--explain": as a lookup without a request's side effects. */
-const veil_http_location_t *veil_http_location_lookup(
-    const veil_http_server_t *s, veil_str_t uri);
+const veil_http_location_t *
+veil_http_location_lookup(const veil_http_server_t *s, veil_str_t uri);
 
 #endif

@@ -43,9 +43,10 @@ struct veil_http_pipeline_s {
     unsigned nsteps;
     unsigned route;          /* the step of FIND_CONFIG */
     unsigned server_rewrite; /* the first of that phase */
+    unsigned rewrite;        /* the first of that phase */
     veil_http_handler_fn **log;
     unsigned nlog;
-    struct veil_http_filter_step_s *filters; /* in order */
+    veil_http_filter_t *filters; /* in order; ends with header == NULL */
     unsigned nfilters;
 };
 
@@ -55,6 +56,8 @@ struct veil_http_pipeline_s {
 veil_http_pipeline_t *veil_http_pipeline_build(veil_conf_t *cf);
 /* Runs from r->step until the request waits or has its response. */
 void veil_http_run(veil_http_request_t *r);
+/* After a veil_http_reroute() outside the pipeline (error_page): goes on. */
+void veil_http_run_rerouted(veil_http_request_t *r);
 void veil_http_run_log(veil_http_request_t *r);
 /* "veil -m": modules, phases and filters in effective order. */
 void veil_http_pipeline_print(FILE *out);

@@ -47,39 +47,43 @@ typedef void veil_http_cancel_fn(veil_http_request_t *r);
 
 /* What a request came in as. */
 typedef struct {
-    unsigned method;         /* one bit: VEIL_GET ... VEIL_METHOD_OTHER */
-    unsigned version;        /* 10, 11, 20, 30 */
+    unsigned method;  /* one bit: VEIL_GET ... VEIL_METHOD_OTHER */
+    unsigned version; /* 10, 11, 20, 30 */
     veil_str_t method_name;
     veil_str_t request_line; /* HTTP/1's, or made up to look like it */
     veil_str_t unparsed_uri; /* as received, with the query */
-    veil_str_t host;         /* validated, lower case, without port */
-    veil_str_t scheme;       /* "http", "https" */
-    uint16_t host_port;      /* 0: none in the Host header */
+    veil_str_t target;       /* of it, what veil_http_uri_parse() takes */
+    veil_http_target_form_t form;
+    veil_str_t host;       /* validated, lower case, without port */
+    bool host_is_lower;    /* before the start: no lowering needed */
+    bool host_from_target; /* an absolute URI wins over the Host field */
+    veil_str_t scheme;     /* "http", "https" */
+    uint16_t host_port;    /* 0: none in the Host header */
     veil_http_headers_t headers;
-    int64_t content_length;  /* -1: none or unknown */
-    bool chunked;            /* length unknown until the end */
+    int64_t content_length; /* -1: none or unknown */
+    bool chunked;           /* length unknown until the end */
     bool has_body;
-    bool expect_continue;    /* 100 not sent yet */
-    bool upgrade;            /* Connection: upgrade with an Upgrade header */
-    bool keepalive;          /* the client wants it */
+    bool expect_continue; /* 100 not sent yet */
+    bool upgrade;         /* Connection: upgrade with an Upgrade header */
+    bool keepalive;       /* the client wants it */
 } veil_http_in_t;
 
 /* What the response will be; described before VEIL_HTTP_REPLY. */
 typedef struct {
     int status;
-    veil_str_t reason; /* empty: the standard one */
+    veil_str_t reason;           /* empty: the standard one */
     veil_http_headers_t headers; /* Content-Length, Content-Type, Date,
                                     Server, Connection, Last-Modified,
                                     ETag ... are fields below, not here */
-    veil_str_t content_type; /* empty: none is sent */
+    veil_str_t content_type;     /* empty: none is sent */
     veil_str_t charset;
-    veil_str_t etag;         /* with quotes; empty: none */
-    veil_str_t location;     /* for redirects; made absolute when sent */
-    int64_t content_length;  /* -1: unknown */
-    int64_t last_modified;   /* seconds; -1: none */
-    veil_http_body_t *body;  /* NULL: empty */
-    bool allow_ranges;       /* the body is ours to cut (range.c) */
-    bool date_given;         /* upstream sent Date / Server: pass it */
+    veil_str_t etag;        /* with quotes; empty: none */
+    veil_str_t location;    /* for redirects; made absolute when sent */
+    int64_t content_length; /* -1: unknown */
+    int64_t last_modified;  /* seconds; -1: none */
+    veil_http_body_t *body; /* NULL: empty */
+    bool allow_ranges;      /* the body is ours to cut (range.c) */
+    bool date_given;        /* upstream sent Date / Server: pass it */
     bool server_given;
 } veil_http_out_t;
 
@@ -128,13 +132,13 @@ struct veil_http_request_s {
     veil_str_t uri; /* decoded, normalised */
     veil_str_t args;
     veil_str_t exten; /* after the last dot; a view of uri */
-    bool uri_quoted;  /* the decoded form differs from the one received */
+    bool uri_changed; /* not what was received: escapes, dots, rewrites */
     bool internal;    /* reached by error_page, index, try_files, @name */
 
     /* Where it was routed. */
     const veil_http_server_t *server;
     const veil_http_location_t *location; /* NULL before routing */
-    void *const *main_conf; /* by module index */
+    void *const *main_conf;               /* by module index */
     void *const *server_conf;
     void *const *loc_conf;
     void **ctx; /* by module index; a module's state of this request */
@@ -144,28 +148,31 @@ struct veil_http_request_s {
     int *captures;
     unsigned ncaptures; /* pairs */
 
-    int status;         /* of FAIL, and what is logged */
-    int error_status;   /* the first error, kept over error_page */
-    const char *reason; /* why it failed, for the log; may be NULL */
-    uint64_t start_ms;  /* monotonic, when the head began */
+    int status;          /* of FAIL, and what is logged */
+    int error_status;    /* the first error, kept over error_page */
+    int override_status; /* of the response, by error_page; 0: none */
+    const char *reason;  /* why it failed, for the log; may be NULL */
+    uint64_t start_ms;   /* monotonic, when the head began */
     int64_t start_sec;
     unsigned start_msec;
-    uint64_t bytes_sent;      /* head and body */
+    uint64_t bytes_sent; /* head and body */
     uint64_t body_bytes_sent;
     uint64_t bytes_received;
-    uint64_t limit_rate;      /* bytes a second; 0: none */
+    uint64_t limit_rate; /* bytes a second; 0: none */
     uint64_t limit_rate_after;
-    bool keepalive;    /* the connection goes on afterwards */
-    bool header_only;  /* HEAD, 204, 304 */
+    bool keepalive;   /* the connection goes on afterwards */
+    bool header_only; /* HEAD, 204, 304 */
     bool headers_sent;
-    bool aborted;      /* the client is gone */
+    bool responding; /* the protocol has the response */
+    bool aborted;    /* the client is gone */
     bool tunnelled;
     veil_array_t *upstream_states; /* of veil_upstream_state_t (upstream.h) */
     veil_http_request_t *parent;   /* of an internal request */
 
     /* private to pipeline.c */
     unsigned step;
-    unsigned phase_result;
+    unsigned route_to; /* where REROUTE goes; 0: to routing */
+    int access_denied; /* satisfy any: what a handler said, 0: nothing */
     unsigned reroutes;
     bool waiting;
     bool resumed;
@@ -239,10 +246,17 @@ void veil_http_request_refuse(veil_http_request_t *r, int status,
  */
 void veil_http_request_end(veil_http_request_t *r);
 
+/*
+ * The client's side broke or ended (err 0) while the request is under way:
+ * logs 499 and aborts.
+ */
+void veil_http_client_gone(veil_http_request_t *r, int err);
+
 /* Requests alive in this worker. */
 unsigned veil_http_requests(void);
 
-/* --- bodies of requests (request_body.c) ---------------------------------- */
+/* --- bodies of requests (request_body.c) ----------------------------------
+ */
 
 /*
  * The request's body for the one who wants it; NULL when there is none.  At

@@ -22,15 +22,14 @@ typedef struct {
     int64_t max_file;     /* bytes in the temporary file; 0: no file */
     veil_str_t temp_path; /* directory */
     unsigned levels[3];
-    bool replay;          /* keep everything so that a reader may start over */
+    bool replay; /* keep everything so that a reader may start over */
     const veil_log_t *log;
     void (*complete)(void *owner); /* the source has ended; may be NULL */
     void *owner;
 } veil_http_spool_options_t;
 
 /* Takes the source over and starts pulling from the loop. */
-veil_http_spool_t *veil_http_spool_create(veil_pool_t *pool,
-                                          veil_loop_t *loop,
+veil_http_spool_t *veil_http_spool_create(veil_pool_t *pool, veil_loop_t *loop,
                                           veil_http_body_t *source,
                                           const veil_http_spool_options_t *o);
 /* A reader from offset 0 (replay) or from what is not consumed yet. */

@@ -54,9 +54,9 @@ struct veil_upstream_conf_s {
     uint64_t connect_timeout;
     uint64_t send_timeout;
     uint64_t read_timeout;
-    uint64_t next_timeout; /* 0: none */
-    int64_t next_tries;    /* 0: any number */
-    unsigned next;         /* VEIL_NEXT_... */
+    uint64_t next_timeout;      /* 0: none */
+    int64_t next_tries;         /* 0: any number */
+    unsigned next;              /* VEIL_NEXT_... */
     int64_t header_buffer_size; /* proxy_buffer_size: the response head */
     int64_t buffers_n;
     int64_t buffer_size;
@@ -101,9 +101,9 @@ struct veil_upstream_server_s {
 
 /* The result of one attempt, for $upstream_... variables. */
 typedef struct {
-    veil_str_t peer;      /* "127.0.0.1:80"; the group's name if none */
-    int status;           /* 0: none */
-    int64_t connect_ms;   /* -1: not reached */
+    veil_str_t peer;    /* "127.0.0.1:80"; the group's name if none */
+    int status;         /* 0: none */
+    int64_t connect_ms; /* -1: not reached */
     int64_t header_ms;
     int64_t response_ms;
     int64_t response_length;
@@ -133,11 +133,11 @@ struct veil_exchange_s {
     const veil_upstream_conf_t *conf;
     veil_upstream_group_t *group;
     veil_http_request_t *request; /* for balancers and logs; may be NULL */
-    veil_str_t head;        /* the request's head as bytes, complete */
+    veil_str_t head;              /* the request's head as bytes, complete */
     veil_http_body_t *body; /* its body; NULL: none.  Framed by the caller's
                                head: chunked if body_chunked */
     bool body_chunked;
-    bool head_method;  /* HEAD: the response has no body */
+    bool head_method; /* HEAD: the response has no body */
     bool idempotent;
     bool want_upgrade; /* a 101 makes a tunnel */
     bool replayable;   /* body may be pulled again (a spool's reader) */
@@ -158,9 +158,9 @@ struct veil_exchange_s {
     veil_str_t reason;
     unsigned version;
     veil_http_headers_t headers;
-    int64_t content_length; /* -1: unknown */
-    veil_http_body_t *response; /* NULL: none */
-    veil_http_body_t *tunnel;   /* after 101: what the upstream sends */
+    int64_t content_length;       /* -1: unknown */
+    veil_http_body_t *response;   /* NULL: none */
+    veil_http_body_t *tunnel;     /* after 101: what the upstream sends */
     veil_upstream_state_t *state; /* of the last attempt */
     veil_array_t *states;         /* of all */
 

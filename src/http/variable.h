@@ -33,13 +33,14 @@ typedef void veil_http_var_set_fn(veil_http_request_t *r,
 #define VEIL_HTTP_VAR_CHANGEABLE 1u /* may be defined again (set) */
 #define VEIL_HTTP_VAR_VOLATILE 2u   /* computed anew each time */
 #define VEIL_HTTP_VAR_PREFIX 4u     /* the name is a prefix: "http_" */
+#define VEIL_HTTP_VAR_DEFINED 8u    /* by a directive; set by variable.c */
 
 struct veil_http_variable_s {
     veil_str_t name; /* for a prefix variable: the full name in use */
     veil_http_var_get_fn *get;
     veil_http_var_set_fn *set;
-    const void *data;    /* the definer's */
-    veil_str_t suffix;   /* of a prefix variable: "user_agent" */
+    const void *data;  /* the definer's */
+    veil_str_t suffix; /* of a prefix variable: "user_agent" */
     unsigned flags;
     unsigned index;
 };
@@ -98,6 +99,8 @@ veil_str_t veil_http_eval_z(veil_http_request_t *r,
 /* Setters: a compiled value; an array of them. */
 veil_conf_set_fn veil_http_set_value;  /* -> const veil_http_value_t * */
 veil_conf_set_fn veil_http_set_values; /* adds -> veil_array_t * of those */
+/* $N of the last match; empty when it has none. */
+veil_str_t veil_http_capture(const veil_http_request_t *r, unsigned n);
 /* A predicate list: true when one is neither empty nor "0". */
 bool veil_http_eval_any(veil_http_request_t *r, const veil_array_t *values);
 

@@ -1,0 +1,124 @@
+/*
+ * conn.c -- a client's connection: from accept to its protocol, and the end.
+ *
+ * Everything an idle connection needs is in one struct in one pool.  The
+ * worker keeps its connections in a list, so that a drain finds the idle
+ * ones.
+ */
+
+#include "core/platform.h"
+
+#include "http/conn.h"
+
+#include "core/time.h"
+#include "http/http.h"
+
+/*
+ * The pool holds veil_http_conn_t, its own head and nothing else.  A little
+ * room is left so that the struct may grow by a field without a new block.
+ */
+#define CONN_POOL_SIZE (sizeof(veil_http_conn_t) + 96)
+
+static veil_list_t conn_all = { &conn_all, &conn_all };
+static unsigned conn_count;
+static bool conn_draining;
+
+unsigned
+veil_http_conns(void)
+{
+    return conn_count;
+}
+
+bool
+veil_http_is_draining(void)
+{
+    return conn_draining;
+}
+
+static size_t
+conn_print(const veil_log_t *log, char *buf, size_t n)
+{
+    const veil_http_conn_t *hc =
+        veil_container_of((void *) (uintptr_t) log, veil_http_conn_t, c.log);
+    char addr[VEIL_ADDR_TEXT_MAX];
+    size_t len = veil_addr_print_ip(&hc->c.peer, addr, sizeof(addr));
+
+    return veil_snprintf(buf, n, ", client: %.*s", (int) len, addr);
+}
+
+const veil_http_core_server_t *
+veil_http_conn_server(const veil_http_conn_t *hc)
+{
+    return hc->server->server_conf[veil_http_core_module.index];
+}
+
+void
+veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
+{
+    const veil_http_port_t *port = a->listen->data;
+    veil_pool_t *pool = veil_pool_create("connection", CONN_POOL_SIZE);
+    veil_http_conn_t *hc = VEIL_POOL_NEW(pool, veil_http_conn_t);
+    const veil_http_core_loc_t *conf;
+    veil_addr_t local;
+    veil_log_t log = *a->log;
+
+    hc->magic = VEIL_HTTP_CONN_MAGIC;
+    hc->pool = pool;
+    hc->start_ms = veil_now_ms();
+
+    veil_conn_init(&hc->c, veil_cycle->loop, pool, fd, peer, NULL, &log);
+    if (port->addrs != NULL) {
+        veil_conn_local_addr(&hc->c, &local);
+        port = veil_http_port_for(port, &local);
+    }
+    hc->port = port;
+    hc->server = port->default_server;
+
+    conf = hc->server->loc_conf[veil_http_core_module.index];
+    if (conf->error_log != NULL) {
+        hc->c.log.sinks = conf->error_log;
+        hc->c.log.level = conf->error_log_level;
+    }
+    hc->c.log.print = conn_print;
+
+    veil_list_append(&conn_all, &hc->link);
+    conn_count++;
+    veil_acceptors_count(1);
+    veil_h1_start(hc);
+}
+
+void
+veil_http_conn_closed(veil_http_conn_t *hc)
+{
+    veil_pool_t *pool = hc->pool;
+
+    VEIL_CHECK(hc, VEIL_HTTP_CONN);
+    veil_list_remove(&hc->link);
+    conn_count--;
+    veil_acceptors_count(-1);
+    hc->magic = VEIL_MAGIC_DEAD;
+    veil_pool_retire(&pool);
+}
+
+void
+veil_http_conns_drain(void)
+{
+    veil_list_t *n, *tmp;
+
+    conn_draining = true;
+    veil_list_foreach_safe (n, tmp, &conn_all) {
+        veil_h1_drain(veil_container_of(n, veil_http_conn_t, link));
+    }
+}
+
+void
+veil_http_conns_close_all(void)
+{
+    veil_list_t *n, *tmp;
+    veil_http_conn_t *hc;
+
+    veil_list_foreach_safe (n, tmp, &conn_all) {
+        hc = veil_container_of(n, veil_http_conn_t, link);
+        veil_h1_close(hc);
+    }
+}

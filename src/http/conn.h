@@ -1,0 +1,53 @@
+/*
+ * conn.h -- a client's connection, before and beside its protocol.
+ *
+ * Lives in a pool of its own, sized so that an idle connection wastes
+ * nothing: docs/ARCHITECTURE.md has the budget.  The protocol's state is
+ * part of the struct, because a second allocation would cost more than the
+ * largest of them.
+ */
+
+#ifndef VEIL_HTTP_CONN_H
+#define VEIL_HTTP_CONN_H
+
+#include "event/conn.h"
+#include "event/listen.h"
+#include "http/h1.h"
+#include "http/request.h"
+#include "http/server.h"
+
+#define VEIL_HTTP_CONN_MAGIC 0x48434f4eu
+
+struct veil_http_conn_s {
+    uint32_t magic;
+    uint32_t nrequests;
+    veil_pool_t *pool;
+    const veil_http_port_t *port;
+    veil_http_server_t *server; /* the port's default one */
+    veil_list_t link;           /* of all connections of the worker */
+    uint64_t start_ms;
+    veil_conn_t c;
+    veil_h1_t h1;
+};
+
+/* The accept function of http's listeners (veil_listen_t.accept). */
+veil_accept_fn veil_http_conn_accept;
+
+/* The connection is closed and has no request: its pool goes. */
+void veil_http_conn_closed(veil_http_conn_t *hc);
+/* The core's conf of the port's default server, before a request has one. */
+const veil_http_core_server_t *
+veil_http_conn_server(const veil_http_conn_t *hc);
+
+/*
+ * The worker drains: idle connections are closed, busy ones after their
+ * request.  Also true for connections that are accepted afterwards.
+ */
+void veil_http_conns_drain(void);
+bool veil_http_is_draining(void);
+/* Closes all (shutdown timeout). */
+void veil_http_conns_close_all(void);
+/* Open client connections of this worker. */
+unsigned veil_http_conns(void);
+
+#endif

@@ -1,0 +1,423 @@
+/*
+ * h1_conn.c -- an HTTP/1 connection: states of the reading direction.
+ *
+ * The table below is the whole of it: what a state does with bytes, with the
+ * end of the stream, with a timeout.  veil_h1_enter() is the only way from
+ * one to another; it arms the timer and says whether data is wanted.
+ *
+ * While a request is worked on and its body is not being read, the state is
+ * "hold": bytes of a next, pipelined request stay where the connection keeps
+ * them, and the end of the stream means that the client has gone.
+ *
+ * A request ends in veil_h1_ended(): then the connection is idle again, or
+ * throws away what is left of a body, or says goodbye.  Closing while the
+ * client may still be sending would reset the connection and could destroy
+ * our answer on its way (RFC 9112, 9.6), hence "linger".
+ */
+
+#include "core/platform.h"
+
+#include "core/time.h"
+#include "core/trace.h"
+#include "http/h1_impl.h"
+
+static void h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b);
+static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
+static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
+static void h1_eof_close(veil_http_conn_t *hc, int err);
+static void h1_eof_head(veil_http_conn_t *hc, int err);
+static void h1_eof_gone(veil_http_conn_t *hc, int err);
+static void h1_timeout_close(veil_http_conn_t *hc);
+static void h1_timeout_head(veil_http_conn_t *hc);
+static void h1_timeout_none(veil_http_conn_t *hc);
+static void h1_finish(veil_http_conn_t *hc);
+
+/* clang-format off */
+/*                                         name       data                  eof                  timeout                  wants */
+const veil_h1_state_t veil_h1_idle =      { "idle",    veil_h1_on_head_data, h1_eof_close,        h1_timeout_close,        true };
+const veil_h1_state_t veil_h1_head =      { "head",    veil_h1_on_head_data, h1_eof_head,         h1_timeout_head,         true };
+const veil_h1_state_t veil_h1_read_body = { "body",    veil_h1_on_body_data, veil_h1_on_body_eof, veil_h1_on_body_timeout, true };
+const veil_h1_state_t veil_h1_hold =      { "hold",    h1_keep,              h1_eof_gone,         h1_timeout_none,         false };
+const veil_h1_state_t veil_h1_discard =   { "discard", h1_on_discard_data,   h1_eof_close,        h1_timeout_close,        true };
+const veil_h1_state_t veil_h1_linger =    { "linger",  h1_on_linger_data,    h1_eof_close,        h1_timeout_close,        true };
+/* clang-format on */
+
+const veil_http_proto_t veil_h1_proto = {
+    .name = "http/1",
+    .respond = veil_h1_respond,
+    .inform = veil_h1_inform,
+    .body = veil_h1_request_body,
+    .tunnel = veil_h1_tunnel,
+    .drop = veil_h1_drop,
+    .ended = veil_h1_ended,
+};
+
+void
+veil_h1_enter(veil_http_conn_t *hc, const veil_h1_state_t *state,
+              uint64_t timeout_ms)
+{
+    veil_trace_note(state->name, hc, (int64_t) timeout_ms);
+    hc->h1.state = state;
+    veil_conn_read_timeout(&hc->c, timeout_ms);
+    if (state->wants_data) {
+        veil_conn_read(&hc->c);
+    } else {
+        veil_conn_hold(&hc->c);
+    }
+}
+
+/* --- from the connection to the state --------------------------------------
+ */
+
+static veil_http_conn_t *
+h1_of(veil_conn_t *c)
+{
+    veil_http_conn_t *hc = veil_container_of(c, veil_http_conn_t, c);
+
+    VEIL_CHECK(hc, VEIL_HTTP_CONN);
+    return hc;
+}
+
+static void
+h1_on_data(veil_conn_t *c, veil_buf_t *b)
+{
+    veil_http_conn_t *hc = h1_of(c);
+    const veil_h1_state_t *state;
+
+    /* What one state leaves may be the beginning for the next. */
+    do {
+        state = hc->h1.state;
+        state->on_data(hc, b);
+    } while (hc->h1.state != state && hc->h1.state->wants_data
+             && b->pos < b->end && !hc->c.closing);
+}
+
+static void
+h1_on_eof(veil_conn_t *c, int err)
+{
+    veil_http_conn_t *hc = h1_of(c);
+
+    hc->h1.state->on_eof(hc, err);
+}
+
+static void
+h1_on_read_timeout(veil_conn_t *c)
+{
+    veil_http_conn_t *hc = h1_of(c);
+
+    hc->h1.state->on_timeout(hc);
+}
+
+static void
+h1_on_closed(veil_conn_t *c)
+{
+    veil_http_conn_t *hc = h1_of(c);
+    veil_http_request_t *r = hc->h1.r;
+
+    hc->h1.closed = true;
+    veil_h1_free_head(hc);
+    if (r == NULL) {
+        veil_http_conn_closed(hc);
+    } else if (!r->waiting) {
+        veil_http_request_end(r);
+    }
+}
+
+static const veil_conn_ops_t h1_conn_ops = {
+    .name = "http/1",
+    .on_data = h1_on_data,
+    .on_eof = h1_on_eof,
+    .on_sent = veil_h1_on_sent,
+    .on_read_timeout = h1_on_read_timeout,
+    .on_write_timeout = veil_h1_on_write_timeout,
+    .on_closed = h1_on_closed,
+};
+
+void
+veil_h1_start(veil_http_conn_t *hc)
+{
+    hc->c.ops = &h1_conn_ops;
+    veil_h1_enter(hc, &veil_h1_idle,
+                  veil_http_conn_server(hc)->client_header_timeout);
+}
+
+void
+veil_h1_drain(veil_http_conn_t *hc)
+{
+    if (hc->h1.state == &veil_h1_idle && hc->h1.r == NULL) {
+        veil_h1_close(hc);
+    } else if (hc->h1.r != NULL) {
+        hc->h1.r->keepalive = false;
+    }
+}
+
+void
+veil_h1_close(veil_http_conn_t *hc)
+{
+    veil_http_request_t *r = hc->h1.r;
+
+    if (r != NULL) {
+        veil_http_abort(r, NULL);
+        return; /* the request's end closes */
+    }
+    veil_h1_free_head(hc);
+    veil_conn_close(&hc->c);
+}
+
+/* --- events ----------------------------------------------------------------
+ */
+
+static void
+h1_keep(veil_http_conn_t *hc, veil_buf_t *b)
+{
+    (void) hc; /* what is not taken is kept by the connection */
+    (void) b;
+}
+
+static void
+h1_eof_close(veil_http_conn_t *hc, int err)
+{
+    if (err != 0 && hc->nrequests == 0) {
+        veil_log(&hc->c.log, VEIL_LOG_INFO, -err,
+                 "client closed connection while waiting for request");
+    }
+    veil_h1_close(hc);
+}
+
+static void
+h1_eof_head(veil_http_conn_t *hc, int err)
+{
+    veil_log(&hc->c.log, VEIL_LOG_INFO, -err,
+             err == 0 ? "client prematurely closed connection while reading "
+                        "client request headers"
+                      : "reading client request headers failed");
+    veil_h1_close(hc);
+}
+
+/*
+ * The client has sent its last byte while its request is worked on.  Some
+ * clients half-close after their request and still want the answer, but a
+ * closed connection looks the same; like nginx we take it for gone only when
+ * the request is one that waits, and find out when sending otherwise.
+ */
+static void
+h1_eof_gone(veil_http_conn_t *hc, int err)
+{
+    veil_http_request_t *r = hc->h1.r;
+
+    VEIL_ASSERT(r != NULL);
+    r->keepalive = false;
+    hc->h1.gone = true;
+    if (err != 0 || r->waiting) {
+        veil_http_client_gone(r, err);
+    }
+}
+
+static void
+h1_timeout_close(veil_http_conn_t *hc)
+{
+    if (hc->h1.state == &veil_h1_idle && hc->nrequests == 0) {
+        veil_log(&hc->c.log, VEIL_LOG_INFO, ETIMEDOUT, "client timed out");
+    }
+    veil_h1_close(hc);
+}
+
+static void
+h1_timeout_head(veil_http_conn_t *hc)
+{
+    veil_h1_refuse_head(hc, 408,
+                        "client timed out while sending its "
+                        "request's head");
+}
+
+static void
+h1_timeout_none(veil_http_conn_t *hc)
+{
+    (void) hc;
+}
+
+/* --- the end of a request --------------------------------------------------
+ */
+
+static const veil_http_core_loc_t *
+h1_loc(const veil_http_request_t *r)
+{
+    return r->loc_conf == NULL ? NULL : veil_http_core_loc(r);
+}
+
+static bool
+h1_resets(const veil_http_request_t *r)
+{
+    return r->loc_conf != NULL
+           && veil_http_core_loc(r)->reset_timedout_connection;
+}
+
+/*
+ * What is being sent stays in use until the connection is closed, and it may
+ * be memory of the request: so the connection goes first, the request after.
+ */
+void
+veil_h1_drop(veil_http_request_t *r)
+{
+    veil_http_conn_t *hc = r->stream;
+
+    r->keepalive = false;
+    if (hc->h1.closed) {
+        veil_http_request_end(r);
+    } else if (hc->h1.timed_out && h1_resets(r)) {
+        veil_conn_abort(&hc->c);
+    } else {
+        veil_conn_close(&hc->c);
+    }
+}
+
+/*
+ * 101, then bytes both ways.  From here on the connection belongs to what
+ * was upgraded to: no timeouts of HTTP, no next request.
+ */
+veil_http_body_t *
+veil_h1_tunnel(veil_http_request_t *r, veil_http_body_t *to_client)
+{
+    veil_http_body_t *from_client = veil_h1_body_tunnel(r);
+
+    r->keepalive = false;
+    r->tunnelled = true;
+    r->responding = true;
+    r->status = r->out.status;
+    veil_h1_write_tunnel(r, to_client);
+    return from_client;
+}
+
+static void
+h1_start_linger(veil_http_conn_t *hc, const veil_http_core_loc_t *conf)
+{
+    hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
+    veil_conn_shutdown(&hc->c);
+    veil_h1_enter(
+        hc, &veil_h1_linger,
+        veil_min_size(conf->lingering_timeout, conf->lingering_time));
+}
+
+static uint64_t
+h1_keepalive_timeout(veil_http_conn_t *hc, const veil_http_core_loc_t *conf)
+{
+    if (conf->keepalive_timeout == 0
+        || hc->nrequests >= (uint64_t) conf->keepalive_requests
+        || veil_now_ms() - hc->start_ms > conf->keepalive_time
+        || veil_http_is_draining())
+    {
+        return 0;
+    }
+    return conf->keepalive_timeout;
+}
+
+bool
+veil_h1_may_keepalive(veil_http_conn_t *hc, veil_http_request_t *r)
+{
+    return r->loc_conf != NULL
+           && h1_keepalive_timeout(hc, veil_http_core_loc(r)) != 0;
+}
+
+/*
+ * What is left of a body that nobody read: a declared length can be counted
+ * down; anything else is not worth the state.
+ */
+static bool
+h1_body_is_unread(veil_http_conn_t *hc, bool *can_count)
+{
+    const veil_h1_body_t *b = hc->h1.body;
+
+    *can_count = false;
+    if (b == NULL || b->complete) {
+        return false;
+    }
+    if (b->left >= 0 && b->error == 0) {
+        hc->h1.discard = b->left;
+        *can_count = true;
+    }
+    return true;
+}
+
+void
+veil_h1_ended(veil_http_request_t *r)
+{
+    veil_http_conn_t *hc = r->stream;
+    const veil_http_core_loc_t *conf = h1_loc(r);
+    bool unread, can_count;
+    int linger;
+
+    VEIL_CHECK(hc, VEIL_HTTP_CONN);
+
+    unread = h1_body_is_unread(hc, &can_count);
+    if (hc->h1.writer != NULL) {
+        veil_h1_writer_done(hc->h1.writer);
+        hc->h1.writer = NULL;
+    }
+    if (hc->h1.body != NULL) {
+        veil_h1_body_done(hc->h1.body);
+        hc->h1.body = NULL;
+    }
+    hc->h1.r = NULL;
+
+    if (hc->h1.closed) {
+        veil_http_conn_closed(hc);
+        return;
+    }
+    if (r->aborted || conf == NULL) {
+        veil_h1_close(hc);
+        return;
+    }
+
+    hc->h1.keepalive_ms = r->keepalive ? h1_keepalive_timeout(hc, conf) : 0;
+    if (hc->h1.keepalive_ms != 0 && !hc->h1.gone) {
+        if (unread && can_count) {
+            hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
+            veil_h1_enter(hc, &veil_h1_discard, conf->lingering_timeout);
+            return;
+        }
+        if (!unread) {
+            h1_finish(hc);
+            return;
+        }
+    }
+
+    linger = conf->lingering_close;
+    if (!hc->h1.gone
+        && (linger == VEIL_LINGER_ALWAYS
+            || (linger == VEIL_LINGER_ON && (unread || hc->c.kept != NULL))))
+    {
+        h1_start_linger(hc, conf);
+        return;
+    }
+    veil_h1_close(hc);
+}
+
+/* The connection is idle, or has the next request waiting already. */
+static void
+h1_finish(veil_http_conn_t *hc)
+{
+    veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
+}
+
+static void
+h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b)
+{
+    size_t n = veil_min_size((size_t) hc->h1.discard, veil_buf_len(b));
+
+    b->pos += n;
+    hc->h1.discard -= (int64_t) n;
+    if (hc->h1.discard == 0) {
+        h1_finish(hc);
+    } else if (veil_now_ms() > hc->h1.linger_until_ms) {
+        veil_h1_close(hc);
+    }
+}
+
+static void
+h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b)
+{
+    b->pos = b->end;
+    if (veil_now_ms() > hc->h1.linger_until_ms) {
+        veil_h1_close(hc);
+    }
+}
