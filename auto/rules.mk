@@ -86,7 +86,7 @@ check: all style unit
 install: all
 	@test -n "$(MAIN_SRC)" \
 	    || { echo "make: there is no program to install yet" >&2; exit 1; }
-	mkdir -p "$(DESTDIR)"$(dir $(SBIN_PATH)) "$(DESTDIR)"$(CONF_DIR) \
+	mkdir -p "$(DESTDIR)"$(SBIN_DIR) "$(DESTDIR)"$(CONF_DIR) \
 	    "$(DESTDIR)"$(PREFIX) "$(DESTDIR)"$(PID_DIR)
 	$(if $(ERROR_LOG_DIR),mkdir -p "$(DESTDIR)"$(ERROR_LOG_DIR))
 	$(if $(HTTP_LOG_DIR),mkdir -p "$(DESTDIR)"$(HTTP_LOG_DIR))

@@ -106,6 +106,15 @@ fails(['--with-asan', '--with-tsan'], qr/exclude each other/,
     'two sanitizers at once');
 fails(['--with-cc=/nonexistent/cc'], qr/cannot compile.*gcc libc6-dev/s,
     'no such compiler');
+{
+    mkdir "$tmp/bin" or die;
+    spew("$tmp/bin/precious", '');
+    my $out = `./configure --builddir=$tmp/bin --no-makefile 2>&1`;
+    like($out, qr/there is something in/,
+        'a directory with other things in it is not built in');
+    ok(-f "$tmp/bin/precious" && !-e "$tmp/bin/Makefile",
+        'and nothing happens to it');
+}
 fails(['surplus'], qr/unknown option "surplus"/, 'an argument');
 
 # -- what is written
