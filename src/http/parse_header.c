@@ -177,12 +177,26 @@ parse_odd_line(veil_http_fields_t *it)
     }
 }
 
+/* Whether four bytes are all of a valid name. */
+static inline bool
+parse_are_name(const char *p)
+{
+    const unsigned char *u = (const unsigned char *) p;
+
+    return (veil_char_class[u[0]] & veil_char_class[u[1]]
+            & veil_char_class[u[2]] & veil_char_class[u[3]] & VEIL_CC_NAME)
+           != 0;
+}
+
 veil_http_parse_t
 veil_http_fields_next(veil_http_fields_t *it, veil_http_field_t *f)
 {
     const char *p = it->p, *begin = it->p, *end = it->end;
     veil_http_parse_t e;
 
+    while (end - p >= 4 && parse_are_name(p)) {
+        p += 4;
+    }
     while (p < end && veil_char_is(*p, VEIL_CC_NAME)) {
         p++;
     }
