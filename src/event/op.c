@@ -18,6 +18,9 @@
 
 #include "core/platform.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "core/assert.h"
 #include "core/pool.h"
 #include "core/time.h"
@@ -101,11 +104,26 @@ veil_loop_report(const veil_loop_t *loop, veil_pool_report_fn *print,
 
 /* -- handles */
 
+/* What a back end may call without being held up. */
+static bool
+op_may_wait(int fd)
+{
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) == -1
+        || !(S_ISSOCK(st.st_mode) || S_ISFIFO(st.st_mode)))
+    {
+        return true;
+    }
+    return fcntl(fd, F_GETFL) & O_NONBLOCK;
+}
+
 void
 veil_handle_init(veil_handle_t *h, veil_loop_t *loop, veil_pool_t *pool,
                  int fd)
 {
     VEIL_CHECK(loop, VEIL_LOOP);
+    VEIL_DCHECK(op_may_wait(fd));
     memset(h, 0, sizeof(*h));
     h->magic = VEIL_HANDLE_MAGIC;
     h->fd = fd;

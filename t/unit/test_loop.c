@@ -4,6 +4,8 @@
 
 #include "bed.h"
 
+#include <sys/resource.h>
+
 /* -- receiving */
 
 CONTRACT(recv_delivers_data_then_the_end)
@@ -589,6 +591,36 @@ CONTRACT(cancelled_accept_loses_no_client)
     listener_close(b, l);
 }
 
+/* Out of descriptors ends it; the client waits in the kernel until later. */
+CONTRACT(accept_without_descriptors_ends)
+{
+    struct sockaddr_in addr;
+    listener_t *l = listener_open(b, &addr);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct rlimit old, none;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = (rlim_t) client + 1;
+    /* The gaps below would still be handed out. */
+    while (dup(client) < client) {
+        continue;
+    }
+    /* io_uring looks at the limit when it begins to accept. */
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    veil_op_accept(&l->op);
+    veil_loop_turn(b->loop, 0);
+    (void) connect(client, (struct sockaddr *) &addr, sizeof(addr));
+    UNTIL(b, l->final == 1);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    cr_assert_eq(l->res, -EMFILE);
+    cr_assert_eq(l->clients, 0);
+    veil_op_accept(&l->op);
+    UNTIL(b, l->clients == 1);
+    (void) close(client);
+    listener_close(b, l);
+}
+
 CONTRACT(connect_succeeds_and_fails)
 {
     struct sockaddr_in addr;
@@ -649,6 +681,58 @@ CONTRACT(files)
     UNTIL(b, f->out_done == 3);
     cr_assert_eq(memcmp(data + 1, "XYZ", 3), 0);
     end_close(b, f);
+}
+
+static veil_op_t *taken;
+
+static bool
+take(veil_loop_t *loop, veil_op_t *op)
+{
+    (void) loop;
+    if (op->kind != VEIL_OP_OPENAT) {
+        return false;
+    }
+    cr_assert_null(taken);
+    taken = op;
+    return true;
+}
+
+/* Who has taken an op ends it, and a cancel in between is a wish. */
+static void
+offloaded(const char *backend)
+{
+    bed_t b;
+    end_t *e;
+    struct statx stx;
+
+    bed_open(&b, backend, 4096, 16);
+    b.loop->offload = take;
+    e = end_of_fd(&b, -1);
+    veil_op_statx(&e->out, AT_FDCWD, "/dev/null", 0, STATX_TYPE, &stx);
+    UNTIL(&b, e->out_done == 1);
+    cr_assert_eq(e->out_res, 0);
+    veil_op_openat(&e->out, AT_FDCWD, "/dev/null", O_RDONLY, 0);
+    UNTIL(&b, taken == &e->out);
+    veil_op_cancel(&e->out);
+    veil_loop_turn(b.loop, 1);
+    veil_loop_turn(b.loop, 1);
+    cr_assert_eq(e->out_done, 1);
+    veil_op_finish(taken, 1234);
+    cr_assert_eq(e->out_done, 1);
+    UNTIL(&b, e->out_done == 2);
+    cr_assert_eq(e->out_res, 1234);
+    end_close(&b, e);
+    bed_close(&b);
+}
+
+Test(epoll, offloaded_calls)
+{
+    offloaded("epoll");
+}
+
+Test(sim, offloaded_calls)
+{
+    offloaded("sim");
 }
 
 CONTRACT(pipes_wait)
@@ -885,6 +969,16 @@ MISTAKE(handle_released_with_an_op)
     veil_op_recv(&e->in);
     (void) veil_handle_release(&e->handle);
 }
+
+#if VEIL_DEBUG
+MISTAKE(a_socket_that_blocks)
+{
+    int fds[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    (void) end_of_fd(b, fds[0]);
+}
+#endif
 
 static bed_t *nested;
 
