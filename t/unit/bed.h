@@ -240,7 +240,7 @@ static inline end_t *
 end_open_tcp(bed_t *b, int *peer)
 {
     struct sockaddr_in addr;
-    int listener = bed_listen(&addr), fd;
+    int listener = bed_listen(&addr), fd, size = 65536;
     struct pollfd p = { .fd = listener, .events = POLLIN };
 
     *peer = bed_connect(&addr);
@@ -248,6 +248,9 @@ end_open_tcp(bed_t *b, int *peer)
     fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     cr_assert_geq(fd, 0);
     (void) close(listener);
+    /* The kernel would let the buffers grow beyond what tests send. */
+    (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    (void) setsockopt(*peer, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     return end_of_fd(b, fd);
 }
 
