@@ -1,7 +1,7 @@
 /*
  * conf_log.c -- the arguments of error_log.
  *
- *     error_log FILE | stderr [LEVEL] ...;
+ *     error_log FILE | stderr | syslog:server=... [LEVEL] ...;
  *
  * Every layer that has the directive calls veil_conf_set_error_log_sinks()
  * with its own list.  The first error_log of a block begins a new list, the
@@ -11,6 +11,7 @@
 #include "core/platform.h"
 
 #include "core/cycle.h"
+#include "core/syslog.h"
 
 /* nginx's kinds of debug lines; veil has one. */
 static bool
@@ -93,6 +94,14 @@ conf_add_sink(veil_conf_t *cf, veil_log_sink_t **sinks, veil_log_sink_t *sink)
     s->next = sink;
 }
 
+/* The line feed stays behind. */
+static void
+conf_write_syslog(const veil_log_sink_t *sink, veil_log_level_t level,
+                  const char *line, size_t len)
+{
+    veil_syslog_send(sink->data, level, line, len == 0 ? 0 : len - 1);
+}
+
 veil_rc_t
 veil_conf_set_error_log_sinks(veil_conf_t *cf, veil_log_sink_t **sinks)
 {
@@ -106,15 +115,20 @@ veil_conf_set_error_log_sinks(veil_conf_t *cf, veil_log_sink_t **sinks)
     if (veil_str_starts(target, VEIL_STR("memory:"))) {
         return veil_conf_error_at(cf, 1, "logging to memory is not supported");
     }
-    if (veil_str_starts(target, VEIL_STR("syslog:"))) {
-        return veil_conf_error_at(cf, 1, "logging to syslog is not supported");
-    }
     if (target.len == 0) {
         return veil_conf_error_at(cf, 1, "empty name of a log file");
     }
     sink = VEIL_POOL_NEW(cf->pool, veil_log_sink_t);
     sink->level = level;
-    sink->file = veil_cycle_log_file(cf->cycle, target);
+    if (veil_str_starts(target, VEIL_STR("syslog:"))) {
+        sink->write = conf_write_syslog;
+        sink->data = veil_syslog_create(cf, 1);
+        if (sink->data == NULL) {
+            return VEIL_ERROR;
+        }
+    } else {
+        sink->file = veil_cycle_log_file(cf->cycle, target);
+    }
     conf_add_sink(cf, sinks, sink);
     return VEIL_OK;
 }

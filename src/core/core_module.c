@@ -573,7 +573,8 @@ static const veil_command_t core_commands[] = {
       .args = VEIL_ARGS_1MORE,
       .flags = VEIL_CONF_MULTI,
       .set = core_set_error_log,
-      .syntax = "file | stderr [level]",
+      .syntax = "file | stderr | syslog:server=address[,parameter=value] "
+                "[level]",
       .def = "the configured file, info",
       .help = "Where lines about errors go, and from which level on: emerg, "
               "alert, crit, error, warn, notice, info, debug, trace." },

@@ -1,0 +1,35 @@
+/*
+ * syslog.h -- lines of logs as datagrams to a syslog server (RFC 3164).
+ *
+ * The same for error_log and access_log:
+ *
+ *     syslog:server=ADDRESS[:port] | unix:PATH[,facility=F][,severity=S]
+ *           [,tag=T][,nohostname]
+ *
+ * Sending never blocks and never fails: what the socket does not take is
+ * lost, as datagrams are.
+ */
+
+#ifndef VEIL_CORE_SYSLOG_H
+#define VEIL_CORE_SYSLOG_H
+
+#include "core/conf.h"
+
+typedef struct veil_syslog_s veil_syslog_t;
+
+/*
+ * Of argument arg of the current directive, which begins with "syslog:".
+ * Lives in the configuration's pool.  A name is resolved now, blocking.  NULL
+ * after reporting.
+ */
+veil_syslog_t *veil_syslog_create(veil_conf_t *cf, unsigned arg);
+
+/*
+ * Sends one line (without a line feed).  With the level VEIL_LOG_OFF it has
+ * the severity of the configuration, else that of the level.  The socket is
+ * opened at the first line.
+ */
+void veil_syslog_send(veil_syslog_t *s, veil_log_level_t level,
+                      const char *line, size_t len);
+
+#endif
