@@ -23,11 +23,12 @@ typedef enum {
  * size bytes.  ranges has room for max; *n is how many are satisfiable, in
  * the order asked for and not merged.
  *
- * As nginx: other units, more than max ranges that can be satisfied, or
- * ranges that add up to more than the whole are ignored, and so is any range
- * of nothing (size 0); what is no list of
- * ranges is unsatisfiable, as is a list of which nothing lies within the
- * size.  max == 0 ignores everything (max_ranges 0).
+ * As nginx: other units, more than max ranges that can be satisfied, ranges
+ * that add up to more than the whole, and any range of nothing (size 0) are
+ * ignored; what is no list of ranges is unsatisfiable, as is a list of which
+ * nothing lies within the size.  Unlike nginx, a number of any length is a
+ * number: one that does not fit 64 bits is larger than any size.  max == 0
+ * ignores everything (max_ranges 0).
  */
 veil_http_range_rc_t veil_http_range_parse(veil_str_t value, uint64_t size,
                                            veil_http_range_t *ranges,
