@@ -274,6 +274,21 @@ veil_http_var_store(veil_http_request_t *r, unsigned index, veil_str_t value)
 }
 
 bool
+veil_http_var_assign(veil_http_request_t *r, unsigned index, veil_str_t value)
+{
+    const struct veil_http_vars_s *vars = r->server->main->vars;
+    const veil_http_variable_t *v =
+        *veil_array_at(&vars->list, veil_http_variable_t *, index);
+
+    if (v->set == NULL) {
+        return false;
+    }
+    v->set(r, v, value);
+    variable_slot(r, index)->state = SLOT_EMPTY;
+    return true;
+}
+
+bool
 veil_http_var_named(veil_http_request_t *r, veil_str_t name, veil_str_t *out)
 {
     const struct veil_http_vars_s *vars = r->server->main->vars;

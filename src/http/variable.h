@@ -72,6 +72,12 @@ bool veil_http_var(veil_http_request_t *r, unsigned index, veil_str_t *out);
 /* Stores a value for an index (set, captures by name). */
 void veil_http_var_store(veil_http_request_t *r, unsigned index,
                          veil_str_t value);
+/*
+ * "set" of a variable that has a setter of its own ($args, $limit_rate):
+ * calls it.  False: it has none.
+ */
+bool veil_http_var_assign(veil_http_request_t *r, unsigned index,
+                          veil_str_t value);
 /* By name, for rare uses. */
 bool veil_http_var_named(veil_http_request_t *r, veil_str_t name,
                          veil_str_t *out);
