@@ -32,7 +32,7 @@ static veil_rc_t
 rewrite_set_return(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                    void *conf)
 {
-    rewrite_op_t *op = rewrite_push(cf, conf, rewrite_run_return);
+    rewrite_op_t *op = rewrite_push(cf, conf, veil_rewrite_run_return);
     int64_t status = veil_str_to_int(veil_conf_arg(cf, 1));
     unsigned arg = 2;
 
@@ -81,7 +81,7 @@ static veil_rc_t
 rewrite_set_rewrite(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                     void *conf)
 {
-    rewrite_op_t *op = rewrite_push(cf, conf, rewrite_run_rewrite);
+    rewrite_op_t *op = rewrite_push(cf, conf, veil_rewrite_run_rewrite);
     veil_str_t to = veil_conf_arg(cf, 2);
     veil_str_t args = VEIL_STR_NULL;
     ptrdiff_t query;
@@ -122,7 +122,7 @@ static veil_rc_t
 rewrite_set_set(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                 void *conf)
 {
-    rewrite_op_t *op = rewrite_push(cf, conf, rewrite_run_set);
+    rewrite_op_t *op = rewrite_push(cf, conf, veil_rewrite_run_set);
     veil_str_t name = veil_conf_arg(cf, 1);
     veil_http_variable_t *v;
 
@@ -144,7 +144,7 @@ static veil_rc_t
 rewrite_set_break(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                   void *conf)
 {
-    (void) rewrite_push(cf, conf, rewrite_run_break);
+    (void) rewrite_push(cf, conf, veil_rewrite_run_break);
     return VEIL_OK;
 }
 
@@ -212,7 +212,7 @@ static const veil_command_t rewrite_commands[] = {
       .where = VEIL_CONF_SERVER | VEIL_CONF_LOCATION,
       .args = VEIL_ARGS_1MORE,
       .flags = REWRITE_FLAGS | VEIL_CONF_BLOCK,
-      .set = rewrite_set_if,
+      .set = veil_rewrite_set_if,
       .offset = offsetof(rewrite_conf_t, ops),
       .syntax = "(condition) { ... }",
       .help = "What holds when the condition is true." },
@@ -238,8 +238,8 @@ static const veil_command_t rewrite_commands[] = {
 };
 
 static const veil_http_phase_handler_t rewrite_handlers[] = {
-    { VEIL_PHASE_SERVER_REWRITE, rewrite_server_handler },
-    { VEIL_PHASE_REWRITE, rewrite_location_handler },
+    { VEIL_PHASE_SERVER_REWRITE, veil_rewrite_server_handler },
+    { VEIL_PHASE_REWRITE, veil_rewrite_location_handler },
     { VEIL_PHASE_NONE, NULL },
 };
 

@@ -42,15 +42,15 @@ typedef struct {
 
 extern veil_module_t veil_http_rewrite_module;
 
-veil_conf_set_fn rewrite_set_if; /* rewrite_if.c */
+veil_conf_set_fn veil_rewrite_set_if; /* rewrite_if.c */
 
 /* rewrite_run.c */
-rewrite_op_fn rewrite_run_return;
-rewrite_op_fn rewrite_run_rewrite;
-rewrite_op_fn rewrite_run_set;
-rewrite_op_fn rewrite_run_break;
-rewrite_op_fn rewrite_run_if;
-veil_http_handler_fn rewrite_server_handler;
-veil_http_handler_fn rewrite_location_handler;
+rewrite_op_fn veil_rewrite_run_return;
+rewrite_op_fn veil_rewrite_run_rewrite;
+rewrite_op_fn veil_rewrite_run_set;
+rewrite_op_fn veil_rewrite_run_break;
+rewrite_op_fn veil_rewrite_run_if;
+veil_http_handler_fn veil_rewrite_server_handler;
+veil_http_handler_fn veil_rewrite_location_handler;
 
 #endif

@@ -230,6 +230,7 @@ rewrite_compile_condition(veil_conf_t *cf, rewrite_op_t *op)
 {
     rewrite_condition_t c;
 
+    memset(&c, 0, sizeof(c));
     if (rewrite_cut_condition(cf, &c) != VEIL_OK) {
         return VEIL_ERROR;
     }
@@ -245,8 +246,8 @@ rewrite_compile_condition(veil_conf_t *cf, rewrite_op_t *op)
 }
 
 veil_rc_t
-rewrite_set_if(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
-               void *conf)
+veil_rewrite_set_if(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
+                    void *conf)
 {
     rewrite_conf_t *rcf = conf;
     bool in_server = cf->scope->where == VEIL_CONF_SERVER;
@@ -256,7 +257,7 @@ rewrite_set_if(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     veil_rc_t rc;
 
     memset(&op, 0, sizeof(op));
-    op.run = rewrite_run_if;
+    op.run = veil_rewrite_run_if;
     if (rewrite_compile_condition(cf, &op) != VEIL_OK) {
         return VEIL_ERROR;
     }

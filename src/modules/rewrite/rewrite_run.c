@@ -52,7 +52,7 @@ rewrite_is_redirect(int status)
 }
 
 veil_http_rc_t
-rewrite_run_return(veil_http_request_t *r, const rewrite_op_t *op)
+veil_rewrite_run_return(veil_http_request_t *r, const rewrite_op_t *op)
 {
     veil_str_t text;
 
@@ -71,7 +71,7 @@ rewrite_run_return(veil_http_request_t *r, const rewrite_op_t *op)
 }
 
 veil_http_rc_t
-rewrite_run_set(veil_http_request_t *r, const rewrite_op_t *op)
+veil_rewrite_run_set(veil_http_request_t *r, const rewrite_op_t *op)
 {
     veil_str_t value = veil_http_eval(r, op->value);
 
@@ -82,14 +82,15 @@ rewrite_run_set(veil_http_request_t *r, const rewrite_op_t *op)
 }
 
 veil_http_rc_t
-rewrite_run_break(veil_http_request_t *r, const rewrite_op_t *op VEIL_UNUSED)
+veil_rewrite_run_break(veil_http_request_t *r,
+                       const rewrite_op_t *op VEIL_UNUSED)
 {
     rewrite_ctx(r)->stop = true;
     return VEIL_HTTP_NEXT;
 }
 
 veil_http_rc_t
-rewrite_run_if(veil_http_request_t *r, const rewrite_op_t *op)
+veil_rewrite_run_if(veil_http_request_t *r, const rewrite_op_t *op)
 {
     if (op->test(r, op) == op->negate) {
         return VEIL_HTTP_NEXT;
@@ -130,7 +131,7 @@ rewrite_redirect(veil_http_request_t *r, const rewrite_op_t *op, veil_str_t to,
 }
 
 veil_http_rc_t
-rewrite_run_rewrite(veil_http_request_t *r, const rewrite_op_t *op)
+veil_rewrite_run_rewrite(veil_http_request_t *r, const rewrite_op_t *op)
 {
     const rewrite_conf_t *conf =
         veil_http_loc_conf(r, &veil_http_rewrite_module);
@@ -189,7 +190,7 @@ rewrite_run(veil_http_request_t *r, const rewrite_conf_t *conf, bool reroute)
 }
 
 veil_http_rc_t
-rewrite_server_handler(veil_http_request_t *r)
+veil_rewrite_server_handler(veil_http_request_t *r)
 {
     const rewrite_conf_t *conf =
         r->server->loc_conf[veil_http_rewrite_module.index];
@@ -201,7 +202,7 @@ rewrite_server_handler(veil_http_request_t *r)
 }
 
 veil_http_rc_t
-rewrite_location_handler(veil_http_request_t *r)
+veil_rewrite_location_handler(veil_http_request_t *r)
 {
     const rewrite_conf_t *conf =
         veil_http_loc_conf(r, &veil_http_rewrite_module);
