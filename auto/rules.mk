@@ -71,6 +71,12 @@ fuzz:
 	@exit 1
 endif
 
+# The floor under bench/run's figures: see there.
+bench-responder: $(B)/bench/responder
+$(B)/bench/responder: bench/responder.c $(B)/libveil.a $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(B)/libveil.a $(LIBS)
+
 style: lib
 	@CC="$(CC)" auto/check-style $(B)
 
@@ -102,6 +108,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-programs style check fuzz install
+.PHONY: all veil lib unit unit-programs bench-responder style check fuzz \
+    install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

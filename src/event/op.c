@@ -104,8 +104,8 @@ veil_loop_report(const veil_loop_t *loop, veil_pool_report_fn *print,
 
 /* -- handles */
 
-/* What a back end may call without being held up. */
-static bool
+/* What a back end may call without being held up; for debug builds. */
+static VEIL_UNUSED bool
 op_may_wait(int fd)
 {
     struct stat st;
