@@ -39,6 +39,12 @@ void veil_offload(veil_loop_t *loop, veil_pool_t *pool, veil_job_t *job);
  * threads anew.
  */
 void veil_offload_stop(veil_loop_t *loop);
+/*
+ * From now on the loop's OPENAT, STATX, READ and WRITE do not block it: where
+ * the back end cannot wait for files (epoll, sim) they are done on threads.
+ * To be called once, after the loop was created; no effect with io_uring.
+ */
+void veil_offload_ops(veil_loop_t *loop);
 /* Jobs queued or running. */
 unsigned veil_offload_busy(void);
 

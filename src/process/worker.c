@@ -448,6 +448,7 @@ worker_init_loop(void)
     if (worker.loop == NULL) {
         return VEIL_ERROR;
     }
+    veil_offload_ops(worker.loop);
     veil_cycle->loop = worker.loop;
     veil_cycle->worker = worker.slot;
     veil_acceptors_limit(options.connections);

@@ -9,6 +9,8 @@
 #include <dlfcn.h>
 #include <liburing.h>
 
+#include "event/offload.h"
+
 static int refusal;
 
 int
@@ -126,6 +128,72 @@ Test(backend, a_full_submission_queue)
         (void) close(peers[i]);
     }
     bed_close(&b);
+}
+
+/* -- file ops on threads */
+
+static void
+file_ops(const char *backend)
+{
+    char name[] = "/tmp/veil-test-XXXXXX", data[8];
+    int fd = mkstemp(name), i;
+    struct statx stx;
+    bed_t b;
+    end_t *e;
+
+    cr_assert_eq(write(fd, "0123456789", 10), 10);
+    bed_open(&b, backend, 4096, 16);
+    veil_offload_ops(b.loop);
+    e = end_of_fd(&b, fd);
+    for (i = 0; i < 20; i++) {
+        e->out_done = 0;
+        veil_op_read(&e->out, data, sizeof(data), 4);
+        UNTIL(&b, e->out_done == 1);
+        cr_assert_eq(e->out_res, 6);
+        cr_assert_eq(memcmp(data, "456789", 6), 0);
+        veil_op_write(&e->out, "456789", 6, 4);
+        UNTIL(&b, e->out_done == 2);
+        cr_assert_eq(e->out_res, 6);
+        veil_op_openat(&e->out, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+        UNTIL(&b, e->out_done == 3);
+        cr_assert_geq(e->out_res, 0);
+        (void) close(e->out_res);
+        veil_op_statx(&e->out, AT_FDCWD, name, 0, STATX_SIZE, &stx);
+        veil_op_cancel(&e->out);
+        UNTIL(&b, e->out_done == 4);
+        cr_assert(e->out_res == 0 || e->out_res == -ECANCELED);
+        veil_op_statx(&e->out, AT_FDCWD, name, 0, STATX_SIZE, &stx);
+        UNTIL(&b, e->out_done == 5);
+        cr_assert_eq(e->out_res, 0);
+        cr_assert_eq(stx.stx_size, 10);
+        veil_op_openat(&e->out, AT_FDCWD, "/tmp/veil-test-nothing", O_RDONLY,
+                       0);
+        UNTIL(&b, e->out_done == 6);
+        cr_assert_eq(e->out_res, -ENOENT);
+    }
+    /* Closed while a thread is at it. */
+    veil_op_statx(&e->out, AT_FDCWD, name, 0, STATX_SIZE, &stx);
+    veil_loop_turn(b.loop, 0);
+    end_close(&b, e);
+    cr_assert_eq(e->out_done, 7);
+    (void) unlink(name);
+    veil_offload_stop(b.loop);
+    bed_close(&b);
+}
+
+Test(file_ops, uring)
+{
+    file_ops("io_uring");
+}
+
+Test(file_ops, epoll)
+{
+    file_ops("epoll");
+}
+
+Test(file_ops, sim)
+{
+    file_ops("sim");
 }
 
 /* -- sim: what the script orders happens */

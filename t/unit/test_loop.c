@@ -591,6 +591,33 @@ CONTRACT(cancelled_accept_loses_no_client)
     listener_close(b, l);
 }
 
+/* A listener that goes away is done with when its op says so. */
+CONTRACT(listener_closed_under_arriving_clients)
+{
+    struct sockaddr_in addr;
+    listener_t *l;
+    int fds[4], round, i;
+
+    for (round = 0; round < 60; round++) {
+        l = listener_open(b, &addr);
+        veil_op_accept(&l->op);
+        if (round % 3 == 0) {
+            veil_loop_turn(b->loop, 0);
+        }
+        for (i = 0; i < 4; i++) {
+            fds[i] = bed_connect(&addr);
+            if ((round + i) % 5 == 0) {
+                veil_loop_turn(b->loop, 0);
+            }
+        }
+        listener_close(b, l);
+        cr_assert_eq(l->final, 1);
+        for (i = 0; i < 4; i++) {
+            (void) close(fds[i]);
+        }
+    }
+}
+
 /* Out of descriptors ends it; the client waits in the kernel until later. */
 CONTRACT(accept_without_descriptors_ends)
 {
