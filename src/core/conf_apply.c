@@ -347,24 +347,44 @@ conf_not_terminated(veil_conf_t *cf, const veil_conf_node_t *node, unsigned i)
                           VEIL_STR_ARG(node->args[0].str));
 }
 
+/* The directive of these contexts with the name nearest to the word. */
+static const veil_command_t *
+conf_nearest_command(veil_str_t word, unsigned where)
+{
+    const veil_command_t *best = NULL;
+    const veil_module_command_t *index;
+    const char *name = NULL, *before;
+    unsigned i, n, distance = 0;
+
+    index = veil_module_commands(&n);
+    for (i = 0; i < n; i++) {
+        if (index[i].cmd->where & where) {
+            before = name;
+            veil_conf_nearest(word, index[i].cmd->name, &name, &distance);
+            if (name != before) {
+                best = index[i].cmd;
+            }
+        }
+    }
+    return best;
+}
+
 static void
 conf_unknown(veil_conf_t *cf, const veil_conf_scope_t *scope,
              const veil_conf_node_t *node)
 {
     const veil_conf_word_t *w = &node->args[0];
-    const veil_module_command_t *index;
-    const char *best = NULL;
-    unsigned i, n, distance = 0;
-    char hint[128];
+    const veil_command_t *best;
+    char contexts[256], hint[400];
 
-    index = veil_module_commands(&n);
-    for (i = 0; i < n; i++) {
-        if (index[i].cmd->where & scope->where) {
-            veil_conf_nearest(w->str, index[i].cmd->name, &best, &distance);
-        }
-    }
+    best = conf_nearest_command(w->str, scope->where);
     if (best != NULL) {
-        veil_snprintf(hint, sizeof(hint), "did you mean \"%s\"?", best);
+        veil_snprintf(hint, sizeof(hint), "did you mean \"%s\"?", best->name);
+    } else if ((best = conf_nearest_command(w->str, ~0u)) != NULL) {
+        veil_conf_where_text(best->where, contexts, sizeof(contexts));
+        veil_snprintf(hint, sizeof(hint),
+                      "did you mean \"%s\"? it is allowed in: %s", best->name,
+                      contexts);
     }
     veil_conf_error_place(cf, node->file, w->line, w->column,
                           best == NULL ? NULL : hint,

@@ -146,7 +146,8 @@ conf_quoted(veil_conf_lex_t *lex, veil_conf_word_t *word)
         if (*lex->pos == '\0') {
             return conf_zero_byte(lex);
         }
-        if (*lex->pos == '\\' && lex->pos + 1 < lex->end) {
+        if (*lex->pos == '\\' && lex->pos + 1 < lex->end
+            && lex->pos[1] != '\0') {
             conf_step(lex);
         }
         conf_step(lex);
@@ -184,7 +185,7 @@ conf_unquoted(veil_conf_lex_t *lex, veil_conf_word_t *word)
             if (c == '\\') {
                 dollar = false;
                 conf_step(lex);
-                if (lex->pos < lex->end) {
+                if (lex->pos < lex->end && *lex->pos != '\0') {
                     conf_step(lex);
                 }
                 continue;

@@ -574,10 +574,13 @@ Test(conf, unknown_directives)
     ERRORS("foobar;", "emerg: unknown directive \"foobar\" in f:1:1\n"
                       "emerg:     foobar;\n"
                       "emerg:     ^\n");
-    /* Near, but not allowed here: not suggested. */
-    ERRORS("flga on;", "emerg: unknown directive \"flga\" in f:1:1\n"
-                       "emerg:     flga on;\n"
-                       "emerg:     ^\n");
+    /* What is allowed here goes first, then what is allowed elsewhere. */
+    ERRORS("flga on;",
+           "emerg: unknown directive \"flga\" in f:1:1 (did you mean "
+           "\"flag\"? it is allowed in: http, server, location, if in "
+           "location)\n"
+           "emerg:     flga on;\n"
+           "emerg:     ^\n");
 }
 
 Test(conf, misplaced_directives)

@@ -197,6 +197,9 @@ Test(conf_tree, end_of_file)
            "\"\"\" character in f:1:3\n"
            "emerg:     a \"b;\n"
            "emerg:       ^\n");
+    ERRORS("a \\\0;", "emerg: unexpected zero byte in f:1:4\n"
+                      "emerg:     a \\ ;\n"
+                      "emerg:        ^\n");
     ERRORS("a b\0c;", "emerg: unexpected zero byte in f:1:4\n"
                       "emerg:     a b c;\n"
                       "emerg:        ^\n");

@@ -69,6 +69,8 @@ Test(syslog, datagrams)
     veil_syslog_t *s = create(&cf, where);
 
     cr_assert_neq(s, NULL, "%s", fixture_lines);
+    setenv("TZ", "UTC", 1);
+    tzset();
     /* 1 January 1970, 01:02:03. */
     veil_time_set(1, 3723, 0);
     gethostname(host, sizeof(host) - 1);
@@ -138,6 +140,8 @@ Test(syslog, a_server_that_goes_and_comes)
     s = create(&cf, text);
     cr_assert_neq(s, NULL, "%s", fixture_lines);
 
+    setenv("TZ", "UTC", 1);
+    tzset();
     veil_time_set(1, 100, 0);
     veil_syslog_send(s, VEIL_LOG_ERR, "lost", 4);
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
