@@ -228,7 +228,7 @@ rewrite_compile_compare(veil_conf_t *cf, rewrite_op_t *op,
 static veil_rc_t
 rewrite_compile_condition(veil_conf_t *cf, rewrite_op_t *op)
 {
-    rewrite_condition_t c;
+    rewrite_condition_t c = { .n = 0 };
 
     memset(&c, 0, sizeof(c));
     if (rewrite_cut_condition(cf, &c) != VEIL_OK) {
