@@ -7,7 +7,7 @@ use warnings;
 use lib 't/lib';
 use Test::Veil;
 
-my $t = Test::Veil->new->plan(38)->config(<<'EOC');
+my $t = Test::Veil->new->plan(40)->config(<<'EOC');
 http {
     default_type text/plain;
 
@@ -44,6 +44,9 @@ for my $path (qw{/text /204 /301 /500 /page /a.txt /none /missing}) {
     is($head->body, '', "$path: no body");
     is($head->rest, '', "$path: nothing after it");
 }
+
+is($t->head('/a.txt')->header('Content-Length'), 100_000, 'that of a file');
+is($t->head('/page')->header('Content-Length'), 16, 'that of an error page');
 
 # The next response begins right after the header.
 

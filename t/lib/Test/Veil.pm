@@ -432,7 +432,8 @@ sub config {
             ($use eq 'auto' ? () : [ use => $use ]),
         ],
         http => [
-            [ access_log => "$self->{dir}/access.log" ],
+            ((grep { $self->has_feature($_) } qw/log access_log/)
+                ? [ access_log => "$self->{dir}/access.log" ] : ()),
             $self->_temp_paths,
         ]) unless $o{bare};
     $self->{config} = $self->write_file('veil.conf', $text);
@@ -582,15 +583,25 @@ sub run {
     die "cannot start $self->{binary}: $why\n$said";
 }
 
+# _value($name): what the configuration says on its top level.
+sub _value {
+    my ($self, $name) = @_;
+    return Test::Veil::Config::value(
+        $self->read_file($self->{config}), $name);
+}
+
+sub _single {
+    my ($self) = @_;
+    return ($self->_value('master_process') // 'on') eq 'off';
+}
+
 # The sockets listen already, so nothing needs this but a test that looks at
 # the workers; and one that is stopped at once, before they are all there.
 
 sub _wait_workers {
     my ($self) = @_;
-    my $text = $self->read_file($self->{config});
-    my $master = Test::Veil::Config::value($text, 'master_process') // 'on';
-    my $n = Test::Veil::Config::value($text, 'worker_processes') // 1;
-    return if $master eq 'off';
+    return if $self->_single;
+    my $n = $self->_value('worker_processes') // 1;
     $n = 1 if $n !~ /^\d+\z/;
     $self->wait_for(
         sub { Test::Veil::Proc::named($self->{group}) >= $n }, 2);
@@ -598,8 +609,7 @@ sub _wait_workers {
 
 sub _pid_file {
     my ($self) = @_;
-    my $file = Test::Veil::Config::value(
-        $self->read_file($self->{config}), 'pid') // 'veil.pid';
+    my $file = $self->_value('pid') // 'veil.pid';
     return $file =~ m{^/} ? $file : "$self->{dir}/$file";
 }
 
@@ -691,7 +701,8 @@ sub stop {
     my ($self, %o) = @_;
     my $pid = $self->{group} or return $self->{exit};
     my @tree = Test::Veil::Proc::group($pid);
-    my @workers = $self->worker_pids;
+    my @workers = $self->_single ? ($pid)
+        : map { $_->{pid} } Test::Veil::Proc::named($pid);
 
     kill $o{signal} // 'QUIT', $pid;
     my $status = $self->_reap($pid, $o{timeout} // $self->{timeout});
