@@ -434,18 +434,42 @@ keeper_load(void)
 {
     const veil_keeper_options_t *o = keeper.o;
     veil_str_t text;
-    int rc;
+    veil_rc_t rc;
+    char *data;
+    int err;
 
     if (o->text_fd < 0) {
         return veil_prepare_load(o->launch, o->generation, NULL, o->log);
     }
-    rc = veil_text_read(o->text_fd, &text);
-    if (rc < 0) {
-        veil_log(o->log, VEIL_LOG_EMERG, -rc,
+    err = veil_text_read(o->text_fd, &data);
+    if (err < 0) {
+        veil_log(o->log, VEIL_LOG_EMERG, -err,
                  "reading the kept configuration failed");
         return VEIL_ERROR;
     }
-    return veil_prepare_load(o->launch, o->generation, &text, o->log);
+    text = veil_str_z(data);
+    rc = veil_prepare_load(o->launch, o->generation, &text, o->log);
+    veil_free(data);
+    return rc;
+}
+
+/*
+ * What the master lent for the time of loading.  A file of its log that was
+ * kept open here would take disk space long after its rotation.
+ */
+static void
+keeper_close_lent(void)
+{
+    const veil_log_sink_t *sink;
+
+    for (sink = keeper.o->log->sinks; sink != NULL; sink = sink->next) {
+        if (sink->file != NULL && sink->file->fd > STDERR_FILENO) {
+            close(sink->file->fd);
+        }
+    }
+    if (keeper.o->text_fd >= 0) {
+        close(keeper.o->text_fd);
+    }
 }
 
 static veil_rc_t
@@ -458,6 +482,7 @@ keeper_prepare(void)
     }
     keeper.conf = veil_main_conf(veil_cycle);
     keeper.log = &veil_cycle->log;
+    keeper_close_lent();
 
     if (keeper_send_settings() != VEIL_OK) {
         return VEIL_ERROR;

@@ -115,7 +115,7 @@ veil_text_keep(const veil_conf_node_t *tree)
 }
 
 int
-veil_text_read(int fd, veil_str_t *text)
+veil_text_read(int fd, char **text)
 {
     struct stat st;
     char *data;
@@ -140,6 +140,6 @@ veil_text_read(int fd, veil_str_t *text)
         done += (size_t) n;
     }
     data[done] = '\0';
-    *text = veil_str_n(data, done);
+    *text = data;
     return 0;
 }

@@ -14,7 +14,10 @@
  */
 int veil_text_keep(const veil_conf_node_t *tree);
 
-/* The content of such a descriptor; veil_alloc'ed.  0 or -errno. */
-int veil_text_read(int fd, veil_str_t *text);
+/*
+ * The content of such a descriptor, zero-terminated, to be freed with
+ * veil_free.  0 or -errno.
+ */
+int veil_text_read(int fd, char **text);
 
 #endif

@@ -33,6 +33,7 @@
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/time.h"
+#include "event/conn.h"
 #include "event/listen.h"
 #include "event/loop.h"
 #include "event/offload.h"
@@ -564,6 +565,7 @@ worker_leave(void)
         veil_cycle->loop = NULL;
         veil_loop_destroy(&worker.loop);
     }
+    veil_conn_trim();
     veil_leftover_report(worker.log);
     veil_log(worker.log, VEIL_LOG_NOTICE, 0, "exit");
 }

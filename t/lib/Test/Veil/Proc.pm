@@ -70,7 +70,9 @@ sub workers {
     return @named if @named;
     my @all = group($leader);
     my %parent = map { $_->{ppid} => 1 } @all;
-    return grep { !$parent{ $_->{pid} } } @all;
+    # Of veil's, master and keeper may be the last that are left.
+    return grep { !$parent{ $_->{pid} }
+            && $_->{title} !~ /(?:master|keeper) process/ } @all;
 }
 
 # left($leader, @before): those still there, of the group or of @before.
