@@ -256,7 +256,15 @@ veil_log_file_reopen(veil_log_file_t *file)
         file->flush(file);
     }
     if (file->fd >= 0) {
-        (void) close(file->fd); /* the lines are written; nothing to do */
+        /*
+         * Under the same number, so that whoever has noted it (the panic
+         * report, threads, a redirected standard error) writes to the new
+         * file.
+         */
+        int rc = dup3(fd, file->fd, O_CLOEXEC) < 0 ? -errno : file->fd;
+
+        (void) close(fd);
+        return rc;
     }
     file->fd = fd;
     return fd;

@@ -95,7 +95,10 @@ extern veil_log_t veil_log_stderr;
 
 /* Opens for appending, creates with 0644; >= 0 or -errno. */
 int veil_log_file_open(veil_log_file_t *file);
-/* Opens again and, only when that worked, replaces fd: >= 0 or -errno. */
+/*
+ * Opens again and, only when that worked, puts the new file in the place of
+ * the old, under the same number: >= 0 or -errno.
+ */
 int veil_log_file_reopen(veil_log_file_t *file);
 
 /* The pid in lines, cached: call after fork. */

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 
+#include "core/assert.h"
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/pool.h"
@@ -35,7 +36,13 @@ veil_prepare_load(const veil_launch_t *launch, uint64_t generation,
         cycle->log = *log;
     }
     veil_cycle = cycle;
-    return veil_cycle_load(cycle, text);
+    if (veil_cycle_load(cycle, text) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    if (cycle->log.sinks != NULL && cycle->log.sinks->file != NULL) {
+        veil_panic_set_fd(cycle->log.sinks->file->fd);
+    }
+    return VEIL_OK;
 }
 
 veil_rc_t

@@ -100,6 +100,13 @@ single_ready(void *data)
     return VEIL_OK;
 }
 
+static void
+single_draining(void *data)
+{
+    (void) data;
+    veil_hold_done(&single_hold, true);
+}
+
 int
 veil_single_run(const veil_master_options_t *o)
 {
@@ -124,6 +131,7 @@ veil_single_run(const veil_master_options_t *o)
     worker.channel = -1;
     worker.detach = o->detach;
     worker.ready = single_ready;
+    worker.draining = single_draining;
     worker.data = &options;
     status = veil_worker_run(&worker);
 

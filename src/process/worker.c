@@ -72,6 +72,7 @@ static struct {
     bool detach;    /* standard error, at START */
     bool abandoned; /* left with connections open */
     bool told;      /* to end, by a signal */
+    const veil_worker_options_t *o;
     veil_loop_t *loop;
     const veil_main_conf_t *conf;
     const veil_log_t *log;
@@ -224,6 +225,9 @@ worker_drain(uint64_t timeout_ms)
         veil_acceptors_stop_all();
         worker.adopted->n = 0;
         worker_close_listens();
+        if (worker.alone) {
+            worker.o->draining(worker.o->data);
+        }
         worker_tell_modules(false);
     }
     if (timeout_ms == 0) {
@@ -459,6 +463,7 @@ worker_init_loop(void)
 static veil_rc_t
 worker_init(const veil_worker_options_t *o, int *signals)
 {
+    worker.o = o;
     worker.slot = o->slot;
     worker.alone = o->channel < 0;
     worker.detach = o->detach;

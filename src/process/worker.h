@@ -17,6 +17,8 @@ typedef struct {
      * VEIL_ERROR ends the worker.
      */
     veil_rc_t (*ready)(void *data);
+    /* Without a channel: it accepts no more; nobody else should. */
+    void (*draining)(void *data);
     void *data;
 } veil_worker_options_t;
 

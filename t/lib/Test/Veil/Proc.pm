@@ -56,19 +56,26 @@ sub group {
 # workers($leader): those that serve.  The processes that call themselves
 # worker (named); if none does, those without children.
 
+# _own($leader): the server's processes without helpers of the leak checker,
+# which are forks of a process that ends and still have its title.
+
+sub _own {
+    my ($leader) = @_;
+    my @all = group($leader);
+    my %title = map { $_->{pid} => $_->{title} } @all;
+    return grep { ($title{ $_->{ppid} } // '') ne $_->{title} } @all;
+}
+
 sub named {
     my ($leader) = @_;
-    my @named = grep { $_->{title} =~ /worker process/ } group($leader);
-    # The leak sanitizer clones a process that ends to look at it from there.
-    my %is = map { $_->{pid} => 1 } @named;
-    return grep { !$is{ $_->{ppid} } } @named;
+    return grep { $_->{title} =~ /worker process/ } _own($leader);
 }
 
 sub workers {
     my ($leader) = @_;
     my @named = named($leader);
     return @named if @named;
-    my @all = group($leader);
+    my @all = _own($leader);
     my %parent = map { $_->{ppid} => 1 } @all;
     # Of veil's, master and keeper may be the last that are left.
     return grep { !$parent{ $_->{pid} }
