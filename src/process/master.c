@@ -160,7 +160,7 @@ master_drain(veil_generation_t *g, uint64_t timeout_ms)
     veil_drain_message_t m = { .timeout_ms = timeout_ms };
     uint64_t deadline = veil_now_ms() + timeout_ms + MASTER_GRACE_MS;
 
-    if (g->state != VEIL_GENERATION_ORPHANED) {
+    if (g->state == VEIL_GENERATION_SERVING) {
         g->state = VEIL_GENERATION_DRAINING;
     }
     if (g->deadline_ms == 0 || deadline < g->deadline_ms) {
@@ -443,11 +443,8 @@ master_stop(void)
     }
     veil_list_foreach (n, &master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
-        if (g == master.loading) {
-            veil_generation_signal(g, SIGKILL);
-            continue;
-        }
-        master_drain(g, timeout);
+        /* One that loads has no connections to wait for. */
+        master_drain(g, g == master.loading ? 0 : timeout);
         if (g->state == VEIL_GENERATION_ORPHANED) {
             veil_generation_signal(g, SIGTERM);
         }
