@@ -139,6 +139,8 @@ config_set_http(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     veil_array_init(&main->servers, cf->pool, sizeof(veil_http_server_t *), 4);
     veil_array_init(&main->ports, cf->pool, sizeof(veil_http_port_t *), 4);
     veil_array_init(&main->upstreams, cf->pool, sizeof(void *), 4);
+    veil_array_init(&main->file_caches, cf->pool,
+                    sizeof(veil_filecache_options_t), 1);
     veil_http_vars_init(cf, main);
 
     main->scope = veil_conf_scope_create(cf, &veil_http_layer, NULL,

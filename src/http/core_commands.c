@@ -356,6 +356,16 @@ static const veil_command_t core_commands[] = {
       .syntax = "path",
       .help = "What replaces the location's prefix to make a file name." },
 
+    { .name = "index",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1MORE,
+      .flags = VEIL_CONF_MULTI,
+      .set = veil_http_set_values,
+      .offset = offsetof(veil_http_core_loc_t, index),
+      .syntax = "file ...",
+      .def = "index.html",
+      .help = "Files that stand for a directory, the first that is there." },
+
     { .name = "default_type",
       .where = VEIL_CONF_HTTP_ANY,
       .args = VEIL_ARGS_1,

@@ -70,6 +70,28 @@ veil_http_core_loc_default(void *conf)
     l->msie_padding = true;
 }
 
+/* Equal settings get one number, so that their locations share a cache. */
+static unsigned
+core_file_cache_id(veil_conf_t *cf, const veil_filecache_options_t *o)
+{
+    veil_http_main_t *main = cf->cycle->http;
+    const veil_filecache_options_t *there;
+    unsigned i;
+
+    for (i = 0; i < main->file_caches.n; i++) {
+        there = veil_array_at(&main->file_caches, veil_filecache_options_t, i);
+        if (there->max == o->max && there->inactive_ms == o->inactive_ms
+            && there->valid_ms == o->valid_ms && there->min_uses == o->min_uses
+            && there->errors == o->errors
+            && there->content_max == o->content_max)
+        {
+            return i;
+        }
+    }
+    *(veil_filecache_options_t *) veil_array_push(&main->file_caches) = *o;
+    return i;
+}
+
 veil_rc_t
 veil_http_core_loc_finish(veil_conf_t *cf, void *conf,
                           const void *parent VEIL_UNUSED)
@@ -85,6 +107,12 @@ veil_http_core_loc_finish(veil_conf_t *cf, void *conf,
         l->root = veil_http_value_compile(
             cf, veil_conf_full_path(cf, VEIL_STR("html"), false));
     }
+    if (l->index == NULL) {
+        l->index = veil_array_create(cf->pool, sizeof(veil_http_value_t *), 1);
+        *(const veil_http_value_t **) veil_array_push(l->index) =
+            veil_http_value_compile(cf, VEIL_STR("index.html"));
+    }
+    l->open_file_cache_id = core_file_cache_id(cf, &l->open_file_cache);
     if (l->keepalive_disable & VEIL_KEEPALIVE_DISABLE_NONE) {
         l->keepalive_disable = 0;
     }

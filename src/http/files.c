@@ -1,0 +1,174 @@
+/*
+ * files.c -- looking up files for a request: see files.h.
+ *
+ * Locations with equal settings of open_file_cache share one cache; which one
+ * is known by a number given when the configuration is read.
+ */
+
+#include "core/platform.h"
+
+#include "http/files.h"
+
+#include "http/http.h"
+
+/* Above this a file is sent by the kernel when file_mode is auto; below, the
+ * read is cheaper than the second system call (docs/ARCHITECTURE.md). */
+#define FILES_READ_MAX (64 * 1024)
+
+static veil_filecache_t **files_caches;
+static unsigned files_ncaches;
+
+static veil_filecache_t *
+files_cache(veil_http_request_t *r)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+    unsigned i = conf->open_file_cache_id;
+
+    if (conf->open_file_cache.max == 0) {
+        return NULL;
+    }
+    if (i >= files_ncaches) {
+        files_caches =
+            veil_realloc(files_caches, (i + 1) * sizeof(*files_caches));
+        memset(files_caches + files_ncaches, 0,
+               (i + 1 - files_ncaches) * sizeof(*files_caches));
+        files_ncaches = i + 1;
+    }
+    if (files_caches[i] == NULL) {
+        files_caches[i] =
+            veil_filecache_create(r->loop, &conf->open_file_cache);
+    }
+    return files_caches[i];
+}
+
+void
+veil_http_files_done(void)
+{
+    unsigned i;
+
+    for (i = 0; i < files_ncaches; i++) {
+        if (files_caches[i] != NULL) {
+            veil_filecache_destroy(&files_caches[i]);
+        }
+    }
+    veil_free(files_caches);
+    files_caches = NULL;
+    files_ncaches = 0;
+}
+
+static void
+files_put(void *data)
+{
+    veil_http_lookup_t *l = data;
+
+    if (l->lookup.file != NULL) {
+        veil_file_put(l->lookup.file);
+        l->lookup.file = NULL;
+    }
+}
+
+static void
+files_answered(veil_file_lookup_t *lookup)
+{
+    veil_http_lookup_t *l =
+        veil_container_of(lookup, veil_http_lookup_t, lookup);
+
+    l->waiting = false;
+    veil_http_resume(l->r);
+}
+
+bool
+veil_http_lookup(veil_http_request_t *r, veil_http_lookup_t *l,
+                 veil_str_t path, size_t root_len, bool want_fd)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+    veil_str_t from;
+
+    if (l->r == NULL) {
+        l->r = r;
+        veil_pool_on_destroy(r->pool, files_put, l);
+    } else {
+        files_put(l);
+    }
+    memset(&l->lookup, 0, sizeof(l->lookup));
+    l->lookup.cache = files_cache(r);
+    l->lookup.loop = r->loop;
+    l->lookup.pool = r->pool;
+    l->lookup.path = path.data;
+    l->lookup.path_len = path.len;
+    l->lookup.symlinks = (veil_symlinks_t) conf->symlinks;
+    if (conf->symlinks_from != NULL) {
+        from = veil_http_eval(r, conf->symlinks_from);
+        if (veil_str_starts(path, from)) {
+            l->lookup.symlinks_from = from.len;
+        }
+    }
+    (void) root_len;
+    l->lookup.want_fd = want_fd;
+    l->lookup.done = files_answered;
+    l->waiting = !veil_file_lookup(&l->lookup);
+    return !l->waiting;
+}
+
+int
+veil_http_lookup_status(veil_http_request_t *r, const veil_file_t *file,
+                        veil_str_t path)
+{
+    const char *failed = file->failed == NULL ? "open()" : file->failed;
+
+    switch (file->err) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+        if (veil_http_core_loc(r)->log_not_found) {
+            veil_log(&r->log, VEIL_LOG_ERR, file->err, "%s \"%.*s\" failed",
+                     failed, VEIL_STR_ARG(path));
+        }
+        return 404;
+    case EACCES:
+    case ELOOP:
+    case EPERM:
+        veil_log(&r->log, VEIL_LOG_ERR, file->err, "%s \"%.*s\" failed",
+                 failed, VEIL_STR_ARG(path));
+        return 403;
+    default:
+        veil_log(&r->log, VEIL_LOG_CRIT, file->err, "%s \"%.*s\" failed",
+                 failed, VEIL_STR_ARG(path));
+        return 500;
+    }
+}
+
+static veil_http_body_t *
+files_body(veil_http_request_t *r, const veil_file_t *file)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+    veil_http_body_t *body;
+    bool memory;
+
+    if (file->content != NULL) {
+        return veil_http_body_text(
+            r->pool, veil_str_n((const char *) file->content->data,
+                                (size_t) file->size));
+    }
+    body = veil_http_body_file(r->pool, file->fd, 0, (uint64_t) file->size);
+    memory =
+        !conf->sendfile || conf->file_mode == VEIL_FILE_MEMORY
+        || (conf->file_mode == VEIL_FILE_AUTO && file->size <= FILES_READ_MAX);
+    if (memory) {
+        body =
+            veil_http_body_to_memory(r->pool, r->loop, body, FILES_READ_MAX);
+    }
+    return body;
+}
+
+void
+veil_http_describe_file(veil_http_request_t *r, veil_file_t *file)
+{
+    r->out.status = 200;
+    r->out.content_length = file->size;
+    r->out.last_modified = file->mtime;
+    veil_http_set_etag(r, file->mtime, file->size);
+    veil_http_set_content_type(r);
+    r->out.allow_ranges = true;
+    r->out.body = file->size == 0 ? NULL : files_body(r, file);
+}
