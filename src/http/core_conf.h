@@ -32,7 +32,7 @@ struct veil_http_main_s {
     veil_array_t ports;     /* of veil_http_port_t * */
     veil_array_t upstreams; /* of veil_upstream_group_t * (upstream.h) */
     veil_http_pipeline_t *pipeline;
-    veil_array_t file_caches; /* of veil_filecache_options_t, by id */
+    veil_array_t file_caches;      /* of veil_filecache_options_t, by id */
     struct veil_http_vars_s *vars; /* private to variable.c */
     unsigned nmodules;
 };
@@ -137,10 +137,10 @@ typedef struct {
     const veil_log_sink_t *error_log;
     veil_log_level_t error_log_level;
     veil_resolver_options_t *resolver; /* NULL: the system's */
-    veil_array_t *index;             /* of const veil_http_value_t * */
+    veil_array_t *index;               /* of const veil_http_value_t * */
     veil_filecache_options_t open_file_cache;
-    unsigned open_file_cache_id;     /* equal options have equal ids */
-    veil_array_t *early_hints; /* of compiled values */
+    unsigned open_file_cache_id; /* equal options have equal ids */
+    veil_array_t *early_hints;   /* of compiled values */
     veil_str_t client_body_temp_path;
     unsigned client_body_temp_levels[3];
     int client_body_in_file_only; /* enum: off, on, clean */
