@@ -12,7 +12,7 @@ static char fixture_lines[16384];
 static size_t fixture_len;
 static veil_cycle_t *fixture_cycle;
 
-static void
+static VEIL_UNUSED void
 fixture_write(const veil_log_sink_t *sink VEIL_UNUSED, veil_log_level_t level,
               const char *line, size_t len)
 {
@@ -28,7 +28,7 @@ fixture_write(const veil_log_sink_t *sink VEIL_UNUSED, veil_log_level_t level,
 static veil_log_sink_t fixture_sink = { .level = VEIL_LOG_NOTICE,
                                         .write = fixture_write };
 
-static veil_conf_t
+static VEIL_UNUSED veil_conf_t
 fixture_conf(const char *prefix)
 {
     veil_conf_t cf = { .errors = 0 };
@@ -47,7 +47,7 @@ fixture_conf(const char *prefix)
     return cf;
 }
 
-static void
+static VEIL_UNUSED void
 fixture_done(veil_conf_t *cf)
 {
     veil_pool_destroy(&cf->temp_pool);
