@@ -536,7 +536,7 @@ static const veil_command_t core_commands[] = {
       .args = VEIL_ARGS(1, 2),
       .set = core_set_user,
       .syntax = "user [group]",
-      .def = VEIL_USER " " VEIL_GROUP,
+      .def = "as configured",
       .help = "Whom workers run as if the server was started by root; the "
               "group is by default the one with the user's name." },
 

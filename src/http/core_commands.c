@@ -470,7 +470,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, absolute_redirect),
       .syntax = "on | off",
       .def = "on",
-      .help = "Redirects of veil's own carry the full URL." },
+      .help = "Redirects of the server carry the full URL." },
 
     { .name = "port_in_redirect",
       .where = VEIL_CONF_HTTP_ANY,
@@ -479,7 +479,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, port_in_redirect),
       .syntax = "on | off",
       .def = "on",
-      .help = "... with the port." },
+      .help = "Redirects of the server name the port that was listened on." },
 
     { .name = "server_name_in_redirect",
       .where = VEIL_CONF_HTTP_ANY,
@@ -488,7 +488,8 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, server_name_in_redirect),
       .syntax = "on | off",
       .def = "off",
-      .help = "... with the first server_name instead of the Host given." },
+      .help = "Redirects of the server name the first server_name instead of "
+              "the Host given." },
 
     { .name = "server_tokens",
       .where = VEIL_CONF_HTTP_ANY,

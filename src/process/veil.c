@@ -5,7 +5,7 @@
  * the value behind the letter or in the next word.  Long ones are an addition.
  * What they ask for is one of
  *
- *     tell something   -h -v -V -m
+ *     tell something   -h -v -V -m --doc
  *     test             -t -T: load the configuration, start nothing
  *     signal           -s: to the master whose pid file is configured
  *     run              without any of these
@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 
 #include "core/assert.h"
+#include "core/conf.h"
 #include "core/log.h"
 #include "core/main_conf.h"
 #include "core/module.h"
@@ -44,6 +45,7 @@ static struct {
     bool dump;
     bool quiet;
     bool modules;
+    bool doc;
     int signo;            /* of -s; 0: none */
     const char *sig_word; /* its name */
 } veil;
@@ -62,6 +64,8 @@ veil_usage(FILE *out)
         "  -T               test the configuration, print it and exit\n"
         "  -q               with -t: print errors only\n"
         "  -m               print the modules in their effective order\n"
+        "  --doc            print the reference of all directives, as "
+        "Markdown\n"
         "  -s signal        signal a running server: stop, quit, reopen or "
         "reload\n"
         "  -p prefix        where relative paths begin\n"
@@ -187,6 +191,8 @@ veil_long_option(char **argv, int *i)
     } else if (veil_str_eq_z(word, "--version")) {
         veil.version = true;
         veil.configure = true;
+    } else if (veil_str_eq_z(word, "--doc")) {
+        veil.doc = true;
     } else if (veil_str_starts(word, VEIL_STR("--config="))) {
         return veil_set_value('c', argv[*i] + sizeof("--config=") - 1);
     } else if (veil_str_eq_z(word, "--config")) {
@@ -420,6 +426,10 @@ main(int argc, char **argv)
     }
     if (veil.modules) {
         return veil_tell_modules();
+    }
+    if (veil.doc) {
+        veil_conf_doc(stdout);
+        return fflush(stdout) == 0 ? 0 : 1;
     }
     if (veil.test) {
         return veil_check(&veil.launch, veil.dump, veil.quiet);
