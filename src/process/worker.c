@@ -37,6 +37,7 @@
 #include "event/listen.h"
 #include "event/loop.h"
 #include "event/offload.h"
+#include "event/resolver.h"
 #include "process/channel.h"
 #include "process/leftover.h"
 #include "process/message.h"
@@ -551,6 +552,7 @@ worker_leave(void)
             veil_modules[i]->core->exit_worker(veil_cycle);
         }
     }
+    veil_resolvers_stop(worker.loop);
     veil_offload_stop(worker.loop);
 
     veil_handle_close(&worker.signals, worker_handle_closed);
@@ -569,6 +571,7 @@ worker_leave(void)
     if (worker.loop->nops == 0) {
         veil_cycle->loop = NULL;
         veil_loop_destroy(&worker.loop);
+        veil_conn_trim();
     }
     veil_conn_trim();
     veil_leftover_report(worker.log);

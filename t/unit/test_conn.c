@@ -208,6 +208,42 @@ CONTRACT(receiving_stops_when_held)
     close(fds[1]);
 }
 
+/*
+ * The block that stops it comes in the turn that hands over all of them: it
+ * is started again while its cancel is still under way.
+ */
+CONTRACT(receiving_restarts_at_once)
+{
+    unsigned restarts = 0;
+    bool closed;
+    int fds[2];
+    side_t *s;
+    int i, j;
+
+    side_pair(fds);
+    s = side_open(b, fds[0], &closed);
+    veil_conn_read(&s->conn);
+    side_turn(b, 2);
+    for (i = 0; i < 10; i++) {
+        veil_conn_hold(&s->conn);
+        for (j = 1; j < VEIL_CONN_KEPT; j++) {
+            side_send(fds[1], "x");
+            UNTIL(b, (int) (s->conn.bytes_in % 10) == j);
+        }
+        side_send(fds[1], "x");
+        veil_conn_read(&s->conn);
+        veil_loop_turn(b->loop, 0);
+        restarts += !s->conn.stopped && s->conn.recv.cancel
+                    && !veil_op_is_idle(&s->conn.recv);
+        UNTIL(b, s->conn.bytes_in % 10 == 4 && s->conn.kept == NULL);
+        side_send(fds[1], "abcdef");
+        UNTIL(b, s->len == (size_t) (i + 1) * 10);
+    }
+    cr_assert(b->loop->backend != &veil_backend_uring || restarts > 0);
+    side_close(b, s);
+    close(fds[1]);
+}
+
 /* Others must not starve because one does not take its blocks. */
 CONTRACT_SIZED(kept_data_leaves_the_ring, 1024, 8)
 {
@@ -715,11 +751,14 @@ CONTRACT(close_at_once)
 
 /* --- connecting --------------------------------------------------------- */
 
+static unsigned all_connects;
+
 static void
 connected(veil_conn_t *c, int err)
 {
     side_t *s = side_of(c);
 
+    all_connects++;
     s->connects++;
     s->connect_err = err;
 }
@@ -859,6 +898,7 @@ CONTRACT(connect_times_out)
     clock_to(b, now + 3001);
     UNTIL(b, s->connects == 1);
     cr_assert_eq(s->connect_err, -ETIMEDOUT);
+    cr_assert_eq(all_connects, 1);
     side_close(b, s);
     for (i = 0; i < 4; i++) {
         close(fds[i]);
