@@ -60,6 +60,9 @@ body_slices_abort(veil_http_body_t *b)
     body_slices_t *s = veil_container_of(b, body_slices_t, body);
 
     s->i = s->n;
+    if (b->below != NULL) {
+        veil_http_body_abort(b->below);
+    }
 }
 
 static const veil_http_body_ops_t body_slices_ops = {
@@ -87,6 +90,33 @@ veil_http_body_slices(veil_pool_t *pool, const veil_slice_t *v, unsigned n)
         s->body.in_memory &= v[i].data != NULL;
     }
     return &s->body;
+}
+
+const veil_slice_t *
+veil_http_body_as_slices(const veil_http_body_t *b, unsigned *n)
+{
+    const body_slices_t *s;
+
+    if (b == NULL || b->ops != &body_slices_ops) {
+        return NULL;
+    }
+    s = (const body_slices_t *) ((uintptr_t) b
+                                 - offsetof(body_slices_t, body));
+    if (s->i != 0 || s->offset != 0) {
+        return NULL;
+    }
+    *n = s->n;
+    return s->v;
+}
+
+veil_http_body_t *
+veil_http_body_reslice(veil_pool_t *pool, veil_http_body_t *b,
+                       const veil_slice_t *v, unsigned n)
+{
+    veil_http_body_t *cut = veil_http_body_slices(pool, v, n);
+
+    cut->below = b;
+    return cut;
 }
 
 veil_http_body_t *

@@ -98,7 +98,20 @@ veil_http_body_t *veil_http_body_text(veil_pool_t *pool, veil_str_t data);
 /* A list of slices (memory and files) that outlive the body. */
 veil_http_body_t *veil_http_body_slices(veil_pool_t *pool,
                                         const veil_slice_t *v, unsigned n);
-/* A range of the open file; on_done (may be NULL) runs at abort. */
+/*
+ * The slices of such a body of which nothing was pulled yet; NULL: it is
+ * another kind of body.  They live as long as it does.
+ */
+const veil_slice_t *veil_http_body_as_slices(const veil_http_body_t *b,
+                                             unsigned *n);
+/*
+ * A body of other slices that point into what b points at, or outlive both;
+ * b is pulled no more and is aborted with it.
+ */
+veil_http_body_t *veil_http_body_reslice(veil_pool_t *pool,
+                                         veil_http_body_t *b,
+                                         const veil_slice_t *v, unsigned n);
+/* A range of the open file. */
 veil_http_body_t *veil_http_body_file(veil_pool_t *pool, int fd,
                                       uint64_t offset, uint64_t len);
 /*

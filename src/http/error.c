@@ -69,7 +69,10 @@ error_reset_response(veil_http_request_t *r)
     r->out.date_given = false;
     r->out.server_given = false;
     veil_http_headers_remove_id(&r->out.headers, VEIL_HEADER_CONTENT_ENCODING);
-    veil_http_headers_remove_id(&r->out.headers, VEIL_HEADER_CONTENT_RANGE);
+    if (r->status != 416) {
+        veil_http_headers_remove_id(&r->out.headers,
+                                    VEIL_HEADER_CONTENT_RANGE);
+    }
 }
 
 static void
