@@ -32,6 +32,7 @@ struct veil_h1_writer_s {
     unsigned i, n;   /* v[i] .. v[n-1] are pulled and not written */
     veil_str_t head; /* not written yet */
     size_t in_write; /* body bytes of the write under way */
+    size_t asked;    /* all bytes of the write under way */
     uint64_t pulled; /* body bytes in all */
     char frame[24];  /* a chunk's first line */
     bool chunked;
@@ -178,6 +179,19 @@ h1_write_chunk_line(veil_h1_writer_t *w, size_t bytes)
     return veil_slice_mem(w->frame, (size_t) (p - w->frame));
 }
 
+/* What is asked for is remembered: a file that shrank sends less. */
+static void
+h1_write_start(veil_h1_writer_t *w, const veil_slice_t *out, unsigned n)
+{
+    unsigned i;
+
+    w->asked = 0;
+    for (i = 0; i < n; i++) {
+        w->asked += out[i].len;
+    }
+    veil_conn_write(&w->hc->c, out, n);
+}
+
 /* Writes head and slices, as far as one write takes them. */
 static void
 h1_write_slices(veil_h1_writer_t *w)
@@ -223,7 +237,7 @@ h1_write_slices(veil_h1_writer_t *w)
         h1_write_end(w); /* nothing at all: an empty end of a plain body */
         return;
     }
-    veil_conn_write(&w->hc->c, out, n);
+    h1_write_start(w, out, n);
 }
 
 /* --- pulling ---------------------------------------------------------------
@@ -434,7 +448,7 @@ veil_h1_on_sent(veil_conn_t *c, ssize_t res)
     veil_http_conn_t *hc = veil_container_of(c, veil_http_conn_t, c);
     veil_h1_writer_t *w = hc->h1.writer;
     veil_http_request_t *r;
-    size_t bytes;
+    size_t bytes, missing;
 
     if (w == NULL) {
         h1_interim_sent(hc, res);
@@ -447,6 +461,14 @@ veil_h1_on_sent(veil_conn_t *c, ssize_t res)
         return;
     }
     r->bytes_sent += (uint64_t) res;
+    if ((size_t) res < w->asked && !c->closing) {
+        /* Only a file range can end early; it is the last that is written. */
+        missing = w->asked - (size_t) res;
+        r->body_bytes_sent +=
+            w->in_write - veil_min_size(w->in_write, missing);
+        h1_write_truncated(w, "the file was truncated while it was sent");
+        return;
+    }
     r->body_bytes_sent += w->in_write;
     bytes = w->in_write;
     w->in_write = 0;
@@ -523,7 +545,7 @@ h1_write_joined(veil_h1_writer_t *w, size_t total)
     w->in_write = total;
     w->last = w->ended;
     out = veil_slice_mem(head.data, head.len + total);
-    veil_conn_write(&w->hc->c, &out, 1);
+    h1_write_start(w, &out, 1);
 }
 
 static veil_h1_writer_t *
