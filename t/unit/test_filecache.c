@@ -296,8 +296,8 @@ symlinks(bed_t *b)
                ELOOP);
         cr_err(look_symlinks(b, path_of("link"), from, VEIL_SYMLINKS_ALLOW),
                0);
-        lchown(path_of("link"), 0, 0);
-        lchown(path_of("dirlink"), 0, 0);
+        cr_assert_eq(lchown(path_of("link"), 0, 0), 0);
+        cr_assert_eq(lchown(path_of("dirlink"), 0, 0), 0);
     }
     cr_err(look_symlinks(b, alien, UNTRUSTED, VEIL_SYMLINKS_DENY), ELOOP);
 }
