@@ -29,6 +29,10 @@ is(($t->command('--help'))[1], $out, '--help is the same');
 is(($t->command('-?'))[1], $out, '-? is the same');
 ($status, $out) = $t->command('-m');
 like($out, qr/^core +echo$/m, '-m lists modules');
+($status, $out) = $t->command('--doc');
+is($status, 0, '--doc');
+like($out, qr/echo_counter.*worker_processes|worker_processes.*echo_counter/s,
+    'has all directives');
 
 # Options that are wrong.
 
