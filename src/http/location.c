@@ -328,6 +328,7 @@ void
 veil_http_location_enter(veil_http_request_t *r, const veil_http_location_t *l)
 {
     r->location = l;
+    r->matched_uri = r->uri;
     veil_http_location_confs(r, l->loc_conf);
     if (r->in.method != 0 && l->limit_except != NULL
         && (veil_http_core_loc(r)->limit_except_methods & r->in.method) == 0)

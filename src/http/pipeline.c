@@ -333,7 +333,7 @@ veil_http_run(veil_http_request_t *r)
             r->step = s->next_phase;
             break;
         case VEIL_HTTP_WAIT:
-            VEIL_ASSERT(r->waiting);
+            VEIL_ASSERT(r->waiting || r->tunnelled);
             return;
         case VEIL_HTTP_REROUTE:
             pipeline_reroute(r, p);

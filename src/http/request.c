@@ -15,6 +15,7 @@
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/location.h"
+#include "http/upstream.h"
 #include "http/uri.h"
 
 static unsigned request_count;
@@ -49,6 +50,9 @@ request_print(const veil_log_t *log, char *buf, size_t n)
     if (r->in.request_line.len != 0) {
         len += veil_snprintf(buf + len, n - len, ", request: \"%.*s\"",
                              VEIL_STR_ARG(r->in.request_line));
+    }
+    if (r->exchange != NULL) {
+        len += veil_exchange_print(r->exchange, buf + len, n - len);
     }
     host = veil_http_headers_value(&r->in.headers, VEIL_HEADER_HOST);
     if (host.len != 0) {
@@ -154,6 +158,7 @@ request_split_uri(veil_http_request_t *r)
         return e;
     }
     r->uri = uri.path;
+    r->in.path = uri.path;
     r->args = uri.args;
     r->exten = uri.ext;
     r->uri_changed = uri.changed;

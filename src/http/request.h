@@ -53,6 +53,7 @@ typedef struct {
     veil_str_t request_line; /* HTTP/1's, or made up to look like it */
     veil_str_t unparsed_uri; /* as received, with the query */
     veil_str_t target;       /* of it, what veil_http_uri_parse() takes */
+    veil_str_t path;         /* what became of it: r->uri before a rewrite */
     veil_http_target_form_t form;
     veil_str_t host;       /* validated, lower case, without port */
     bool host_is_lower;    /* before the start: no lowering needed */
@@ -138,6 +139,7 @@ struct veil_http_request_s {
     /* Where it was routed. */
     const veil_http_server_t *server;
     const veil_http_location_t *location; /* NULL before routing */
+    veil_str_t matched_uri;               /* r->uri when it was entered */
     void *const *main_conf;               /* by module index */
     void *const *server_conf;
     void *const *loc_conf;
@@ -167,7 +169,9 @@ struct veil_http_request_s {
     bool aborted;    /* the client is gone */
     bool tunnelled;
     veil_array_t *upstream_states; /* of veil_upstream_state_t (upstream.h) */
-    veil_http_request_t *parent;   /* of an internal request */
+    struct veil_exchange_s *exchange;     /* the latest, for log lines */
+    struct veil_http_spool_s *body_spool; /* the body, if it was buffered */
+    veil_http_request_t *parent;          /* of an internal request */
 
     /* private to pipeline.c */
     unsigned step;

@@ -6,7 +6,7 @@
  * held.  Buffering of requests and responses, a retried request body, and
  * later mirror, store and cache fill are this one object.  A full disk is a
  * value: the spool stops at what it has and streams from there, or fails
- * when the limit allows no streaming.
+ * when everything has to be kept.
  */
 
 #ifndef VEIL_HTTP_SPOOL_H
@@ -24,25 +24,43 @@ typedef struct {
     unsigned levels[3];
     bool replay; /* keep everything so that a reader may start over */
     const veil_log_t *log;
-    void (*complete)(void *owner); /* the source has ended; may be NULL */
+    /*
+     * The source has ended or failed; may be NULL.  From the loop, never from
+     * inside veil_http_spool_create(): ask is_complete and error after it.
+     */
+    void (*complete)(void *owner);
     void *owner;
 } veil_http_spool_options_t;
 
-/* Takes the source over and starts pulling from the loop. */
+/*
+ * Takes the source over and starts pulling, at once.  The spool lives in the
+ * pool and ends with it; its file is unlinked from the beginning.
+ */
 veil_http_spool_t *veil_http_spool_create(veil_pool_t *pool, veil_loop_t *loop,
                                           veil_http_body_t *source,
                                           const veil_http_spool_options_t *o);
-/* A reader from offset 0 (replay) or from what is not consumed yet. */
+/*
+ * A reader from offset 0 (replay) or from what is not consumed yet.  Without
+ * replay there is one, and its abort ends the spool.
+ */
 veil_http_body_t *veil_http_spool_reader(veil_http_spool_t *s);
 bool veil_http_spool_is_complete(const veil_http_spool_t *s);
-/* The source failed: its error status; 0: it did not. */
+/* The source failed: its error status, or 500; 0: it did not. */
 int veil_http_spool_error(const veil_http_spool_t *s);
 /* Bytes pulled so far. */
 uint64_t veil_http_spool_size(const veil_http_spool_t *s);
-/* The whole content as one string when it is in memory; NULL data if not. */
+/* Bytes in the temporary file. */
+uint64_t veil_http_spool_file_size(const veil_http_spool_t *s);
+/*
+ * The whole content as one string in the pool, when it is complete and all in
+ * memory; NULL data if not.
+ */
 veil_str_t veil_http_spool_text(veil_http_spool_t *s);
+/* Its temporary file's descriptor, -1: none. */
+int veil_http_spool_fd(const veil_http_spool_t *s);
 /* No replay from here on: memory is freed as readers consume. */
 void veil_http_spool_release(veil_http_spool_t *s);
+/* Source and readers are given up; harmless twice. */
 void veil_http_spool_abort(veil_http_spool_t *s);
 
 #endif

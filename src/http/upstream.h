@@ -5,9 +5,9 @@
  *
  *   pick        upstream_peer.c      a balancer names a peer, or none is left
  *   connection  upstream_pool.c      an idle one, or event/connect.c
- *   send        upstream_h1.c        head, then the request body as it comes
+ *   send        upstream_send.c      head, then the request body as it comes
  *   head        upstream_h1.c        the response's head; 1xx are passed on
- *   body        upstream_h1.c        pulled by whoever sends it on
+ *   body        upstream_body.c      pulled by whoever sends it on
  *   done        upstream_pool.c      kept for reuse, or closed
  *
  * until the head has been handed over, upstream_retry.c may send it back to
@@ -22,9 +22,7 @@
 #define VEIL_HTTP_UPSTREAM_H
 
 #include "core/inet.h"
-#include "core/shm.h"
 #include "event/conn.h"
-#include "event/resolver.h"
 #include "http/body.h"
 #include "http/request.h"
 
@@ -36,7 +34,7 @@ typedef struct veil_upstream_balancer_s veil_upstream_balancer_t;
 typedef struct veil_exchange_s veil_exchange_t;
 
 /* proxy_next_upstream and the like. */
-#define VEIL_NEXT_OFF 0u
+#define VEIL_NEXT_OFF 0x8000u
 #define VEIL_NEXT_ERROR 0x0001u
 #define VEIL_NEXT_TIMEOUT 0x0002u
 #define VEIL_NEXT_INVALID_HEADER 0x0004u
@@ -57,16 +55,15 @@ struct veil_upstream_conf_s {
     uint64_t next_timeout;      /* 0: none */
     int64_t next_tries;         /* 0: any number */
     unsigned next;              /* VEIL_NEXT_... */
-    int64_t header_buffer_size; /* proxy_buffer_size: the response head */
+    int64_t header_buffer_size; /* the response's head must fit */
     int64_t buffers_n;
     int64_t buffer_size;
     int64_t max_temp_file_size;
-    int64_t temp_file_write_size;
-    int64_t limit_rate;
+    int64_t limit_rate; /* bytes a second read from the peer; 0: none */
     veil_str_t temp_path;
     unsigned temp_levels[3];
-    const veil_http_value_t *bind;
-    bool bind_transparent;
+    const veil_http_value_t *bind; /* local address; NULL: the kernel's */
+    bool bind_off;
     bool buffering;
     bool request_buffering;
     bool ignore_client_abort;
@@ -75,34 +72,13 @@ struct veil_upstream_conf_s {
     int64_t sndbuf;
     int64_t keepalive; /* idle connections kept outside upstream {} */
     uint64_t keepalive_timeout;
-    const char *name; /* "proxy": for messages */
 };
-
-/* One "server" line of upstream {}, or the host of a proxy_pass. */
-struct veil_upstream_server_s {
-    veil_str_t name; /* as written */
-    veil_str_t host;
-    uint16_t port;
-    bool is_unix;
-    bool needs_resolving; /* a name: looked up again when its TTL ends */
-    bool resolve;         /* "resolve": follow changes (always on for names) */
-    int64_t weight;
-    int64_t max_conns;
-    int64_t max_fails;
-    uint64_t fail_timeout; /* ms */
-    uint64_t slow_start;
-    bool backup;
-    bool down;
-    veil_array_t *addrs; /* of veil_addr_t: known when read */
-    const veil_conf_node_t *node;
-};
-
-/* Opaque outside upstream_*.c and balancers: upstream_peer.h has the rest. */
 
 /* The result of one attempt, for $upstream_... variables. */
 typedef struct {
     veil_str_t peer;    /* "127.0.0.1:80"; the group's name if none */
     int status;         /* 0: none */
+    bool first;         /* of its exchange: " : " separates these in texts */
     int64_t connect_ms; /* -1: not reached */
     int64_t header_ms;
     int64_t response_ms;
@@ -111,14 +87,21 @@ typedef struct {
     uint64_t bytes_sent;
 } veil_upstream_state_t;
 
-/* By name ("backend"), for proxy_pass; created empty when only mentioned. */
+/*
+ * By name ("backend", "host:port", "unix:/path"), for proxy_pass; created
+ * when only mentioned, and then, unless an upstream {} of that name comes, a
+ * group of the addresses of that host.  NULL after reporting.
+ */
 veil_upstream_group_t *veil_upstream_group_find(veil_conf_t *cf,
                                                 veil_str_t name,
                                                 uint16_t default_port);
-/* For a host[:port] seen at run time (proxy_pass with variables). */
+/*
+ * For a name seen at run time (proxy_pass with variables): an upstream {}, or
+ * a group made in this worker and kept while it is in use.  NULL: malformed.
+ */
 veil_upstream_group_t *veil_upstream_group_dynamic(veil_http_request_t *r,
-                                                   veil_str_t host,
-                                                   uint16_t port);
+                                                   veil_str_t name,
+                                                   uint16_t default_port);
 
 /*
  * One request to an upstream and its response.  Embedded in, or allocated
@@ -129,19 +112,20 @@ struct veil_exchange_s {
     /* Filled in by the caller before veil_exchange_start(). */
     veil_pool_t *pool;
     veil_loop_t *loop;
-    const veil_log_t *log;
+    veil_log_t *log; /* its action is set while the exchange logs */
     const veil_upstream_conf_t *conf;
     veil_upstream_group_t *group;
     veil_http_request_t *request; /* for balancers and logs; may be NULL */
     veil_str_t head;              /* the request's head as bytes, complete */
+    veil_str_t uri;               /* of it, for log lines */
     veil_http_body_t *body; /* its body; NULL: none.  Framed by the caller's
                                head: chunked if body_chunked */
     bool body_chunked;
     bool head_method; /* HEAD: the response has no body */
     bool idempotent;
-    bool want_upgrade; /* a 101 makes a tunnel */
-    bool replayable;   /* body may be pulled again (a spool's reader) */
-    /* A fresh reader of the same body, for a retry; NULL with no body. */
+    bool want_upgrade;  /* a 101 makes a tunnel */
+    bool want_trailers; /* the response's are passed on */
+    /* A fresh reader of the same body, for a retry; NULL: it has none. */
     veil_http_body_t *(*rebody)(veil_exchange_t *x);
     /* A 1xx other than 101 arrived: its head is in x->status, x->headers. */
     void (*on_informational)(veil_exchange_t *x);
@@ -160,23 +144,36 @@ struct veil_exchange_s {
     veil_http_headers_t headers;
     int64_t content_length;       /* -1: unknown */
     veil_http_body_t *response;   /* NULL: none */
+    bool response_complete;       /* all of it has arrived */
     veil_http_body_t *tunnel;     /* after 101: what the upstream sends */
-    veil_upstream_state_t *state; /* of the last attempt */
-    veil_array_t *states;         /* of all */
+    veil_upstream_state_t *state; /* of the last attempt; may move */
+    veil_array_t *states;         /* of all; given by the caller, or made */
 
-    struct veil_exchange_private_s *private_;
+    struct veil_exchange_private_s *priv;
 };
 
 #define VEIL_EXCHANGE_MAGIC 0x58434847u
 
 /* Picks, connects, sends.  Everything else comes through callbacks. */
 void veil_exchange_start(veil_exchange_t *x);
-/* After a 101: pulls what the client sends; ends with it. */
+/*
+ * After a 101: pulls what the client sends until it ends.  When both
+ * directions are over, or one failed, the connection is closed.
+ */
 void veil_exchange_tunnel(veil_exchange_t *x, veil_http_body_t *from_client);
 /*
  * The owner does not want the rest: before on_head (which is not called any
- * more) or after; frees connection and peer.  Harmless when it is over.
+ * more) or after; frees connection and peer.  Harmless when it is over, and
+ * done by the pool's end otherwise.
  */
 void veil_exchange_abort(veil_exchange_t *x);
+/* ", upstream: "http://127.0.0.1:80/uri"" for log lines; the length. */
+size_t veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n);
+
+/* Idle connections that are kept for the group; 0: each is closed. */
+int64_t veil_upstream_keeps(const veil_upstream_group_t *g,
+                            const veil_upstream_conf_t *conf);
+/* Idle connections of this worker. */
+unsigned veil_upstream_idle(void);
 
 #endif

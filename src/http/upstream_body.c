@@ -1,0 +1,362 @@
+/*
+ * upstream_body.c -- the response's body, as an origin to be pulled.
+ *
+ * Blocks are queued as they arrive, framing taken off, without copying, and
+ * handed to whoever sends them on.  Reading is held while more waits than
+ * proxy_buffers allow and goes on when half of that is consumed: the pace of
+ * the slowest is everyone's, unless a spool stands in between.
+ *
+ * A body that is complete gives connection and peer back at once, even if
+ * none of it has been sent on.  One that ends too early fails, so that the
+ * client can see it.
+ */
+
+#include "http/upstream_impl.h"
+
+#define BODY_MAX_TRAILER 8192
+
+static veil_exchange_private_t *
+upstream_body_of(veil_http_body_t *b)
+{
+    return veil_container_of(b, veil_exchange_private_t, body);
+}
+
+static size_t
+upstream_body_window(const veil_exchange_t *x)
+{
+    return veil_max_size((size_t) (x->conf->buffers_n * x->conf->buffer_size),
+                         16 * 1024);
+}
+
+/* --- reading on, or not ---------------------------------------------------
+ */
+
+/* Bytes that proxy_limit_rate allows to have been read by now. */
+static uint64_t
+upstream_body_quota(const veil_exchange_t *x)
+{
+    uint64_t ms = veil_now_ms() - x->priv->start_ms;
+
+    return (uint64_t) x->conf->limit_rate * (ms + 1000) / 1000;
+}
+
+static bool
+upstream_body_is_too_fast(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    uint64_t quota, rate = (uint64_t) x->conf->limit_rate;
+
+    if (rate == 0) {
+        return false;
+    }
+    quota = upstream_body_quota(x);
+    if (p->received < quota) {
+        return false;
+    }
+    veil_timer_set(x->loop, &p->rate_timer,
+                   (p->received - quota) * 1000 / rate + 1);
+    return true;
+}
+
+static void
+upstream_body_read_on(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if ((p->state != VEIL_X_BODY && p->state != VEIL_X_TUNNEL) || p->uc == NULL
+        || p->uc->c.reading || veil_timer_is_set(&p->rate_timer))
+    {
+        return;
+    }
+    veil_conn_read(&p->uc->c);
+    veil_conn_read_timeout(&p->uc->c, x->conf->read_timeout);
+}
+
+void
+veil_exchange_rate_resumed(veil_timer_t *t)
+{
+    veil_exchange_private_t *p =
+        veil_container_of(t, veil_exchange_private_t, rate_timer);
+
+    if (p->chain.bytes < upstream_body_window(p->x)) {
+        upstream_body_read_on(p->x);
+    }
+}
+
+/* --- arriving -------------------------------------------------------------
+ */
+
+void
+veil_exchange_body_wake(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if (p->pull_waiting
+        && (p->chain.bytes > p->outstanding || p->complete || p->failed))
+    {
+        p->pull_waiting = false;
+        veil_http_body_is_ready(&p->body);
+    }
+}
+
+void
+veil_exchange_body_fail(veil_exchange_t *x)
+{
+    x->priv->failed = true;
+    x->priv->body.error = 502;
+    veil_exchange_drop(x, false);
+}
+
+static void
+upstream_body_append(veil_exchange_t *x, const veil_buf_t *from,
+                     const unsigned char *pos, size_t len)
+{
+    veil_buf_t view = { .pos = pos, .end = pos + len, .block = from->block };
+
+    x->priv->received += len;
+    if (from->block == NULL || veil_loop_is_short_of_buffers(x->loop)) {
+        veil_chain_append_copy(&x->priv->chain, pos, len);
+    } else {
+        veil_chain_append(&x->priv->chain, &view);
+    }
+}
+
+void
+veil_exchange_body_append(veil_exchange_t *x, veil_buf_t *b)
+{
+    if (b->pos < b->end) {
+        upstream_body_append(x, b, b->pos, veil_buf_len(b));
+        b->pos = b->end;
+    }
+}
+
+bool
+veil_exchange_body_is_full(const veil_exchange_t *x)
+{
+    return x->priv->chain.bytes >= upstream_body_window(x);
+}
+
+/* Bytes behind the end: nothing good is to be expected of that connection. */
+static void
+upstream_body_superfluous(veil_exchange_t *x, veil_buf_t *b)
+{
+    b->pos = b->end;
+    x->priv->keepalive = false;
+    veil_exchange_log(x, VEIL_LOG_WARN, 0,
+                      "upstream sent more data than its response has",
+                      "reading upstream");
+}
+
+static void
+upstream_body_trailers(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_str_t text = veil_http_chunked_trailer(p->decoder);
+    veil_http_fields_t it;
+    veil_http_field_t f;
+
+    if (text.len == 0) {
+        return;
+    }
+    p->trailers = VEIL_POOL_NEW(x->pool, veil_http_headers_t);
+    veil_http_headers_init(p->trailers, x->pool, 0);
+    veil_http_fields_init(&it, text.data, text.len, 0);
+    while (veil_http_fields_next(&it, &f) == VEIL_PARSE_OK) {
+        if (!(f.flags & VEIL_FIELD_NOT_TOKEN)
+            && veil_http_header_in_trailer(f.id)) {
+            veil_http_headers_add_id(p->trailers, f.id, f.name, f.value);
+        }
+    }
+    if (x->want_trailers) {
+        p->body.trailers = p->trailers;
+    }
+}
+
+static void
+upstream_body_finish(veil_exchange_t *x, veil_buf_t *b)
+{
+    if (b->pos < b->end) {
+        upstream_body_superfluous(x, b);
+    }
+    veil_exchange_finish(x);
+}
+
+static void
+upstream_body_chunks(veil_exchange_t *x, veil_buf_t *b)
+{
+    veil_exchange_private_t *p = x->priv;
+    const unsigned char *data;
+    size_t len;
+
+    while (b->pos < b->end) {
+        switch (
+            veil_http_chunked_next(p->decoder, &b->pos, b->end, &data, &len)) {
+        case VEIL_CHUNKED_DATA:
+            upstream_body_append(x, b, data, len);
+            break;
+        case VEIL_CHUNKED_MORE:
+            return;
+        case VEIL_CHUNKED_END:
+            upstream_body_trailers(x);
+            upstream_body_finish(x, b);
+            return;
+        case VEIL_CHUNKED_BAD:
+            b->pos = b->end;
+            veil_exchange_log(x, VEIL_LOG_ERR, 0,
+                              "upstream sent invalid chunked response",
+                              "reading upstream");
+            veil_exchange_body_fail(x);
+            return;
+        }
+    }
+}
+
+void
+veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
+{
+    veil_exchange_private_t *p = x->priv;
+    size_t n;
+
+    if (p->chunked) {
+        upstream_body_chunks(x, b);
+    } else if (p->until_close) {
+        veil_exchange_body_append(x, b);
+    } else {
+        n = (size_t) veil_min_size((size_t) p->left, veil_buf_len(b));
+        if (n != 0) {
+            upstream_body_append(x, b, b->pos, n);
+            b->pos += n;
+            p->left -= (int64_t) n;
+        }
+        if (p->left == 0) {
+            upstream_body_finish(x, b);
+        }
+    }
+
+    if (p->state != VEIL_X_BODY) {
+        return;
+    }
+    veil_conn_read_timeout(&p->uc->c, x->conf->read_timeout);
+    if (upstream_body_is_too_fast(x)
+        || p->chain.bytes >= upstream_body_window(x)) {
+        veil_conn_hold(&p->uc->c);
+    }
+}
+
+void
+veil_exchange_body_eof(veil_exchange_t *x, int err)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    p->keepalive = false;
+    if (p->until_close && err == 0) {
+        veil_exchange_finish(x);
+        return;
+    }
+    if (err == 0) {
+        veil_exchange_log(x, VEIL_LOG_ERR, 0,
+                          "upstream prematurely closed connection",
+                          "reading upstream");
+    } else {
+        veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
+                          "reading upstream");
+    }
+    veil_exchange_body_fail(x);
+}
+
+/* --- pulling --------------------------------------------------------------
+ */
+
+static veil_body_rc_t
+upstream_body_pull(veil_http_body_t *b, veil_slice_t *v, unsigned *n,
+                   size_t max)
+{
+    veil_exchange_private_t *p = upstream_body_of(b);
+    unsigned i, room = *n;
+
+    *n = veil_chain_slices(&p->chain, p->outstanding, v, room, max);
+    for (i = 0; i < *n; i++) {
+        p->outstanding += v[i].len;
+    }
+    if (p->complete && p->outstanding == p->chain.bytes) {
+        return VEIL_BODY_END;
+    }
+    if (*n != 0) {
+        return VEIL_BODY_DATA;
+    }
+    if (p->failed) {
+        return VEIL_BODY_FAILED;
+    }
+    p->pull_waiting = true;
+    return VEIL_BODY_LATER;
+}
+
+static void
+upstream_body_consume(veil_http_body_t *b, size_t bytes)
+{
+    veil_exchange_private_t *p = upstream_body_of(b);
+
+    VEIL_ASSERT(bytes <= p->outstanding);
+    p->outstanding -= bytes;
+    veil_chain_consume(&p->chain, bytes);
+    if (p->chain.bytes < upstream_body_window(p->x) / 2) {
+        upstream_body_read_on(p->x);
+    }
+}
+
+static void
+upstream_body_abort(veil_http_body_t *b)
+{
+    veil_exchange_private_t *p = upstream_body_of(b);
+
+    if (p->state == VEIL_X_TUNNEL && p->complete && !p->client_ended) {
+        p->reader_gone = true; /* the other direction goes on */
+        return;
+    }
+    veil_exchange_abort(p->x);
+}
+
+const veil_http_body_ops_t veil_exchange_body_ops = {
+    .name = "upstream response",
+    .pull = upstream_body_pull,
+    .consume = upstream_body_consume,
+    .abort = upstream_body_abort,
+};
+
+void
+veil_exchange_body_free(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    p->pull_waiting = false;
+    p->outstanding = 0;
+    veil_chain_done(&p->chain);
+}
+
+void
+veil_exchange_body_begin(veil_exchange_t *x,
+                         const veil_http_framing_t *framing)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    p->chunked = framing->kind == VEIL_FRAMING_CHUNKED;
+    p->until_close = framing->kind == VEIL_FRAMING_CLOSE;
+    p->left = 0;
+    x->response = NULL;
+    if (framing->kind == VEIL_FRAMING_NONE
+        || framing->kind == VEIL_FRAMING_TUNNEL) {
+        return;
+    }
+    if (framing->kind == VEIL_FRAMING_LENGTH) {
+        p->left = framing->length;
+    }
+    if (p->chunked) {
+        p->decoder = veil_pool_alloc(x->pool, sizeof(*p->decoder));
+        veil_http_chunked_init(p->decoder, x->pool, BODY_MAX_TRAILER);
+    }
+    p->body.ops = &veil_exchange_body_ops;
+    p->body.length =
+        framing->kind == VEIL_FRAMING_LENGTH ? framing->length : -1;
+    p->body.in_memory = true;
+    x->response = &p->body;
+}

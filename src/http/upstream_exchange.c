@@ -1,0 +1,427 @@
+/*
+ * upstream_exchange.c -- one request to an upstream and its response: the
+ * states, and who does what in them.
+ *
+ *   start -> (resolve) -> connect -> head -> body -> done
+ *     ^__________________________|      \--> tunnel -> done
+ *
+ * The connection's events come here and are handed to the file that knows the
+ * state: upstream_h1.c reads the head, upstream_body.c what follows,
+ * upstream_send.c writes.  Sending and receiving are independent, as a
+ * response may come before its request is complete.
+ *
+ * Connection and peer are given up in two ways: finish (the response is
+ * complete; the connection is kept if it can be) and drop (it is closed).
+ * Both are harmless when there is nothing left.
+ */
+
+#include "http/upstream_impl.h"
+
+/* --- log lines ----------------------------------------------------------- */
+
+size_t
+veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n)
+{
+    const veil_exchange_private_t *p = x->priv;
+    veil_str_t peer = x->group->name;
+
+    if (p != NULL && p->peer != NULL) {
+        peer = p->peer->name;
+    }
+    if (veil_str_starts(peer, VEIL_STR("unix:"))) {
+        return veil_snprintf(buf, n, ", upstream: \"http://%.*s:%.*s\"",
+                             VEIL_STR_ARG(peer), VEIL_STR_ARG(x->uri));
+    }
+    return veil_snprintf(buf, n, ", upstream: \"http://%.*s%.*s\"",
+                         VEIL_STR_ARG(peer), VEIL_STR_ARG(x->uri));
+}
+
+void
+veil_exchange_log(veil_exchange_t *x, veil_log_level_t level, int err,
+                  const char *text, const char *action)
+{
+    const char *before = x->log->action;
+
+    x->log->action = action;
+    veil_log(x->log, level, err, "%s", text);
+    x->log->action = before;
+}
+
+/* --- attempts' records ----------------------------------------------------
+ */
+
+veil_upstream_state_t *
+veil_exchange_state(veil_exchange_t *x)
+{
+    return veil_array_at(x->states, veil_upstream_state_t, x->priv->nstate);
+}
+
+static void
+upstream_exchange_new_state(veil_exchange_t *x)
+{
+    veil_upstream_state_t *s;
+
+    if (x->states == NULL) {
+        x->states = veil_array_create(x->pool, sizeof(*s), 1);
+    }
+    s = veil_array_push(x->states);
+    s->first = x->priv->attempts == 0;
+    s->connect_ms = -1;
+    s->header_ms = -1;
+    s->response_ms = -1;
+    s->response_length = 0;
+    x->priv->nstate = x->states->n - 1;
+    x->state = s;
+}
+
+void
+veil_exchange_times(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_state_t *s;
+
+    if (x->states == NULL || p->attempts == 0) {
+        return;
+    }
+    s = veil_exchange_state(x);
+    if (s->response_ms < 0) {
+        s->response_ms = (int64_t) (veil_now_ms() - p->start_ms);
+        s->response_length = (int64_t) p->received;
+        if (p->uc != NULL) {
+            s->bytes_received = p->uc->c.bytes_in;
+            s->bytes_sent = p->uc->c.bytes_out;
+        }
+    }
+}
+
+/* --- the ends -------------------------------------------------------------
+ */
+
+static void
+upstream_exchange_give_up(veil_exchange_t *x, bool failed, bool keep)
+{
+    veil_exchange_times(x);
+    veil_upstream_conn_release(x, keep);
+    veil_upstream_peer_done(x, failed);
+}
+
+void
+veil_exchange_finish(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    bool keep = p->keepalive && veil_exchange_request_is_sent(x);
+
+    p->complete = true;
+    x->response_complete = true;
+    veil_exchange_stop_body(x);
+    upstream_exchange_give_up(x, false, keep);
+    p->state = VEIL_X_DONE;
+}
+
+void
+veil_exchange_drop(veil_exchange_t *x, bool failed)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    veil_exchange_stop_body(x);
+    upstream_exchange_give_up(x, failed, false);
+    p->state = VEIL_X_DONE;
+}
+
+static void
+upstream_exchange_destroyed(void *data)
+{
+    veil_exchange_t *x = data;
+
+    veil_exchange_abort(x);
+    if (x->group->dynamic) {
+        x->group->users--;
+    }
+}
+
+void
+veil_exchange_abort(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    VEIL_CHECK(x, VEIL_EXCHANGE);
+    if (p == NULL) {
+        return;
+    }
+    p->told = true;
+    veil_post_cancel(&p->post);
+    veil_list_remove(&p->waiting);
+    veil_timer_cancel(&p->rate_timer);
+    veil_exchange_drop(x, false);
+    veil_exchange_body_free(x);
+    if (p->from_client != NULL) {
+        veil_http_body_abort(p->from_client);
+        p->from_client = NULL;
+    }
+}
+
+/* --- attempts -------------------------------------------------------------
+ */
+
+static void
+upstream_exchange_tell(veil_exchange_t *x, int err)
+{
+    VEIL_ASSERT(!x->priv->told);
+    x->priv->told = true;
+    x->on_head(x, err);
+}
+
+static void
+upstream_exchange_posted(veil_post_t *post)
+{
+    veil_exchange_private_t *p =
+        veil_container_of(post, veil_exchange_private_t, post);
+
+    upstream_exchange_tell(p->x, p->err);
+}
+
+void
+veil_exchange_head_done(veil_exchange_t *x)
+{
+    upstream_exchange_tell(x, 0);
+}
+
+void
+veil_exchange_tell_later(veil_exchange_t *x, int err)
+{
+    x->priv->err = err;
+    veil_post(x->loop, &x->priv->post);
+}
+
+static void
+upstream_exchange_no_peers(veil_exchange_t *x)
+{
+    veil_upstream_group_t *g = x->group;
+    veil_upstream_server_t *s;
+
+    s = *veil_array_at(&g->servers, veil_upstream_server_t *, 0);
+    if (g->dynamic && s->resolve_err != 0) {
+        veil_log(x->log, VEIL_LOG_ERR, 0, "%.*s could not be resolved (%s)",
+                 VEIL_STR_ARG(s->host), veil_resolve_strerror(s->resolve_err));
+    } else {
+        veil_exchange_log(x, VEIL_LOG_ERR, 0, "no live upstreams",
+                          "connecting to upstream");
+    }
+    upstream_exchange_new_state(x);
+    x->state->peer = g->name;
+    x->state->status = 502;
+    x->state->response_ms = 0;
+    x->priv->attempts++;
+    x->priv->state = VEIL_X_DONE;
+    veil_exchange_tell_later(x, 502);
+}
+
+/* A group made at run time whose name has not been answered yet. */
+static bool
+upstream_exchange_must_wait(const veil_exchange_t *x)
+{
+    const veil_upstream_group_t *g = x->group;
+    const veil_upstream_server_t *s;
+
+    if (!g->dynamic || veil_upstream_peers(g) != 0) {
+        return false;
+    }
+    s = *veil_array_at(&g->servers, veil_upstream_server_t *, 0);
+    return s->is_name && s->query.entry != NULL && s->resolve_err == 0;
+}
+
+void
+veil_exchange_attempt(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    int rc;
+
+    if (veil_upstream_pick(x) == NULL) {
+        upstream_exchange_no_peers(x);
+        return;
+    }
+    upstream_exchange_new_state(x);
+    p->attempts++;
+    p->start_ms = veil_now_ms();
+    x->state->peer = veil_pool_str(x->pool, p->peer->name);
+    p->state = VEIL_X_CONNECT;
+
+    p->reused = veil_upstream_conn_take(x) != NULL;
+    if (p->reused) {
+        veil_exchange_connected(x, 0);
+        return;
+    }
+    rc = veil_upstream_conn_open(x);
+    if (rc < 0) {
+        veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
+                          "connecting to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+    }
+}
+
+void
+veil_exchange_start(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p =
+        VEIL_POOL_NEW(x->pool, veil_exchange_private_t);
+
+    x->magic = VEIL_EXCHANGE_MAGIC;
+    x->priv = p;
+    p->x = x;
+    p->left = -1;
+    p->has_body = x->body != NULL;
+    p->first_ms = veil_now_ms();
+    x->content_length = -1;
+    veil_post_init(&p->post, upstream_exchange_posted);
+    veil_list_init(&p->waiting);
+    veil_timer_init(&p->rate_timer, veil_exchange_rate_resumed);
+    veil_pool_on_destroy(x->pool, upstream_exchange_destroyed, x);
+
+    if (!x->group->started) {
+        veil_upstream_group_start(x->group, x->loop);
+    }
+    if (x->group->dynamic) {
+        x->group->users++;
+        x->group->used_ms = p->first_ms;
+    }
+    if (upstream_exchange_must_wait(x)) {
+        p->state = VEIL_X_RESOLVE;
+        veil_list_append(&x->group->waiting, &p->waiting);
+        return;
+    }
+    veil_exchange_attempt(x);
+}
+
+/* --- events of the connection -------------------------------------------- */
+
+void
+veil_exchange_connected(veil_exchange_t *x, int err)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_state_t *s = veil_exchange_state(x);
+
+    VEIL_ASSERT(p->state == VEIL_X_CONNECT);
+    if (err == -ETIMEDOUT) {
+        veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
+                          "connecting to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
+        return;
+    }
+    if (err < 0) {
+        veil_exchange_log(x, VEIL_LOG_ERR, -err, "connect() failed",
+                          "connecting to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+        return;
+    }
+    s->connect_ms = (int64_t) (veil_now_ms() - p->start_ms);
+    p->state = VEIL_X_HEAD;
+    veil_conn_write_timeout(&p->uc->c, x->conf->send_timeout);
+    veil_conn_read(&p->uc->c);
+    veil_exchange_send(x);
+}
+
+void
+veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    switch (p->state) {
+    case VEIL_X_HEAD:
+        veil_exchange_head_data(x, b);
+        return;
+    case VEIL_X_BODY:
+        veil_exchange_body_data(x, b);
+        veil_exchange_body_wake(x);
+        return;
+    case VEIL_X_TUNNEL:
+        veil_exchange_tunnel_data(x, b);
+        return;
+    default:
+        VEIL_ASSERT(false); /* not reading in the other states */
+    }
+}
+
+static void
+upstream_exchange_eof_in_head(veil_exchange_t *x, int err)
+{
+    if (err == 0) {
+        veil_exchange_log(x, VEIL_LOG_ERR, 0,
+                          "upstream prematurely closed connection",
+                          "reading response header from upstream");
+    } else {
+        veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
+                          "reading response header from upstream");
+    }
+    veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+}
+
+void
+veil_exchange_on_eof(veil_exchange_t *x, int err)
+{
+    switch (x->priv->state) {
+    case VEIL_X_HEAD:
+        upstream_exchange_eof_in_head(x, err);
+        return;
+    case VEIL_X_BODY:
+        veil_exchange_body_eof(x, err);
+        veil_exchange_body_wake(x);
+        return;
+    case VEIL_X_TUNNEL:
+        veil_exchange_tunnel_eof(x, err);
+        return;
+    default:
+        VEIL_ASSERT(false);
+    }
+}
+
+void
+veil_exchange_on_read_timeout(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    switch (p->state) {
+    case VEIL_X_HEAD:
+        if (!veil_exchange_request_is_sent(x) && !p->send_failed) {
+            return; /* the write's timer counts; set again when it is sent */
+        }
+        veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
+                          "reading response header from upstream");
+        veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
+        return;
+    case VEIL_X_BODY:
+        if (!p->uc->c.reading) {
+            return; /* it is we who do not read */
+        }
+        veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
+                          "reading upstream");
+        veil_exchange_body_fail(x);
+        veil_exchange_body_wake(x);
+        return;
+    case VEIL_X_TUNNEL:
+        veil_exchange_tunnel_timeout(x);
+        return;
+    default:
+        return;
+    }
+}
+
+void
+veil_exchange_on_write_timeout(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    switch (p->state) {
+    case VEIL_X_HEAD:
+        veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
+                          "sending request to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
+        return;
+    case VEIL_X_TUNNEL:
+        veil_exchange_tunnel_eof(x, -ETIMEDOUT);
+        return;
+    default:
+        /* The response goes on; only what is left of the request does not. */
+        veil_exchange_stop_body(x);
+        return;
+    }
+}

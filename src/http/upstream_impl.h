@@ -1,0 +1,232 @@
+/*
+ * upstream_impl.h -- what the upstream_*.c files share; nobody else includes
+ * it.
+ */
+
+#ifndef VEIL_HTTP_UPSTREAM_IMPL_H
+#define VEIL_HTTP_UPSTREAM_IMPL_H
+
+#include "core/platform.h"
+
+#include "core/time.h"
+#include "http/http.h"
+#include "http/parse.h"
+#include "http/upstream.h"
+#include "http/upstream_peer.h"
+
+#define VEIL_UPSTREAM_CONN_MAGIC 0x55434f4eu
+
+/* A connection to a peer: in use by one exchange, or idle. */
+typedef struct {
+    uint32_t magic;
+    uint32_t nrequests;
+    veil_pool_t *pool;
+    veil_conn_t c;
+    veil_exchange_t *x; /* NULL: idle, or closing */
+    veil_upstream_group_t *group;
+    veil_upstream_peer_t *peer;
+    veil_list_t group_link; /* linked while idle */
+    veil_list_t peer_link;
+    veil_list_t link; /* of all of this worker */
+    uint64_t start_ms;
+    veil_block_t *sending; /* what a write under way points into */
+    veil_pin_t pin;        /* or the exchange's pool */
+} veil_upstream_conn_t;
+
+typedef enum {
+    VEIL_X_START,   /* posted */
+    VEIL_X_RESOLVE, /* waits for a name */
+    VEIL_X_CONNECT,
+    VEIL_X_HEAD, /* request on its way; no head yet */
+    VEIL_X_BODY, /* head handed over */
+    VEIL_X_TUNNEL,
+    VEIL_X_DONE /* no connection any more */
+} veil_exchange_state_t;
+
+#define VEIL_UPSTREAM_TRIED_WORDS 2 /* 128 peers without an allocation */
+
+struct veil_exchange_private_s {
+    veil_exchange_t *x;
+    veil_exchange_state_t state;
+    veil_upstream_conn_t *uc;
+    veil_upstream_peer_t *peer; /* counted; NULL: none */
+    veil_upstream_set_t *set;   /* it is of */
+    uint64_t first_ms;          /* of the first attempt */
+    uint64_t start_ms;          /* of this one */
+    unsigned attempts;
+    unsigned nstate; /* of x->states */
+    unsigned first_state;
+    uint64_t tried[2][VEIL_UPSTREAM_TRIED_WORDS]; /* by set */
+    veil_post_t post;
+    veil_list_t waiting; /* in group->waiting */
+    int err;             /* to be told by post */
+    bool reused;         /* the connection had been idle */
+    bool told;           /* on_head was called */
+
+    /* upstream_send.c */
+    bool has_body;     /* the request has one */
+    bool head_sent;    /* handed to a write */
+    bool body_ended;   /* all of it was handed to a write */
+    bool send_waiting; /* the body said LATER */
+    bool send_ready;   /* and was ready during a write */
+    bool send_failed;  /* the peer takes no more */
+    size_t in_write;
+
+    /* upstream_h1.c */
+    char *head;
+    size_t head_len;
+    size_t head_cap;
+    size_t scanned;
+    bool keepalive; /* the peer lets the connection go on */
+
+    /* upstream_body.c */
+    veil_http_body_t body;
+    veil_chain_t chain;
+    size_t outstanding;
+    int64_t left; /* of Content-Length; -1: not by length */
+    bool chunked;
+    bool until_close;
+    bool complete;
+    bool failed;
+    bool pull_waiting;
+    veil_http_chunked_t *decoder;
+    veil_http_headers_t *trailers;
+    uint64_t received;
+    veil_timer_t rate_timer;
+
+    /* upstream_tunnel.c */
+    veil_http_body_t *from_client;
+    bool peer_ended;
+    bool client_ended;
+    bool reader_gone; /* it has had the peer's end */
+};
+
+typedef struct veil_exchange_private_s veil_exchange_private_t;
+
+/* --- upstream_group.c: groups of the configuration and of the run time. */
+
+veil_upstream_group_t *veil_upstream_group_by_name(const veil_http_main_t *m,
+                                                   veil_str_t name);
+
+/* --- upstream_resolve.c: names of servers, in the worker. */
+
+/* Begins, or goes on, looking up the group's names. */
+void veil_upstream_resolve_start(veil_upstream_group_t *g, veil_loop_t *loop);
+void veil_upstream_resolve_stop(veil_upstream_group_t *g);
+
+/* --- upstream_peer.c */
+
+/* The worker's peers from what is known: at the first use. */
+void veil_upstream_group_start(veil_upstream_group_t *g, veil_loop_t *loop);
+void veil_upstream_group_stop(veil_upstream_group_t *g);
+/* A server's addresses are now these. */
+void veil_upstream_set_addrs(veil_upstream_server_t *s,
+                             const veil_addr_t *addrs, unsigned n);
+/* Picks, counts and marks a peer; NULL: no live upstreams. */
+veil_upstream_peer_t *veil_upstream_pick(veil_exchange_t *x);
+/* The attempt is over: uncounts, notes failure or success. */
+void veil_upstream_peer_done(veil_exchange_t *x, bool failed);
+void veil_upstream_peer_put(veil_upstream_peer_t *p);
+/* Peers in both sets. */
+unsigned veil_upstream_peers(const veil_upstream_group_t *g);
+
+/* --- upstream_zone.c: slots of the shared state. */
+
+/* The implicit zone of a group; VEIL_ERROR after reporting. */
+veil_rc_t veil_upstream_zone_default(veil_conf_t *cf,
+                                     veil_upstream_group_t *g);
+/* The slot of this key, new if need be; never NULL. */
+veil_upstream_slot_t *veil_upstream_slot(veil_upstream_group_t *g,
+                                         veil_str_t key);
+/* Around what touches weights. */
+void veil_upstream_zone_lock(veil_upstream_group_t *g);
+void veil_upstream_zone_unlock(veil_upstream_group_t *g);
+
+/* --- upstream_pool.c: connections. */
+
+extern const veil_conn_ops_t veil_upstream_conn_ops;
+
+/* An idle connection to the peer, taken out; NULL: none. */
+veil_upstream_conn_t *veil_upstream_conn_take(veil_exchange_t *x);
+/* Starts a new one; 0 or -errno. */
+int veil_upstream_conn_open(veil_exchange_t *x);
+/* The exchange is through with it: kept if that is allowed. */
+void veil_upstream_conn_release(veil_exchange_t *x, bool keep);
+/* A write of the connection is over, or never will be. */
+void veil_upstream_conn_unpin(veil_upstream_conn_t *uc);
+/* Closes idle ones (a worker that ends, a group that goes). */
+void veil_upstream_group_close_idle(veil_upstream_group_t *g);
+void veil_upstream_peer_close_idle(veil_upstream_peer_t *p);
+void veil_upstream_conns_close_all(void);
+
+/* --- upstream_exchange.c */
+
+/* From the connection: it is there, or err. */
+void veil_exchange_connected(veil_exchange_t *x, int err);
+void veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b);
+void veil_exchange_on_eof(veil_exchange_t *x, int err);
+void veil_exchange_on_read_timeout(veil_exchange_t *x);
+void veil_exchange_on_write_timeout(veil_exchange_t *x);
+/* Picks and connects: the first time, and again. */
+void veil_exchange_attempt(veil_exchange_t *x);
+/* on_head(x, err), from a post. */
+void veil_exchange_tell_later(veil_exchange_t *x, int err);
+/* The head is complete: hands it over. */
+void veil_exchange_head_done(veil_exchange_t *x);
+/* The response has ended: connection and peer go. */
+void veil_exchange_finish(veil_exchange_t *x);
+/* Connection and peer go, whatever the state. */
+void veil_exchange_drop(veil_exchange_t *x, bool failed);
+/* Logs with the action in nginx's words and the peer. */
+void veil_exchange_log(veil_exchange_t *x, veil_log_level_t level, int err,
+                       const char *text, const char *action);
+void veil_exchange_times(veil_exchange_t *x);
+veil_upstream_state_t *veil_exchange_state(veil_exchange_t *x);
+
+/* --- upstream_retry.c */
+
+/* The attempt failed with this kind: again, or on_head(x, status). */
+void veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status);
+/* The head's status may ask for another peer; true: it is being tried. */
+bool veil_exchange_retry_status(veil_exchange_t *x);
+
+/* --- upstream_send.c */
+
+void veil_exchange_send(veil_exchange_t *x);
+void veil_exchange_on_sent(veil_exchange_t *x, ssize_t res);
+/* No more of the request's body is wanted. */
+void veil_exchange_stop_body(veil_exchange_t *x);
+bool veil_exchange_request_is_sent(const veil_exchange_t *x);
+
+/* --- upstream_h1.c */
+
+/* Bytes of the head; VEIL_OK when it is complete or more is needed. */
+void veil_exchange_head_data(veil_exchange_t *x, veil_buf_t *b);
+
+/* --- upstream_body.c */
+
+/* After the head: how the body ends. */
+void veil_exchange_body_begin(veil_exchange_t *x,
+                              const veil_http_framing_t *framing);
+void veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b);
+void veil_exchange_body_eof(veil_exchange_t *x, int err);
+void veil_exchange_body_fail(veil_exchange_t *x);
+/* proxy_limit_rate's pause is over. */
+veil_timer_fn veil_exchange_rate_resumed;
+/* All of b is body. */
+void veil_exchange_body_append(veil_exchange_t *x, veil_buf_t *b);
+bool veil_exchange_body_is_full(const veil_exchange_t *x);
+extern const veil_http_body_ops_t veil_exchange_body_ops;
+/* Tells the reader, when it waits. */
+void veil_exchange_body_wake(veil_exchange_t *x);
+void veil_exchange_body_free(veil_exchange_t *x);
+
+/* --- upstream_tunnel.c */
+
+void veil_exchange_tunnel_begin(veil_exchange_t *x);
+void veil_exchange_tunnel_data(veil_exchange_t *x, veil_buf_t *b);
+void veil_exchange_tunnel_eof(veil_exchange_t *x, int err);
+void veil_exchange_tunnel_sent(veil_exchange_t *x, ssize_t res);
+void veil_exchange_tunnel_timeout(veil_exchange_t *x);
+
+#endif

@@ -1,0 +1,341 @@
+/*
+ * upstream_pool.c -- connections to peers: opened, used, kept, closed.
+ *
+ * Each connection has a pool of its own and belongs to one exchange or to the
+ * idle ones of its group, of which there are at most "keepalive"; the one
+ * that was idle for the longest time goes first.  An idle connection keeps
+ * receiving: its end, and bytes nobody asked for, are noticed at once, so
+ * that hardly a request is sent into a connection that is dead.
+ *
+ * The read timer is the same in both lives and is only ever pushed further,
+ * which costs nothing: setting and cancelling it for each request would.
+ */
+
+#include "http/upstream_impl.h"
+
+#define CONN_POOL_SIZE 768
+
+static veil_list_t upstream_conn_all = { .next = NULL };
+static unsigned upstream_conn_idle;
+
+unsigned
+veil_upstream_idle(void)
+{
+    return upstream_conn_idle;
+}
+
+static veil_upstream_conn_t *
+upstream_conn_of(veil_conn_t *c)
+{
+    veil_upstream_conn_t *uc = veil_container_of(c, veil_upstream_conn_t, c);
+
+    VEIL_CHECK(uc, VEIL_UPSTREAM_CONN);
+    return uc;
+}
+
+/* --- idle ---------------------------------------------------------------- */
+
+static void
+upstream_conn_unlink_idle(veil_upstream_conn_t *uc)
+{
+    if (veil_list_is_linked(&uc->group_link)) {
+        veil_list_remove(&uc->group_link);
+        veil_list_remove(&uc->peer_link);
+        uc->group->nidle--;
+        upstream_conn_idle--;
+    }
+}
+
+static void
+upstream_conn_close(veil_upstream_conn_t *uc)
+{
+    upstream_conn_unlink_idle(uc);
+    uc->x = NULL;
+    uc->group = NULL;
+    veil_conn_close(&uc->c);
+}
+
+veil_upstream_conn_t *
+veil_upstream_conn_take(veil_exchange_t *x)
+{
+    veil_upstream_peer_t *p = x->priv->peer;
+    veil_upstream_conn_t *uc;
+
+    if (veil_list_is_empty(&p->idle)) {
+        return NULL;
+    }
+    uc = veil_list_first(&p->idle, veil_upstream_conn_t, peer_link);
+    upstream_conn_unlink_idle(uc);
+    uc->x = x;
+    uc->group = x->group;
+    uc->nrequests++;
+    uc->c.bytes_in = 0;
+    uc->c.bytes_out = 0;
+    x->priv->uc = uc;
+    return uc;
+}
+
+int64_t
+veil_upstream_keeps(const veil_upstream_group_t *g,
+                    const veil_upstream_conf_t *conf)
+{
+    return g->defined ? g->keepalive : conf->keepalive;
+}
+
+static bool
+upstream_conn_may_keep(const veil_exchange_t *x,
+                       const veil_upstream_conn_t *uc)
+{
+    const veil_upstream_group_t *g = x->group;
+
+    return !uc->peer->gone && !uc->c.closing && !uc->c.eof
+           && uc->c.kept == NULL && !veil_conn_is_writing(&uc->c) && g->started
+           && uc->nrequests < g->keepalive_requests
+           && veil_now_ms() - uc->start_ms < g->keepalive_time;
+}
+
+void
+veil_upstream_conn_release(veil_exchange_t *x, bool keep)
+{
+    veil_upstream_conn_t *uc = x->priv->uc;
+    veil_upstream_group_t *g = x->group;
+    int64_t room = veil_upstream_keeps(g, x->conf);
+    veil_upstream_conn_t *oldest;
+
+    if (uc == NULL) {
+        return;
+    }
+    x->priv->uc = NULL;
+    uc->x = NULL;
+    if (!keep || room == 0 || !upstream_conn_may_keep(x, uc)) {
+        upstream_conn_close(uc);
+        return;
+    }
+    if (g->nidle >= room) {
+        oldest =
+            veil_container_of(g->idle.prev, veil_upstream_conn_t, group_link);
+        upstream_conn_close(oldest);
+    }
+    veil_list_push(&g->idle, &uc->group_link);
+    veil_list_push(&uc->peer->idle, &uc->peer_link);
+    g->nidle++;
+    upstream_conn_idle++;
+    veil_conn_read(&uc->c);
+    veil_conn_read_timeout(&uc->c, g->defined ? g->keepalive_timeout
+                                              : x->conf->keepalive_timeout);
+}
+
+void
+veil_upstream_group_close_idle(veil_upstream_group_t *g)
+{
+    while (!veil_list_is_empty(&g->idle)) {
+        upstream_conn_close(
+            veil_list_first(&g->idle, veil_upstream_conn_t, group_link));
+    }
+}
+
+void
+veil_upstream_peer_close_idle(veil_upstream_peer_t *p)
+{
+    while (!veil_list_is_empty(&p->idle)) {
+        upstream_conn_close(
+            veil_list_first(&p->idle, veil_upstream_conn_t, peer_link));
+    }
+}
+
+void
+veil_upstream_conns_close_all(void)
+{
+    veil_upstream_conn_t *uc;
+    veil_list_t *l, *tmp;
+
+    if (upstream_conn_all.next == NULL) {
+        return;
+    }
+    veil_list_foreach_safe (l, tmp, &upstream_conn_all) {
+        uc = veil_list_entry(l, veil_upstream_conn_t, link);
+        if (uc->x == NULL) {
+            upstream_conn_close(uc);
+        }
+    }
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+static void
+upstream_conn_connected(veil_conn_t *c, int err)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+
+    if (uc->x != NULL) {
+        veil_exchange_connected(uc->x, err);
+    }
+}
+
+/* proxy_bind's address; false: it says "off", or nothing. */
+static bool
+upstream_conn_local_addr(veil_exchange_t *x, veil_addr_t *addr)
+{
+    veil_hostport_t hp;
+    veil_str_t text;
+
+    if (x->conf->bind == NULL || x->conf->bind_off || x->request == NULL) {
+        return false;
+    }
+    text = veil_http_eval(x->request, x->conf->bind);
+    if (text.len == 0) {
+        return false;
+    }
+    if (!veil_hostport_parse(&hp, text) || hp.is_unix
+        || !veil_addr_parse_ip(addr, hp.host))
+    {
+        veil_log(x->log, VEIL_LOG_ERR, 0, "invalid local address \"%.*s\"",
+                 VEIL_STR_ARG(text));
+        return false;
+    }
+    addr->port = hp.port;
+    return true;
+}
+
+int
+veil_upstream_conn_open(veil_exchange_t *x)
+{
+    veil_pool_t *pool = veil_pool_create("upstream", CONN_POOL_SIZE);
+    veil_upstream_conn_t *uc = VEIL_POOL_NEW(pool, veil_upstream_conn_t);
+    veil_upstream_peer_t *p = x->priv->peer;
+    veil_connect_options_t o = { .timeout_ms = x->conf->connect_timeout };
+    veil_addr_t local;
+    int rc;
+
+    o.addr = p->addr;
+    o.rcvbuf = (int) x->conf->rcvbuf;
+    o.sndbuf = (int) x->conf->sndbuf;
+    o.keepalive = x->conf->socket_keepalive;
+    if (p->addr.family != AF_UNIX && upstream_conn_local_addr(x, &local)
+        && local.family == p->addr.family)
+    {
+        o.bind = &local;
+    }
+    rc = veil_conn_connect(&uc->c, x->loop, pool, &o, upstream_conn_connected,
+                           &veil_upstream_conn_ops, &veil_cycle->log);
+    if (rc < 0) {
+        veil_pool_destroy(&pool);
+        return rc;
+    }
+    uc->magic = VEIL_UPSTREAM_CONN_MAGIC;
+    uc->pool = pool;
+    uc->x = x;
+    uc->group = x->group;
+    uc->peer = p;
+    p->refs++;
+    uc->nrequests = 1;
+    uc->start_ms = veil_now_ms();
+    veil_list_init(&uc->group_link);
+    veil_list_init(&uc->peer_link);
+    if (upstream_conn_all.next == NULL) {
+        veil_list_init(&upstream_conn_all);
+    }
+    veil_list_append(&upstream_conn_all, &uc->link);
+    x->priv->uc = uc;
+    return 0;
+}
+
+/* --- events -------------------------------------------------------------- */
+
+void
+veil_upstream_conn_unpin(veil_upstream_conn_t *uc)
+{
+    if (uc->sending != NULL) {
+        veil_block_put(uc->sending);
+        uc->sending = NULL;
+    }
+    if (uc->pin.pool != NULL) {
+        veil_pool_unpin(&uc->pin);
+    }
+}
+
+static void
+upstream_conn_on_data(veil_conn_t *c, veil_buf_t *b)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+
+    if (uc->x != NULL) {
+        veil_exchange_on_data(uc->x, b);
+        return;
+    }
+    /* Nobody asked; whatever it is, the next response would be wrong. */
+    b->pos = b->end;
+    upstream_conn_close(uc);
+}
+
+static void
+upstream_conn_on_eof(veil_conn_t *c, int err)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+
+    if (uc->x != NULL) {
+        veil_exchange_on_eof(uc->x, err);
+    } else {
+        upstream_conn_close(uc);
+    }
+}
+
+static void
+upstream_conn_on_sent(veil_conn_t *c, ssize_t res)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+    veil_exchange_t *x = uc->x;
+
+    veil_upstream_conn_unpin(uc);
+    if (x != NULL) {
+        veil_exchange_on_sent(x, res);
+    }
+}
+
+static void
+upstream_conn_on_read_timeout(veil_conn_t *c)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+
+    if (uc->x != NULL) {
+        veil_exchange_on_read_timeout(uc->x);
+    } else {
+        upstream_conn_close(uc);
+    }
+}
+
+static void
+upstream_conn_on_write_timeout(veil_conn_t *c)
+{
+    veil_upstream_conn_t *uc = upstream_conn_of(c);
+
+    if (uc->x != NULL) {
+        veil_exchange_on_write_timeout(uc->x);
+    }
+}
+
+static void
+upstream_conn_on_closed(veil_conn_t *c)
+{
+    veil_upstream_conn_t *uc = veil_container_of(c, veil_upstream_conn_t, c);
+    veil_pool_t *pool = uc->pool;
+
+    VEIL_CHECK(uc, VEIL_UPSTREAM_CONN);
+    VEIL_ASSERT(uc->x == NULL);
+
+    veil_upstream_conn_unpin(uc);
+    veil_list_remove(&uc->link);
+    veil_upstream_peer_put(uc->peer);
+    uc->magic = VEIL_MAGIC_DEAD;
+    veil_pool_retire(&pool);
+}
+
+const veil_conn_ops_t veil_upstream_conn_ops = {
+    .name = "upstream",
+    .on_data = upstream_conn_on_data,
+    .on_eof = upstream_conn_on_eof,
+    .on_sent = upstream_conn_on_sent,
+    .on_read_timeout = upstream_conn_on_read_timeout,
+    .on_write_timeout = upstream_conn_on_write_timeout,
+    .on_closed = upstream_conn_on_closed,
+};

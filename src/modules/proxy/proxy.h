@@ -1,0 +1,165 @@
+/*
+ * proxy.h -- what the files of the proxy module share.
+ *
+ *   proxy.c            the module, the handler: begin, send, reply
+ *   proxy_commands.c   its directives, as a table
+ *   proxy_conf.c       their setters, and what is made of them
+ *   proxy_pass.c       proxy_pass: the target, and the URI that goes there
+ *   proxy_request.c    the request's head
+ *   proxy_response.c   what of the response's head goes on
+ *   proxy_rewrite.c    proxy_redirect and proxy_cookie_...
+ */
+
+#ifndef VEIL_MODULES_PROXY_PROXY_H
+#define VEIL_MODULES_PROXY_PROXY_H
+
+#include "http/http.h"
+#include "http/regex.h"
+#include "http/spool.h"
+#include "http/upstream.h"
+
+/* Where proxy_pass points: known beforehand, or from variables. */
+typedef struct {
+    veil_str_t url;         /* "http://host:port/uri", as written */
+    veil_str_t name;        /* of the group: "host:port", "unix:/path" */
+    veil_str_t host_header; /* $proxy_host */
+    veil_str_t port;        /* $proxy_port; empty with unix sockets */
+    veil_str_t uri;         /* from the slash on; empty: none was given */
+    uint16_t default_port;
+    veil_upstream_group_t *group;   /* NULL: found at run time */
+    const veil_http_value_t *value; /* not NULL: has variables */
+} proxy_target_t;
+
+/* proxy_set_header */
+typedef struct {
+    veil_str_t name;
+    unsigned id;
+    const veil_http_value_t *value;
+} proxy_header_t;
+
+/* proxy_redirect, proxy_cookie_domain, proxy_cookie_path: from -> to */
+typedef struct {
+    const veil_http_value_t *from; /* NULL: a regex */
+    veil_http_regex_t *regex;
+    const veil_http_value_t *to;
+} proxy_pair_t;
+
+/* proxy_cookie_flags: what is set (1) or taken away (-1) */
+typedef struct {
+    const veil_http_value_t *name; /* NULL: a regex */
+    veil_http_regex_t *regex;
+    int secure;
+    int httponly;
+    veil_str_t samesite; /* "strict", "lax", "none" */
+    bool nosamesite;
+} proxy_cookie_flags_t;
+
+/* proxy_ignore_headers */
+#define PROXY_IGNORE_REDIRECT 0x0001u
+#define PROXY_IGNORE_EXPIRES 0x0002u
+#define PROXY_IGNORE_LIMIT_RATE 0x0004u
+#define PROXY_IGNORE_BUFFERING 0x0008u
+#define PROXY_IGNORE_CHARSET 0x0010u
+#define PROXY_IGNORE_OTHER 0x0020u /* of a cache: nothing to ignore yet */
+
+typedef struct {
+    veil_upstream_conf_t up;
+    const proxy_target_t *target; /* NULL: no proxy_pass here */
+    veil_array_t *set_headers;    /* of proxy_header_t */
+    veil_array_t *hide_headers;   /* of veil_str_t */
+    veil_array_t *pass_headers;   /* of veil_str_t */
+    veil_array_t *redirects;      /* of proxy_pair_t */
+    veil_array_t *cookie_domains; /* of proxy_pair_t */
+    veil_array_t *cookie_paths;   /* of proxy_pair_t */
+    veil_array_t *cookie_flags;   /* of proxy_cookie_flags_t */
+    const veil_http_value_t *method;
+    const veil_http_value_t *body; /* proxy_set_body */
+    unsigned ignore_headers;
+    unsigned http_version; /* 10, 11 */
+    bool redirect_default; /* as well as, or instead of, redirects */
+    bool redirect_off;
+    bool pass_request_headers;
+    bool pass_request_body;
+    bool intercept_errors;
+    bool pass_trailers;
+    bool force_ranges;
+    bool websocket;
+
+    /* Made of the above when the block is complete. */
+    proxy_pair_t redirect_own; /* of "default"; to NULL: none */
+    uint64_t set_ids[2];       /* known fields that set_headers replaces */
+    veil_str_t *set_names;     /* the others */
+    unsigned nset_names;
+    uint64_t hide_ids[2]; /* known fields that are not passed on */
+    veil_str_t *hide_names;
+    unsigned nhide_names;
+    bool sets_host;
+    bool sets_connection;
+    bool sets_upgrade;
+    bool pass_date;
+    bool pass_server;
+} proxy_conf_t;
+
+/* State of a request. */
+typedef struct {
+    veil_exchange_t x;
+    const proxy_conf_t *conf;
+    veil_http_request_t *r;
+    proxy_target_t target; /* of this request */
+    veil_http_spool_t *request_spool;
+    bool started; /* the exchange */
+    bool done;    /* its head is there, or err */
+    bool waiting_body;
+    int err;
+} proxy_ctx_t;
+
+extern veil_module_t veil_http_proxy_module;
+extern const veil_command_t veil_proxy_commands[];
+
+static inline bool
+proxy_has_id(const uint64_t *set, unsigned id)
+{
+    return (set[id / 64] >> (id % 64)) & 1;
+}
+
+/* proxy_conf.c */
+void veil_proxy_conf_default(void *conf);
+veil_rc_t veil_proxy_conf_finish(veil_conf_t *cf, void *conf,
+                                 const void *parent);
+veil_conf_set_fn veil_proxy_set_pass;
+veil_conf_set_fn veil_proxy_set_header;
+veil_conf_set_fn veil_proxy_set_buffers;
+veil_conf_set_fn veil_proxy_set_temp_path;
+veil_conf_set_fn veil_proxy_set_version;
+veil_conf_set_fn veil_proxy_set_bind;
+veil_conf_set_fn veil_proxy_set_next;
+veil_conf_set_fn veil_proxy_set_redirect;
+veil_conf_set_fn veil_proxy_set_cookie_pair;
+veil_conf_set_fn veil_proxy_set_cookie_flags;
+
+/* proxy_pass.c */
+/* The target of this request; false: it has been logged, status 500. */
+bool veil_proxy_resolve_target(veil_http_request_t *r,
+                               const proxy_conf_t *conf, proxy_target_t *t);
+/* What stands in the request line. */
+veil_str_t veil_proxy_uri(veil_http_request_t *r, const proxy_target_t *t);
+
+/* proxy_request.c */
+/* Fills in x's head, uri and what follows from it; body is settled. */
+void veil_proxy_make_head(proxy_ctx_t *ctx);
+
+/* proxy_response.c */
+/* The exchange has a head: what becomes of it. */
+veil_http_rc_t veil_proxy_reply(proxy_ctx_t *ctx);
+
+/* proxy_rewrite.c */
+/* The conf's own "default" pair. */
+veil_rc_t veil_proxy_redirect_finish(veil_conf_t *cf, proxy_conf_t *conf);
+/* The value changed, or false. */
+bool veil_proxy_rewrite_location(veil_http_request_t *r,
+                                 const proxy_conf_t *conf, veil_str_t *value,
+                                 size_t skip);
+void veil_proxy_rewrite_cookie(veil_http_request_t *r,
+                               const proxy_conf_t *conf, veil_str_t *value);
+
+#endif
