@@ -51,6 +51,7 @@ static void listen_retry(veil_timer_t *t);
 static veil_list_t listen_acceptors = { &listen_acceptors, &listen_acceptors };
 static unsigned listen_limit; /* worker_connections; 0: none */
 static unsigned listen_connections;
+static unsigned listen_open; /* acceptors, also those that are closing */
 static bool listen_paused;
 static uint64_t listen_warned_ms;
 
@@ -287,6 +288,7 @@ listen_acceptor_closed(veil_handle_t *h)
 {
     veil_acceptor_t *a = veil_container_of(h, veil_acceptor_t, handle);
 
+    listen_open--;
     veil_free(a);
 }
 
@@ -398,6 +400,7 @@ veil_acceptor_open(veil_loop_t *loop, veil_listen_t *l, unsigned slot,
         return NULL;
     }
     a = veil_zalloc(sizeof(*a));
+    listen_open++;
     a->listen = l;
     a->log = log;
     a->paused = listen_paused;
@@ -501,4 +504,10 @@ unsigned
 veil_acceptors_connections(void)
 {
     return listen_connections;
+}
+
+unsigned
+veil_acceptors_open(void)
+{
+    return listen_open;
 }

@@ -85,6 +85,11 @@ void veil_acceptor_stop(veil_acceptor_t *a);
 void veil_acceptors_limit(unsigned worker_connections);
 void veil_acceptors_count(int delta);
 unsigned veil_acceptors_connections(void);
+/*
+ * Acceptors that may still deliver a client: those that were opened and not
+ * stopped, and those whose last completion is on its way.
+ */
+unsigned veil_acceptors_open(void);
 void veil_acceptors_stop_all(void);
 
 #endif

@@ -138,6 +138,7 @@ error_reroute(veil_http_request_t *r, const veil_http_error_page_t *page,
     if (target.data[0] == '@') {
         (void) veil_http_reroute_named(r, target);
         if (r->route_to == 0) {
+            r->override_status = 0;
             error_send_builtin(r); /* there is no such location */
             return;
         }

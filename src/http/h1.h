@@ -44,6 +44,7 @@ struct veil_h1_s {
     uint32_t nlarge;  /* large header buffers in use, in units */
     int64_t discard;  /* bytes of a body still to be thrown away */
     uint64_t linger_until_ms;
+    uint32_t linger_ms;    /* between two pieces of it */
     uint32_t keepalive_ms; /* of the idle state after this request */
     bool gone;             /* the client has ended its side */
     bool closed;           /* on_closed() has come; a request may be left */

@@ -21,6 +21,9 @@
 #include "core/trace.h"
 #include "http/h1_impl.h"
 
+/* How long a drain waits for the first byte of a new connection. */
+#define H1_DRAIN_FIRST_MS 1000
+
 static void h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
@@ -144,7 +147,13 @@ veil_h1_start(veil_http_conn_t *hc)
 void
 veil_h1_drain(veil_http_conn_t *hc)
 {
-    if (hc->h1.state == &veil_h1_idle && hc->h1.r == NULL) {
+    if (hc->h1.state == &veil_h1_idle && hc->nrequests == 0) {
+        /*
+         * Whoever has connected to us, and not to those who come after, is
+         * about to send a request: closing now would reset it.
+         */
+        veil_conn_read_timeout(&hc->c, H1_DRAIN_FIRST_MS);
+    } else if (hc->h1.state == &veil_h1_idle && hc->h1.r == NULL) {
         veil_h1_close(hc);
     } else if (hc->h1.r != NULL) {
         hc->h1.r->keepalive = false;
@@ -198,7 +207,8 @@ h1_eof_head(veil_http_conn_t *hc, int err)
  * The client has sent its last byte while its request is worked on.  Some
  * clients half-close after their request and still want the answer, but a
  * closed connection looks the same; like nginx we take it for gone only when
- * the request is one that waits, and find out when sending otherwise.
+ * the request is one that waits, and find out when sending otherwise.  One
+ * that waits without a way to be hurried (for a file) has its answer soon.
  */
 static void
 h1_eof_gone(veil_http_conn_t *hc, int err)
@@ -208,7 +218,7 @@ h1_eof_gone(veil_http_conn_t *hc, int err)
     VEIL_ASSERT(r != NULL);
     r->keepalive = false;
     hc->h1.gone = true;
-    if (err != 0 || r->waiting) {
+    if (err != 0 || (r->waiting && r->cancel != NULL)) {
         veil_http_client_gone(r, err);
     }
 }
@@ -288,14 +298,16 @@ veil_h1_tunnel(veil_http_request_t *r, veil_http_body_t *to_client)
     return from_client;
 }
 
+/* Throws away what the client sends, in that state. */
 static void
-h1_start_linger(veil_http_conn_t *hc, const veil_http_core_loc_t *conf)
+h1_start_linger(veil_http_conn_t *hc, const veil_h1_state_t *state,
+                const veil_http_core_loc_t *conf)
 {
     hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
-    veil_conn_shutdown(&hc->c);
-    veil_h1_enter(
-        hc, &veil_h1_linger,
-        veil_min_size(conf->lingering_timeout, conf->lingering_time));
+    hc->h1.linger_ms =
+        (uint32_t) veil_min_size(conf->lingering_timeout, UINT32_MAX);
+    veil_h1_enter(hc, state,
+                  veil_min_size(hc->h1.linger_ms, conf->lingering_time));
 }
 
 static uint64_t
@@ -349,6 +361,14 @@ veil_h1_ended(veil_http_request_t *r)
     VEIL_CHECK(hc, VEIL_HTTP_CONN);
 
     unread = h1_body_is_unread(hc, &can_count);
+    hc->h1.interim = VEIL_STR_NULL; /* the request's memory */
+    if (hc->h1.deferred) {
+        /* It was to be sent after an interim response, and never was. */
+        hc->h1.deferred = false;
+        if (r->out.body != NULL) {
+            veil_http_body_abort(r->out.body);
+        }
+    }
     if (hc->h1.writer != NULL) {
         veil_h1_writer_done(hc->h1.writer);
         hc->h1.writer = NULL;
@@ -371,8 +391,7 @@ veil_h1_ended(veil_http_request_t *r)
     hc->h1.keepalive_ms = r->keepalive ? h1_keepalive_timeout(hc, conf) : 0;
     if (hc->h1.keepalive_ms != 0 && !hc->h1.gone) {
         if (unread && can_count) {
-            hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
-            veil_h1_enter(hc, &veil_h1_discard, conf->lingering_timeout);
+            h1_start_linger(hc, &veil_h1_discard, conf);
             return;
         }
         if (!unread) {
@@ -386,7 +405,8 @@ veil_h1_ended(veil_http_request_t *r)
         && (linger == VEIL_LINGER_ALWAYS
             || (linger == VEIL_LINGER_ON && (unread || hc->c.kept != NULL))))
     {
-        h1_start_linger(hc, conf);
+        veil_conn_shutdown(&hc->c);
+        h1_start_linger(hc, &veil_h1_linger, conf);
         return;
     }
     veil_h1_close(hc);
@@ -396,7 +416,28 @@ veil_h1_ended(veil_http_request_t *r)
 static void
 h1_finish(veil_http_conn_t *hc)
 {
+    if (veil_http_is_draining()) {
+        veil_h1_close(hc); /* it began while a body was thrown away */
+        return;
+    }
     veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
+}
+
+/*
+ * More came of what is thrown away: the client may go on, until the time for
+ * the whole is over.
+ */
+static void
+h1_linger_on(veil_http_conn_t *hc)
+{
+    uint64_t now = veil_now_ms();
+
+    if (now >= hc->h1.linger_until_ms) {
+        veil_h1_close(hc);
+        return;
+    }
+    veil_conn_read_timeout(
+        &hc->c, veil_min_size(hc->h1.linger_ms, hc->h1.linger_until_ms - now));
 }
 
 static void
@@ -408,8 +449,8 @@ h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b)
     hc->h1.discard -= (int64_t) n;
     if (hc->h1.discard == 0) {
         h1_finish(hc);
-    } else if (veil_now_ms() > hc->h1.linger_until_ms) {
-        veil_h1_close(hc);
+    } else {
+        h1_linger_on(hc);
     }
 }
 
@@ -417,7 +458,5 @@ static void
 h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b)
 {
     b->pos = b->end;
-    if (veil_now_ms() > hc->h1.linger_until_ms) {
-        veil_h1_close(hc);
-    }
+    h1_linger_on(hc);
 }

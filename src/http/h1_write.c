@@ -502,7 +502,8 @@ veil_h1_on_write_timeout(veil_conn_t *c)
     }
     veil_log(&r->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while the response was sent");
-    veil_h1_drop(r);
+    /* A handler may be at work, if it was an interim response: it is told. */
+    veil_http_abort(r, NULL);
 }
 
 /* --- the beginning ----------------------------------------------------------

@@ -390,7 +390,11 @@ pipeline_resumed(veil_post_t *post)
     r->cancel = NULL;
 
     if (r->aborted) {
-        veil_http_request_end(r);
+        /*
+         * Not the end yet: an interim response may be on its way out of the
+         * request's memory, and the protocol knows when it no longer is.
+         */
+        r->proto->drop(r);
         return;
     }
     veil_http_run(r);

@@ -258,7 +258,9 @@ worker_deadline(veil_timer_t *t)
 static bool
 worker_is_idle(void)
 {
-    return veil_acceptors_connections() == 0 && veil_offload_busy() == 0;
+    /* An accept that was cancelled may still have brought a client. */
+    return veil_acceptors_open() == 0 && veil_acceptors_connections() == 0
+           && veil_offload_busy() == 0;
 }
 
 /* --- messages ----------------------------------------------------------- */
