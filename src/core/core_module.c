@@ -405,10 +405,6 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
     if (mcf->pid.len == 0) {
         mcf->pid = veil_conf_full_path(cf, veil_str_z(VEIL_PID_PATH), false);
     }
-    if (mcf->lock_file.len == 0) {
-        mcf->lock_file =
-            veil_conf_full_path(cf, veil_str_z(VEIL_LOCK_PATH), false);
-    }
     if (mcf->error_log == NULL) {
         sink = VEIL_POOL_NEW(cf->pool, veil_log_sink_t);
         sink->level = VEIL_LOG_INFO;
@@ -420,12 +416,6 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
 
 /* --- tables ---------------------------------------------------------------
  */
-
-static const veil_conf_enum_t core_debug_points[] = {
-    { "stop", VEIL_DEBUG_POINTS_STOP },
-    { "abort", VEIL_DEBUG_POINTS_ABORT },
-    { NULL, 0 },
-};
 
 static const veil_conf_limits_t core_buffer_size = { 1024, 1024 * 1024 };
 static const veil_conf_limits_t core_buffers = { 8, 32768 };
@@ -552,11 +542,11 @@ static const veil_command_t core_commands[] = {
     { .name = "lock_file",
       .where = VEIL_CONF_MAIN,
       .args = VEIL_ARGS_1,
-      .set = veil_conf_set_path,
-      CORE_FIELD(lock_file),
+      .flags = VEIL_CONF_NOOP,
+      .set = veil_conf_set_noop,
+      .data = "locks are in shared memory",
       .syntax = "file",
-      .def = "as configured",
-      .help = "Where lock files would be; locks are in shared memory." },
+      .help = "Accepted without effect: locks are in shared memory." },
 
     { .name = "env",
       .where = VEIL_CONF_MAIN,
@@ -582,12 +572,12 @@ static const veil_command_t core_commands[] = {
     { .name = "debug_points",
       .where = VEIL_CONF_MAIN,
       .args = VEIL_ARGS_1,
-      .set = veil_conf_set_enum,
-      CORE_FIELD(debug_points),
-      .data = core_debug_points,
+      .flags = VEIL_CONF_NOOP,
+      .set = veil_conf_set_noop,
+      .data = "a broken invariant always stops the process with a report",
       .syntax = "abort | stop",
-      .help = "What happens at a debugging point: a core file, or the process "
-              "stops." },
+      .help = "Accepted without effect: a broken invariant always stops the "
+              "process with a report." },
 
     { .name = "load_module",
       .where = VEIL_CONF_MAIN,

@@ -169,7 +169,7 @@ log_send(const veil_log_t *log, veil_log_level_t level, const char *line,
     ssize_t n;
 
     for (sink = log->sinks; sink != NULL; sink = sink->next) {
-        if (sink->level < level) {
+        if (sink->level < level && !log->all) {
             continue;
         }
         if (sink->write != NULL) {

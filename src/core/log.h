@@ -59,6 +59,7 @@ typedef size_t veil_log_print_fn(const veil_log_t *log, char *buf, size_t n);
 
 struct veil_log_s {
     veil_log_level_t level; /* of the most verbose sink */
+    bool all; /* every sink takes every level: debug_connection */
     const veil_log_sink_t *sinks;
     veil_log_print_fn *print; /* NULL: no context */
     uint64_t connection;      /* "*N"; 0: none */

@@ -51,22 +51,17 @@ typedef struct {
 
     veil_str_t working_directory; /* empty: stay */
     veil_str_t pid;
-    veil_str_t lock_file;
 
     veil_str_t user; /* empty: stay who we are (not root) */
     uid_t uid;
     gid_t gid;
 
     veil_array_t *env; /* of veil_str_t: "NAME" or "NAME=value" */
-    int debug_points;  /* 0, VEIL_DEBUG_POINTS_STOP, ..._ABORT */
 
     veil_log_sink_t *error_log;
 
     veil_events_conf_t events;
 } veil_main_conf_t;
-
-#define VEIL_DEBUG_POINTS_STOP 1
-#define VEIL_DEBUG_POINTS_ABORT 2
 
 static inline const veil_main_conf_t *
 veil_main_conf(const veil_cycle_t *cycle)

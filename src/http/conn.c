@@ -10,6 +10,7 @@
 
 #include "http/conn.h"
 
+#include "core/main_conf.h"
 #include "core/time.h"
 #include "http/http.h"
 
@@ -52,6 +53,22 @@ veil_http_conn_server(const veil_http_conn_t *hc)
     return hc->server->server_conf[veil_http_core_module.index];
 }
 
+/* debug_connection: every line of this client's, whatever the level is. */
+static void
+conn_debug(veil_http_conn_t *hc)
+{
+    const veil_array_t *debug = veil_main_conf(veil_cycle)->events.debug;
+    unsigned i;
+
+    for (i = 0; debug != NULL && i < debug->n; i++) {
+        if (veil_cidr_match(veil_array_at(debug, veil_cidr_t, i), &hc->c.peer))
+        {
+            hc->c.log.all = true;
+            hc->c.log.level = VEIL_LOG_DEBUG;
+        }
+    }
+}
+
 void
 veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
 {
@@ -80,6 +97,10 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
         hc->c.log.level = conf->error_log_level;
     }
     hc->c.log.print = conn_print;
+    conn_debug(hc);
+    if (!conf->tcp_nodelay) {
+        veil_conn_nodelay(&hc->c, false);
+    }
 
     veil_list_append(&conn_all, &hc->link);
     conn_count++;

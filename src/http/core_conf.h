@@ -95,7 +95,6 @@ typedef struct {
     int64_t client_max_header_size; /* 0: number times size */
     int64_t max_headers;            /* fields; 0: no limit */
     int64_t request_pool_size;
-    int64_t connection_pool_size;
     bool ignore_invalid_headers;
     bool underscores_in_headers;
     bool merge_slashes;
@@ -112,19 +111,11 @@ typedef struct {
     uint64_t lingering_time;
     uint64_t lingering_timeout;
     uint64_t resolver_timeout;
-    uint64_t auth_delay;
     int64_t keepalive_requests;
     int64_t client_max_body_size; /* 0: no limit */
     int64_t client_body_buffer_size;
-    int64_t limit_rate_n; /* unused when limit_rate is set */
-    int64_t directio;     /* -1: off */
-    int64_t directio_alignment;
-    int64_t output_buffer_size; /* of output_buffers */
-    int64_t output_buffers;
     int64_t sendfile_max_chunk;
-    int64_t postpone_output;
-    int64_t max_ranges; /* -1: no limit */
-    int64_t read_ahead;
+    int64_t max_ranges;                  /* -1: no limit */
     const veil_http_value_t *limit_rate; /* NULL: none */
     const veil_http_value_t *limit_rate_after;
     const veil_http_value_t *root;  /* absolute, or with variables */
@@ -133,7 +124,6 @@ typedef struct {
     veil_str_t default_type;
     veil_mime_table_t *types;
     veil_array_t *error_pages; /* of veil_http_error_page_t */
-    veil_array_t *try_files;   /* private to try_files */
     const veil_log_sink_t *error_log;
     veil_log_level_t error_log_level;
     veil_resolver_options_t *resolver; /* NULL: the system's */
@@ -155,7 +145,6 @@ typedef struct {
     unsigned keepalive_disable;    /* mask: msie6, safari */
     unsigned limit_except_methods; /* 0: no limit_except */
     bool sendfile;
-    bool tcp_nopush;
     bool tcp_nodelay;
     bool internal;
     bool etag;
@@ -167,8 +156,6 @@ typedef struct {
     bool log_not_found;
     bool log_subrequest;
     bool reset_timedout_connection;
-    bool msie_padding;
-    bool client_body_in_single_buffer;
     bool quiet_uninitialized; /* uninitialized_variable_warn off */
 } veil_http_core_loc_t;
 

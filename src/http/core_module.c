@@ -28,7 +28,6 @@ veil_http_core_server_default(void *conf)
     s->large_buffers_size = 8192;
     s->max_headers = 1000;
     s->request_pool_size = 4096;
-    s->connection_pool_size = 512;
     s->ignore_invalid_headers = true;
     s->merge_slashes = true;
 }
@@ -48,7 +47,6 @@ veil_http_core_loc_default(void *conf)
     l->keepalive_requests = 1000;
     l->client_max_body_size = 10 * 1024 * 1024;
     l->client_body_buffer_size = 16384;
-    l->directio = -1;
     l->sendfile_max_chunk = 2 * 1024 * 1024;
     l->max_ranges = -1;
     l->default_type = VEIL_STR("text/plain");
@@ -67,7 +65,6 @@ veil_http_core_loc_default(void *conf)
     l->port_in_redirect = true;
     l->chunked_transfer_encoding = true;
     l->log_not_found = true;
-    l->msie_padding = true;
 }
 
 /* Equal settings get one number, so that their locations share a cache. */

@@ -320,7 +320,7 @@ veil_http_location_confs(veil_http_request_t *r, void *const *loc_conf)
     conf = veil_http_core_loc(r);
     if (conf->error_log != NULL) {
         r->log.sinks = conf->error_log;
-        r->log.level = conf->error_log_level;
+        r->log.level = r->log.all ? VEIL_LOG_DEBUG : conf->error_log_level;
     }
 }
 

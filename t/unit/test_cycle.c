@@ -115,8 +115,8 @@ Test(cycle, all_of_main)
              "worker_cpu_affinity 01 10 1100; worker_rlimit_nofile 99;\n"
              "worker_rlimit_core 5m; worker_priority -5;\n"
              "worker_shutdown_timeout 10s; shutdown_timeout 1m;\n"
-             "working_directory /w; pid run/p; lock_file l;\n"
-             "env A; env B=c; debug_points abort;\n"
+             "working_directory /w; pid run/p;\n"
+             "env A; env B=c;\n"
              "error_log stderr; error_log x debug;\n"
              "events { worker_connections 2048; use epoll;\n"
              "client_io_buffer_size 16k; client_io_buffers 64; }\n",
@@ -139,9 +139,7 @@ Test(cycle, all_of_main)
     cr_assert_eq(m->shutdown_timeout_ms, 60000);
     cr_assert_str_eq(m->working_directory.data, "/w");
     cr_assert_str_eq(m->pid.data, "/prefix/run/p");
-    cr_assert_str_eq(m->lock_file.data, "/prefix/l");
     cr_assert_eq(m->env->n, 2);
-    cr_assert_eq(m->debug_points, VEIL_DEBUG_POINTS_ABORT);
     cr_assert_eq(m->error_log->file->path.len, 0);
     cr_assert_eq(m->error_log->level, VEIL_LOG_ERR);
     cr_assert_eq(m->error_log->next->level, VEIL_LOG_DEBUG);
