@@ -336,3 +336,21 @@ veil_http_location_enter(veil_http_request_t *r, const veil_http_location_t *l)
         veil_http_location_confs(r, l->limit_except);
     }
 }
+
+veil_str_t
+veil_http_location_rest(const veil_http_request_t *r)
+{
+    const veil_http_location_t *l = r->location;
+    veil_str_t rest = r->uri;
+
+    if (l != NULL && l->parent != NULL && !l->regex && !l->named) {
+        if (!veil_str_starts(rest, l->name)) {
+            return VEIL_STR_NULL; /* "/p" of the route "/p/" */
+        }
+        rest = veil_str_from(rest, l->name.len);
+    }
+    while (rest.len != 0 && rest.data[0] == '/') {
+        rest = veil_str_from(rest, 1);
+    }
+    return rest;
+}

@@ -32,6 +32,11 @@ void veil_http_location_enter(veil_http_request_t *r,
                               const veil_http_location_t *l);
 /* The confs of a block inside of the location ("if", limit_except). */
 void veil_http_location_confs(veil_http_request_t *r, void *const *loc_conf);
+/*
+ * What the prefix of the request's location or route leaves of its URI,
+ * without slashes in front; of a regex or named location: the whole URI.
+ */
+veil_str_t veil_http_location_rest(const veil_http_request_t *r);
 /* For tests and "--explain": as a lookup without a request's side effects. */
 const veil_http_location_t *
 veil_http_location_lookup(const veil_http_server_t *s, veil_str_t uri);

@@ -98,6 +98,9 @@ pipeline_access_end(veil_http_request_t *r)
     int denied = r->access_denied;
 
     r->access_denied = 0;
+    if (denied == 403) {
+        veil_log(&r->log, VEIL_LOG_ERR, 0, "access forbidden by rule");
+    }
     return denied == 0 ? VEIL_HTTP_NEXT : veil_http_fail(r, denied);
 }
 
@@ -321,7 +324,7 @@ veil_http_run(veil_http_request_t *r)
         rc = s->fn(r);
         veil_trace_note(s->name, r, (int64_t) rc);
 
-        if (s->phase == VEIL_PHASE_ACCESS) {
+        if (s->phase == VEIL_PHASE_ACCESS && s->fn != pipeline_access_end) {
             pipeline_access(r, &rc);
         }
 
@@ -431,6 +434,7 @@ veil_http_reroute(veil_http_request_t *r, veil_str_t uri, veil_str_t args)
     r->uri = uri;
     r->args = args;
     r->uri_changed = true;
+    r->add_uri_to_alias = false;
     r->internal = true;
     r->exten = veil_http_path_ext(uri);
     veil_http_var_flush(r);
@@ -455,6 +459,7 @@ veil_http_reroute_named(veil_http_request_t *r, veil_str_t name)
     }
 
     r->internal = true;
+    r->add_uri_to_alias = false;
     memset(r->ctx, 0, r->server->main->nmodules * sizeof(*r->ctx));
     veil_http_location_enter(r, location);
     r->route_to = r->server->main->pipeline->rewrite;

@@ -132,9 +132,10 @@ struct veil_http_request_s {
     /* The URI as routing sees it; rewrite changes these. */
     veil_str_t uri; /* decoded, normalised */
     veil_str_t args;
-    veil_str_t exten; /* after the last dot; a view of uri */
-    bool uri_changed; /* not what was received: escapes, dots, rewrites */
-    bool internal;    /* reached by error_page, index, try_files, @name */
+    veil_str_t exten;      /* after the last dot; a view of uri */
+    bool uri_changed;      /* not what was received: escapes, dots, rewrites */
+    bool add_uri_to_alias; /* try_files found it below a regex alias */
+    bool internal;         /* reached by error_page, index, try_files, @name */
 
     /* Where it was routed. */
     const veil_http_server_t *server;

@@ -251,9 +251,11 @@ veil_http_map_uri(veil_http_request_t *r, veil_str_t uri, size_t *root_len)
     if (conf->alias != NULL) {
         root = veil_http_eval(r, conf->alias);
         /* A regex location's alias replaces the whole URI. */
-        rest = conf->alias_prefix > uri.len
-                   ? VEIL_STR_NULL
-                   : veil_str_from(uri, conf->alias_prefix);
+        if (conf->alias_prefix <= uri.len) {
+            rest = veil_str_from(uri, conf->alias_prefix);
+        } else if (!r->add_uri_to_alias) {
+            rest = VEIL_STR_NULL;
+        }
     } else {
         root = veil_http_eval(r, conf->root);
     }

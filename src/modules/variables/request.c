@@ -11,6 +11,7 @@
 #include "core/rand.h"
 #include "core/time.h"
 #include "http/http.h"
+#include "http/location.h"
 #include "http/token.h"
 #include "http/uri.h"
 
@@ -318,13 +319,9 @@ GET(request_filename)
 /* Of a route: what follows its prefix, without the slash. */
 GET(path)
 {
-    *out = r->uri;
-    if (r->location != NULL && r->location->is_route) {
-        *out = veil_http_path_rest(r->uri, r->location->name);
-    }
-    while (out->len != 0 && out->data[0] == '/') {
-        *out = veil_str_from(*out, 1);
-    }
+    /* Escaped, since it is made for URLs: a decoded CR LF would be two lines
+     * of the response. */
+    *out = veil_http_uri_escape(r->pool, veil_http_location_rest(r));
     return true;
 }
 
