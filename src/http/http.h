@@ -1,9 +1,9 @@
 /*
  * http.h -- for modules: all of http they may use, and the life of a request.
  *
- *   accept            event/listen.c     listen_on_accept
+ *   accept            event/listen.c     listen_accepted
  *   new connection    http/conn.c        veil_http_conn_accept
- *   head              http/h1_read.c     h1_parse_head
+ *   head              http/h1_read.c     h1_parse
  *   request           http/request.c     veil_http_request_start
  *   pipeline          http/pipeline.c    veil_http_run:  post_read,
  *                                        server_rewrite, find_config,
@@ -11,9 +11,10 @@
  *                                        precontent, content
  *   response          http/response.c    veil_http_send_response: header
  *                                        filters
- *   head and body     http/h1_write.c    h1_respond -> body->pull
+ *   head and body     http/h1_write.c    veil_h1_respond, then
+ *                                        body->pull
  *   end               http/request.c     veil_http_request_end: log
- *   next or close     http/h1_conn.c     h1_idle | h1_linger
+ *   next or close     http/h1_conn.c     veil_h1_ended
  *
  * A handler gets the request and returns one of the six results of
  * request.h.  It finds its configuration with veil_http_loc_conf(), keeps
