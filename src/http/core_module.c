@@ -234,6 +234,27 @@ veil_http_core_set_symlinks(veil_conf_t *cf,
     return VEIL_OK;
 }
 
+/* index NAME ...: an absolute one is gone to without looking. */
+veil_rc_t
+veil_http_core_set_index(veil_conf_t *cf, const veil_command_t *cmd,
+                         void *conf)
+{
+    veil_str_t name;
+    unsigned i;
+
+    for (i = 1; i < veil_conf_nargs(cf); i++) {
+        name = veil_conf_arg(cf, i);
+        if (name.len == 0) {
+            return veil_conf_error_at(cf, i, "an index has a name");
+        }
+        if (name.data[0] == '/' && i + 1 < veil_conf_nargs(cf)) {
+            veil_conf_warn(cf, "only the last parameter in \"index\" "
+                               "directive should be absolute");
+        }
+    }
+    return veil_http_set_values(cf, cmd, conf);
+}
+
 /* open_file_cache off | max=N [inactive=T] */
 veil_rc_t
 veil_http_core_set_file_cache(veil_conf_t *cf,

@@ -22,6 +22,7 @@ veil_conf_set_fn veil_http_core_set_alias;
 veil_conf_set_fn veil_http_core_set_types;
 veil_conf_set_fn veil_http_core_set_symlinks;
 veil_conf_set_fn veil_http_core_set_file_cache;
+veil_conf_set_fn veil_http_core_set_index;
 veil_conf_set_fn veil_http_core_set_min_uses;
 veil_conf_set_fn veil_http_core_set_keepalive_timeout;
 veil_conf_set_fn veil_http_core_set_large_buffers;

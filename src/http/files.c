@@ -11,9 +11,16 @@
 
 #include "http/http.h"
 
-/* Above this a file is sent by the kernel when file_mode is auto; below, the
- * read is cheaper than the second system call (docs/ARCHITECTURE.md). */
-#define FILES_READ_MAX (64 * 1024)
+/*
+ * Above this a file is sent by the kernel when file_mode is auto; up to it
+ * reading into memory and one send with the head cost no more (measured with
+ * bench/files, the table is in docs/files.md).
+ */
+#define FILES_READ_MAX (16 * 1024)
+
+/* What a response that goes through memory reads at once: twice 32k, as much
+ * as nginx's output_buffers. */
+#define FILES_READ_BUFFER (64 * 1024)
 
 static veil_filecache_t **files_caches;
 static unsigned files_ncaches;
@@ -155,8 +162,8 @@ files_body(veil_http_request_t *r, const veil_file_t *file)
         !conf->sendfile || conf->file_mode == VEIL_FILE_MEMORY
         || (conf->file_mode == VEIL_FILE_AUTO && file->size <= FILES_READ_MAX);
     if (memory) {
-        body =
-            veil_http_body_to_memory(r->pool, r->loop, body, FILES_READ_MAX);
+        body = veil_http_body_to_memory(r->pool, r->loop, body,
+                                        FILES_READ_BUFFER);
     }
     return body;
 }

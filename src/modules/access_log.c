@@ -6,14 +6,20 @@
  * long) and goes out with one write(2), or into the file's buffer when one is
  * configured.  Files are the cycle's: shared by all directives that name them
  * and reopened on USR1.  A path with variables is opened for each line, as
- * one cannot know what it will be.
+ * one cannot know what it will be; as in nginx nothing is written when the
+ * request's root does not exist, so that a client cannot make up names.
+ *
+ * A line that cannot be written is lost: a full disk must not stop requests.
+ * The error log says so, at most once a minute in a worker.
  */
 
 #include "core/platform.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "core/cycle.h"
+#include "core/syslog.h"
 #include "core/time.h"
 #include "http/http.h"
 
@@ -41,9 +47,11 @@ typedef struct {
     veil_log_file_t *file;
 } access_log_buffer_t;
 
+/* One of file, path and syslog is set. */
 typedef struct {
     veil_log_file_t *file;
-    const veil_http_value_t *path; /* with variables; else NULL */
+    const veil_http_value_t *path; /* with variables */
+    veil_syslog_t *syslog;
     access_log_format_t *format;
     veil_str_t format_name;             /* until it is known */
     const veil_http_value_t *condition; /* "if=" */
@@ -62,8 +70,8 @@ typedef struct {
 
 extern veil_module_t veil_http_access_log_module;
 
-/* --- formats
- * ------------------------------------------------------------------- */
+/* --- formats -------------------------------------------------------------
+ */
 
 static access_log_main_t *
 access_log_main(veil_conf_t *cf)
@@ -200,8 +208,8 @@ access_log_init(veil_conf_t *cf)
                  "\"$http_user_agent\""));
 }
 
-/* --- access_log
- * ------------------------------------------------------------------ */
+/* --- access_log ----------------------------------------------------------
+ */
 
 static void access_log_flush(veil_log_file_t *file);
 
@@ -270,7 +278,9 @@ access_log_set_parameters(veil_conf_t *cf, access_log_target_t *t)
             }
         } else if (veil_str_starts(veil_conf_arg(cf, i), VEIL_STR("gzip"))) {
             return veil_conf_error_at(
-                cf, i, "compressed access logs are not in this build of veil");
+                cf, i,
+                "access_log does not compress: \"gzip\" is not supported, "
+                "let the rotation of logs do it");
         } else {
             return veil_conf_error_word(cf, i, words);
         }
@@ -278,8 +288,8 @@ access_log_set_parameters(veil_conf_t *cf, access_log_target_t *t)
     if (t->file == NULL) {
         return size < 0 && flush_ms < 0
                    ? VEIL_OK
-                   : veil_conf_error(cf, "a log whose path has variables "
-                                         "cannot have a buffer");
+                   : veil_conf_error(cf, "a log to syslog, or whose path has "
+                                         "variables, cannot have a buffer");
     }
     return access_log_set_buffer(cf, t->file, size, flush_ms);
 }
@@ -300,10 +310,6 @@ access_log_set_log(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
         acf->off = true;
         return VEIL_OK;
     }
-    if (veil_str_starts(path, VEIL_STR("syslog:"))) {
-        return veil_conf_error_at(
-            cf, 1, "access logs to syslog are not in this build of veil");
-    }
     if (acf->targets == NULL || !veil_conf_is_begun(cf, acf->targets)) {
         acf->targets = veil_array_create(cf->pool, sizeof(t), 2);
         veil_conf_begin(cf, acf->targets);
@@ -314,7 +320,12 @@ access_log_set_log(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     t->node = cf->node;
     t->format_name =
         veil_conf_nargs(cf) > 2 ? veil_conf_arg(cf, 2) : VEIL_STR("combined");
-    if (veil_str_chr(path, '$') >= 0) {
+    if (veil_str_starts(path, VEIL_STR("syslog:"))) {
+        t->syslog = veil_syslog_create(cf, 1);
+        if (t->syslog == NULL) {
+            return VEIL_ERROR;
+        }
+    } else if (veil_str_chr(path, '$') >= 0) {
         t->path = veil_http_value_compile(
             cf,
             path.data[0] == '$' ? path : veil_conf_full_path(cf, path, false));
@@ -375,8 +386,8 @@ access_log_finish(veil_conf_t *cf, void *conf, const void *parent)
     return VEIL_OK;
 }
 
-/* --- writing
- * --------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------
+ */
 
 static void
 access_log_write_out(const veil_log_t *log, veil_log_file_t *file,
@@ -385,7 +396,7 @@ access_log_write_out(const veil_log_t *log, veil_log_file_t *file,
     static int64_t said; /* at most one complaint a minute */
     ssize_t n = write(file->fd, data, len);
 
-    if (n == (ssize_t) len || log == NULL || veil_clock.sec - said < 60) {
+    if (n == (ssize_t) len || (said != 0 && veil_clock.sec - said < 60)) {
         return;
     }
     said = veil_clock.sec;
@@ -405,7 +416,7 @@ access_log_flush(veil_log_file_t *file)
     access_log_buffer_t *b = file->data;
 
     if (b->len != 0) {
-        access_log_write_out(NULL, file, b->data, b->len);
+        access_log_write_out(&veil_cycle->log, file, b->data, b->len);
         b->len = 0;
     }
     if (b->timer.fired != NULL) {
@@ -447,6 +458,19 @@ access_log_emit(veil_http_request_t *r, veil_log_file_t *file,
     }
 }
 
+/* Whether the root of the request's location is a directory. */
+static bool
+access_log_has_root(veil_http_request_t *r)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+    const veil_http_value_t *root =
+        conf->alias != NULL ? conf->alias : conf->root;
+    struct stat st;
+
+    return root != NULL && stat(veil_http_eval_z(r, root).data, &st) == 0
+           && S_ISDIR(st.st_mode);
+}
+
 /* A path made for this request: opened, written, closed. */
 static void
 access_log_emit_path(veil_http_request_t *r, const veil_http_value_t *path,
@@ -454,6 +478,9 @@ access_log_emit_path(veil_http_request_t *r, const veil_http_value_t *path,
 {
     veil_log_file_t file = { .fd = -1 };
 
+    if (!access_log_has_root(r)) {
+        return;
+    }
     file.path = veil_http_eval_z(r, path);
     file.fd =
         open(file.path.data, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
@@ -466,8 +493,8 @@ access_log_emit_path(veil_http_request_t *r, const veil_http_value_t *path,
     (void) close(file.fd); /* what was to be written is written */
 }
 
-/* --- lines
- * ------------------------------------------------------------------------ */
+/* --- lines ---------------------------------------------------------------
+ */
 
 /* nginx's escaping: quotes, backslashes and what is not ASCII text. */
 static char *
@@ -507,7 +534,7 @@ access_log_measure(veil_http_request_t *r, const access_log_format_t *f,
             len += part->literal.len;
             continue;
         }
-        if (!veil_http_var(r, part->index, &values[i]) || values[i].len == 0) {
+        if (!veil_http_var(r, part->index, &values[i])) {
             values[i] =
                 f->escape == ESCAPE_DEFAULT ? VEIL_STR("-") : VEIL_STR("");
         }
@@ -559,7 +586,9 @@ access_log_to(veil_http_request_t *r, const access_log_target_t *t)
     }
     end = access_log_format(line, t->format, values);
     len = (size_t) (end - line);
-    if (t->path != NULL) {
+    if (t->syslog != NULL) {
+        veil_syslog_send(t->syslog, VEIL_LOG_OFF, line, len - 1);
+    } else if (t->path != NULL) {
         access_log_emit_path(r, t->path, line, len);
     } else {
         access_log_emit(r, t->file, line, len);
@@ -609,8 +638,8 @@ static const veil_command_t access_log_commands[] = {
       .args = VEIL_ARGS_1MORE,
       .flags = VEIL_CONF_MULTI,
       .set = access_log_set_log,
-      .syntax = "path [format [buffer=size] [flush=time] [if=condition]] "
-                "| off",
+      .syntax = "path | syslog:server=address[,parameter=value] [format "
+                "[buffer=size] [flush=time] [if=condition]] | off",
       .def = "the configured path, combined",
       .help = "Where a line for each request goes." },
 

@@ -97,7 +97,8 @@ index_handler(veil_http_request_t *r)
             }
         }
         file = ctx->lookup.lookup.file;
-        if (file->err == 0 && !file->is_dir) {
+        if (file->err == 0) {
+            /* A directory of that name is gone to as well, as in nginx. */
             return index_go(r, ctx);
         }
         if (file->err != 0 && file->err != ENOENT && file->err != ENOTDIR) {

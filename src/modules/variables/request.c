@@ -98,9 +98,11 @@ request_field(veil_http_request_t *r, const veil_http_headers_t *hs,
                                    const veil_http_variable_t *v VEIL_UNUSED, \
                                    veil_str_t *out)
 
+/* "/?" has none, as in nginx. */
 GET(args)
 {
-    return request_text(r->args, out);
+    *out = r->args;
+    return out->len != 0;
 }
 
 GET(is_args)
@@ -250,8 +252,8 @@ GET(remote_user)
     }
     *out = veil_str_n(text, (size_t) n);
     n = veil_str_chr(*out, ':');
-    if (n < 0) {
-        return false;
+    if (n <= 0) {
+        return false; /* nobody's name */
     }
     out->len = (size_t) n;
     return true;
@@ -401,6 +403,10 @@ GET(sent_content_type)
 
 GET(sent_content_length)
 {
+    /* Of these two none is sent. */
+    if (r->out.status == 204 || r->out.status == 304) {
+        return false;
+    }
     return r->out.content_length >= 0
            && request_number(r, (uint64_t) r->out.content_length, out);
 }
