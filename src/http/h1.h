@@ -6,8 +6,9 @@
  * responses, 100-continue and tunnels read and write at once, which is why
  * there is no single state.
  *
- *   reading   idle -> head -> body -> hold -> (discard) -> idle
- *                        \_____________/  \-> linger -> closed
+ *   reading   idle -> head -> hold <-> body
+ *                              hold -> discard -> hold -> idle
+ *                              hold -> linger -> closed
  *   writing   work -> send -> work
  *
  * h1_conn.c has the states and transitions, h1_read.c turns bytes into a
@@ -42,13 +43,14 @@ struct veil_h1_s {
     uint32_t head_cap;
     uint32_t scanned; /* of head: known not to end it */
     uint32_t nlarge;  /* large header buffers in use, in units */
-    int64_t discard;  /* bytes of a body still to be thrown away */
     uint64_t linger_until_ms;
-    uint32_t linger_ms;    /* between two pieces of it */
-    uint32_t keepalive_ms; /* of the idle state after this request */
-    bool gone;             /* the client has ended its side */
-    bool closed;           /* on_closed() has come; a request may be left */
-    bool timed_out;        /* a timeout is why */
+    uint32_t linger_ms;        /* between two pieces of it */
+    uint32_t keepalive_ms;     /* of the idle state after this request */
+    uint32_t keepalive_min_ms; /* a drain lets it live so long */
+    bool gone;                 /* the client has ended its side */
+    bool closed;        /* on_closed() has come; a request may be left */
+    bool timed_out;     /* a timeout is why */
+    bool ending;        /* answered; the rest of its body is awaited */
     bool deferred;      /* the response waits for an interim one to be sent */
     veil_str_t interim; /* interim responses that wait for each other */
 };

@@ -6,6 +6,10 @@
  * waits to be consumed.  With Expect: 100-continue the first pull that finds
  * nothing sends the interim response: a handler that never pulls, because it
  * refuses, never asks for the body.
+ *
+ * A body nobody wants, or wants no longer, is read and dropped while the
+ * response is sent: a client that writes all of it before it reads would
+ * otherwise never see the answer, and the connection can go on afterwards.
  */
 
 #include "core/platform.h"
@@ -88,7 +92,6 @@ h1_body_append(veil_h1_body_t *b, const veil_buf_t *from,
 {
     veil_buf_t view = { .pos = pos, .end = pos + len, .block = from->block };
 
-    b->received += (int64_t) len;
     if (veil_loop_is_short_of_buffers(b->r->loop)) {
         veil_chain_append_copy(&b->chain, pos, len);
     } else {
@@ -124,6 +127,17 @@ h1_body_trailers(veil_h1_body_t *b)
     b->body.trailers = &b->trailers;
 }
 
+/* Wanted, or thrown away. */
+static void
+h1_body_take(veil_h1_body_t *b, const veil_buf_t *from,
+             const unsigned char *pos, size_t len)
+{
+    b->received += (int64_t) len;
+    if (!b->drop) {
+        h1_body_append(b, from, pos, len);
+    }
+}
+
 static void
 h1_body_feed_chunked(veil_h1_body_t *b, veil_buf_t *in)
 {
@@ -135,7 +149,7 @@ h1_body_feed_chunked(veil_h1_body_t *b, veil_buf_t *in)
         switch (veil_http_chunked_next(&b->chunked, &in->pos, in->end, &data,
                                        &len)) {
         case VEIL_CHUNKED_DATA:
-            h1_body_append(b, in, data, len);
+            h1_body_take(b, in, data, len);
             if (limit != 0 && b->received > limit) {
                 h1_body_fail(b, 413, "a chunked body that is too large");
                 return;
@@ -144,7 +158,9 @@ h1_body_feed_chunked(veil_h1_body_t *b, veil_buf_t *in)
         case VEIL_CHUNKED_MORE:
             return;
         case VEIL_CHUNKED_END:
-            h1_body_trailers(b);
+            if (!b->drop) {
+                h1_body_trailers(b);
+            }
             h1_body_complete(b);
             return;
         case VEIL_CHUNKED_BAD:
@@ -155,19 +171,18 @@ h1_body_feed_chunked(veil_h1_body_t *b, veil_buf_t *in)
     }
 }
 
-void
-veil_h1_on_body_data(veil_http_conn_t *hc, veil_buf_t *in)
+static void
+h1_body_feed(veil_h1_body_t *b, veil_buf_t *in)
 {
-    veil_h1_body_t *b = hc->h1.body;
     const unsigned char *start = in->pos;
     size_t n;
 
     if (b->tunnel) {
-        h1_body_append(b, in, in->pos, veil_buf_len(in));
+        h1_body_take(b, in, in->pos, veil_buf_len(in));
         in->pos = in->end;
     } else if (b->left >= 0) {
         n = veil_min_size((size_t) b->left, veil_buf_len(in));
-        h1_body_append(b, in, in->pos, n);
+        h1_body_take(b, in, in->pos, n);
         in->pos += n;
         b->left -= (int64_t) n;
         if (b->left == 0) {
@@ -177,7 +192,14 @@ veil_h1_on_body_data(veil_http_conn_t *hc, veil_buf_t *in)
         h1_body_feed_chunked(b, in);
     }
     b->r->bytes_received += (uint64_t) (in->pos - start);
+}
 
+void
+veil_h1_on_body_data(veil_http_conn_t *hc, veil_buf_t *in)
+{
+    veil_h1_body_t *b = hc->h1.body;
+
+    h1_body_feed(b, in);
     if (!b->complete && b->error == 0) {
         if (b->chain.bytes >= H1_BODY_WINDOW) {
             veil_h1_enter(hc, &veil_h1_hold, 0);
@@ -188,6 +210,44 @@ veil_h1_on_body_data(veil_http_conn_t *hc, veil_buf_t *in)
     if (b->chain.bytes > b->outstanding || b->complete) {
         h1_body_wake(b);
     }
+}
+
+/*
+ * The request may have been answered already; then its end, one way or the
+ * other, is the end of the request.
+ */
+void
+veil_h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *in)
+{
+    veil_h1_body_t *b = hc->h1.body;
+    veil_http_request_t *r = hc->h1.r;
+
+    h1_body_feed(b, in);
+    if (!hc->h1.ending) {
+        return;
+    }
+    if (!b->complete && b->error == 0 && veil_h1_linger_on(hc)) {
+        return;
+    }
+    r->keepalive = r->keepalive && b->complete;
+    veil_http_request_end(r);
+}
+
+bool
+veil_h1_body_drop(veil_http_conn_t *hc)
+{
+    veil_h1_body_t *b = hc->h1.body;
+
+    if (b == NULL || b->complete || b->error != 0 || b->tunnel || hc->h1.gone
+        || b->r->in.expect_continue)
+    {
+        return false;
+    }
+    b->drop = true;
+    b->waiting = false;
+    b->body.ready = NULL;
+    veil_h1_enter(hc, &veil_h1_discard, 0);
+    return true;
 }
 
 void
@@ -273,6 +333,10 @@ h1_body_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n, size_t max)
     if (*n != 0) {
         return VEIL_BODY_DATA;
     }
+    if (b->error == 0 && b->hc->h1.gone) {
+        b->error = 400; /* its end came before anybody asked */
+        b->body.error = 400;
+    }
     if (b->error != 0) {
         return VEIL_BODY_FAILED;
     }
@@ -310,7 +374,7 @@ h1_body_abort(veil_http_body_t *body)
 
     b->waiting = false;
     b->body.ready = NULL;
-    if (b->hc->h1.state == &veil_h1_read_body) {
+    if (b->hc->h1.state == &veil_h1_read_body && !veil_h1_body_drop(b->hc)) {
         veil_h1_enter(b->hc, &veil_h1_hold, 0);
     }
 }

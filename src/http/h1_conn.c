@@ -9,8 +9,9 @@
  * "hold": bytes of a next, pipelined request stay where the connection keeps
  * them, and the end of the stream means that the client has gone.
  *
- * A request ends in veil_h1_ended(): then the connection is idle again, or
- * throws away what is left of a body, or says goodbye.  Closing while the
+ * A body nobody wants is thrown away, while the response is sent and after
+ * it; the request ends when all of it has come.  It ends in veil_h1_ended():
+ * then the connection is idle again or says goodbye.  Closing while the
  * client may still be sending would reset the connection and could destroy
  * our answer on its way (RFC 9112, 9.6), hence "linger".
  */
@@ -19,21 +20,22 @@
 
 #include "core/time.h"
 #include "core/trace.h"
+#include "http/core_module.h"
 #include "http/h1_impl.h"
 
 /* How long a drain waits for the first byte of a new connection. */
 #define H1_DRAIN_FIRST_MS 1000
 
-static void h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_eof_close(veil_http_conn_t *hc, int err);
 static void h1_eof_head(veil_http_conn_t *hc, int err);
 static void h1_eof_gone(veil_http_conn_t *hc, int err);
+static void h1_eof_discard(veil_http_conn_t *hc, int err);
 static void h1_timeout_close(veil_http_conn_t *hc);
 static void h1_timeout_head(veil_http_conn_t *hc);
 static void h1_timeout_none(veil_http_conn_t *hc);
-static void h1_finish(veil_http_conn_t *hc);
+static void h1_timeout_discard(veil_http_conn_t *hc);
 
 /* clang-format off */
 /*                                         name       data                  eof                  timeout                  wants */
@@ -41,7 +43,7 @@ const veil_h1_state_t veil_h1_idle =      { "idle",    veil_h1_on_head_data, h1_
 const veil_h1_state_t veil_h1_head =      { "head",    veil_h1_on_head_data, h1_eof_head,         h1_timeout_head,         true };
 const veil_h1_state_t veil_h1_read_body = { "body",    veil_h1_on_body_data, veil_h1_on_body_eof, veil_h1_on_body_timeout, true };
 const veil_h1_state_t veil_h1_hold =      { "hold",    h1_keep,              h1_eof_gone,         h1_timeout_none,         false };
-const veil_h1_state_t veil_h1_discard =   { "discard", h1_on_discard_data,   h1_eof_close,        h1_timeout_close,        true };
+const veil_h1_state_t veil_h1_discard =   { "discard", veil_h1_on_discard_data, h1_eof_discard,   h1_timeout_discard,      true };
 const veil_h1_state_t veil_h1_linger =    { "linger",  h1_on_linger_data,    h1_eof_close,        h1_timeout_close,        true };
 /* clang-format on */
 
@@ -147,16 +149,29 @@ veil_h1_start(veil_http_conn_t *hc)
 void
 veil_h1_drain(veil_http_conn_t *hc)
 {
-    if (hc->h1.state == &veil_h1_idle && hc->nrequests == 0) {
+    uint64_t idle_ms;
+
+    if (hc->h1.r != NULL) {
+        hc->h1.r->keepalive = false;
+        return;
+    }
+    if (hc->h1.state != &veil_h1_idle) {
+        return;
+    }
+    if (hc->nrequests == 0) {
         /*
          * Whoever has connected to us, and not to those who come after, is
          * about to send a request: closing now would reset it.
          */
         veil_conn_read_timeout(&hc->c, H1_DRAIN_FIRST_MS);
-    } else if (hc->h1.state == &veil_h1_idle && hc->h1.r == NULL) {
+        return;
+    }
+    idle_ms =
+        veil_now_ms() + hc->h1.keepalive_ms - hc->c.read_timer.deadline_ms;
+    if (idle_ms < hc->h1.keepalive_min_ms) {
+        veil_conn_read_timeout(&hc->c, hc->h1.keepalive_min_ms - idle_ms);
+    } else {
         veil_h1_close(hc);
-    } else if (hc->h1.r != NULL) {
-        hc->h1.r->keepalive = false;
     }
 }
 
@@ -206,9 +221,10 @@ h1_eof_head(veil_http_conn_t *hc, int err)
 /*
  * The client has sent its last byte while its request is worked on.  Some
  * clients half-close after their request and still want the answer, but a
- * closed connection looks the same; like nginx we take it for gone only when
- * the request is one that waits, and find out when sending otherwise.  One
- * that waits without a way to be hurried (for a file) has its answer soon.
+ * closed connection looks the same.  Like nginx we take it for gone when
+ * work can be spared (a handler that waits and can be cancelled, an upstream
+ * that is being read), and find out when sending otherwise.  One that waits
+ * without a way to be hurried (for a file) has its answer soon.
  */
 static void
 h1_eof_gone(veil_http_conn_t *hc, int err)
@@ -218,9 +234,35 @@ h1_eof_gone(veil_http_conn_t *hc, int err)
     VEIL_ASSERT(r != NULL);
     r->keepalive = false;
     hc->h1.gone = true;
-    if (err != 0 || (r->waiting && r->cancel != NULL)) {
+    if (err != 0 || r->abort_on_eof || (r->waiting && r->cancel != NULL)) {
         veil_http_client_gone(r, err);
     }
+}
+
+/* What is left of the body will not come. */
+static void
+h1_eof_discard(veil_http_conn_t *hc, int err)
+{
+    if (!hc->h1.ending) {
+        h1_eof_gone(hc, err);
+        return;
+    }
+    hc->h1.r->keepalive = false;
+    hc->h1.gone = true;
+    veil_http_request_end(hc->h1.r);
+}
+
+static void
+h1_timeout_discard(veil_http_conn_t *hc)
+{
+    veil_http_request_t *r = hc->h1.r;
+
+    VEIL_ASSERT(hc->h1.ending); /* no timer runs before */
+    veil_log(&r->log, VEIL_LOG_INFO, ETIMEDOUT,
+             "client timed out while sending a body that nobody reads");
+    r->keepalive = false;
+    hc->h1.gone = true;
+    veil_http_request_end(r);
 }
 
 static void
@@ -274,7 +316,7 @@ veil_h1_drop(veil_http_request_t *r)
     r->keepalive = false;
     if (hc->h1.closed) {
         veil_http_request_end(r);
-    } else if (hc->h1.timed_out && h1_resets(r)) {
+    } else if ((hc->h1.timed_out || r->status == 444) && h1_resets(r)) {
         veil_conn_abort(&hc->c);
     } else {
         veil_conn_close(&hc->c);
@@ -298,56 +340,90 @@ veil_h1_tunnel(veil_http_request_t *r, veil_http_body_t *to_client)
     return from_client;
 }
 
-/* Throws away what the client sends, in that state. */
+/* Throws away what the client sends, and waits for its end. */
 static void
-h1_start_linger(veil_http_conn_t *hc, const veil_h1_state_t *state,
-                const veil_http_core_loc_t *conf)
+h1_start_linger(veil_http_conn_t *hc, const veil_http_core_loc_t *conf)
 {
     hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
     hc->h1.linger_ms =
         (uint32_t) veil_min_size(conf->lingering_timeout, UINT32_MAX);
-    veil_h1_enter(hc, state,
+    veil_conn_shutdown(&hc->c);
+    veil_h1_enter(hc, &veil_h1_linger,
                   veil_min_size(hc->h1.linger_ms, conf->lingering_time));
 }
 
-static uint64_t
-h1_keepalive_timeout(veil_http_conn_t *hc, const veil_http_core_loc_t *conf)
+/* keepalive_disable: browsers that mishandle a connection that goes on. */
+static bool
+h1_keepalive_is_disabled(const veil_http_request_t *r, unsigned disabled)
 {
-    if (conf->keepalive_timeout == 0
-        || hc->nrequests >= (uint64_t) conf->keepalive_requests
-        || veil_now_ms() - hc->start_ms > conf->keepalive_time
-        || veil_http_is_draining())
+    veil_str_t agent;
+    ptrdiff_t at;
+
+    if (disabled == 0
+        || !veil_http_headers_may_have(&r->in.headers, VEIL_HEADER_USER_AGENT))
     {
-        return 0;
+        return false;
     }
-    return conf->keepalive_timeout;
+    agent = veil_http_headers_value(&r->in.headers, VEIL_HEADER_USER_AGENT);
+
+    if ((disabled & VEIL_KEEPALIVE_DISABLE_MSIE6) && r->in.method == VEIL_POST)
+    {
+        at = veil_str_find(agent, VEIL_STR("MSIE "));
+        if (at >= 0 && agent.len > (size_t) at + 7 && agent.data[at + 5] >= '4'
+            && agent.data[at + 5] <= '6' && agent.data[at + 6] == '.'
+            && veil_str_find(agent, VEIL_STR("Opera")) < 0
+            && (agent.data[at + 5] != '6'
+                || veil_str_find(agent, VEIL_STR("SV1")) < 0))
+        {
+            return true;
+        }
+    }
+    return (disabled & VEIL_KEEPALIVE_DISABLE_SAFARI)
+           && veil_str_find(agent, VEIL_STR("Safari/")) >= 0
+           && veil_str_find(agent, VEIL_STR("Mac OS X")) >= 0
+           && veil_str_find(agent, VEIL_STR("Chrome/")) < 0;
 }
 
 bool
 veil_h1_may_keepalive(veil_http_conn_t *hc, veil_http_request_t *r)
 {
-    return r->loc_conf != NULL
-           && h1_keepalive_timeout(hc, veil_http_core_loc(r)) != 0;
+    const veil_http_core_loc_t *conf = h1_loc(r);
+
+    return conf != NULL && conf->keepalive_timeout != 0
+           && hc->nrequests < (uint64_t) conf->keepalive_requests
+           && veil_now_ms() - hc->start_ms <= conf->keepalive_time
+           && !veil_http_is_draining() && !hc->h1.gone
+           && !h1_keepalive_is_disabled(r, conf->keepalive_disable);
 }
 
-/*
- * What is left of a body that nobody read: a declared length can be counted
- * down; anything else is not worth the state.
- */
-static bool
-h1_body_is_unread(veil_http_conn_t *hc, bool *can_count)
+void
+veil_h1_answered(veil_http_request_t *r)
 {
-    const veil_h1_body_t *b = hc->h1.body;
+    veil_http_conn_t *hc = r->stream;
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
 
-    *can_count = false;
-    if (b == NULL || b->complete) {
+    if (r->keepalive && veil_h1_body_drop(hc)) {
+        hc->h1.linger_until_ms = veil_now_ms() + conf->lingering_time;
+        hc->h1.linger_ms =
+            (uint32_t) veil_min_size(conf->lingering_timeout, UINT32_MAX);
+        if (veil_h1_linger_on(hc)) {
+            hc->h1.ending = true;
+            return;
+        }
+        r->keepalive = false;
+    }
+    veil_http_request_end(r);
+}
+
+/* The client may still be sending what nobody will read. */
+static bool
+h1_wants_linger(const veil_http_conn_t *hc, int lingering_close, bool unread)
+{
+    if (hc->h1.gone || lingering_close == VEIL_LINGER_OFF) {
         return false;
     }
-    if (b->left >= 0 && b->error == 0) {
-        hc->h1.discard = b->left;
-        *can_count = true;
-    }
-    return true;
+    return lingering_close == VEIL_LINGER_ALWAYS || unread
+           || hc->c.kept != NULL;
 }
 
 void
@@ -355,12 +431,10 @@ veil_h1_ended(veil_http_request_t *r)
 {
     veil_http_conn_t *hc = r->stream;
     const veil_http_core_loc_t *conf = h1_loc(r);
-    bool unread, can_count;
-    int linger;
+    bool unread = hc->h1.body != NULL && !hc->h1.body->complete;
 
     VEIL_CHECK(hc, VEIL_HTTP_CONN);
 
-    unread = h1_body_is_unread(hc, &can_count);
     hc->h1.interim = VEIL_STR_NULL; /* the request's memory */
     if (hc->h1.deferred) {
         /* It was to be sent after an interim response, and never was. */
@@ -378,85 +452,47 @@ veil_h1_ended(veil_http_request_t *r)
         hc->h1.body = NULL;
     }
     hc->h1.r = NULL;
+    hc->h1.ending = false;
 
     if (hc->h1.closed) {
         veil_http_conn_closed(hc);
-        return;
-    }
-    if (r->aborted || conf == NULL) {
+    } else if (r->aborted || conf == NULL) {
         veil_h1_close(hc);
-        return;
+    } else if (r->keepalive && !unread && !hc->h1.gone) {
+        hc->h1.keepalive_ms =
+            (uint32_t) veil_min_size(conf->keepalive_timeout, UINT32_MAX);
+        hc->h1.keepalive_min_ms =
+            (uint32_t) veil_min_size(conf->keepalive_min_timeout, UINT32_MAX);
+        veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
+    } else if (h1_wants_linger(hc, conf->lingering_close, unread)) {
+        h1_start_linger(hc, conf);
+    } else {
+        veil_h1_close(hc);
     }
-
-    hc->h1.keepalive_ms = r->keepalive ? h1_keepalive_timeout(hc, conf) : 0;
-    if (hc->h1.keepalive_ms != 0 && !hc->h1.gone) {
-        if (unread && can_count) {
-            h1_start_linger(hc, &veil_h1_discard, conf);
-            return;
-        }
-        if (!unread) {
-            h1_finish(hc);
-            return;
-        }
-    }
-
-    linger = conf->lingering_close;
-    if (!hc->h1.gone
-        && (linger == VEIL_LINGER_ALWAYS
-            || (linger == VEIL_LINGER_ON && (unread || hc->c.kept != NULL))))
-    {
-        veil_conn_shutdown(&hc->c);
-        h1_start_linger(hc, &veil_h1_linger, conf);
-        return;
-    }
-    veil_h1_close(hc);
-}
-
-/* The connection is idle, or has the next request waiting already. */
-static void
-h1_finish(veil_http_conn_t *hc)
-{
-    if (veil_http_is_draining()) {
-        veil_h1_close(hc); /* it began while a body was thrown away */
-        return;
-    }
-    veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
 }
 
 /*
  * More came of what is thrown away: the client may go on, until the time for
  * the whole is over.
  */
-static void
-h1_linger_on(veil_http_conn_t *hc)
+bool
+veil_h1_linger_on(veil_http_conn_t *hc)
 {
     uint64_t now = veil_now_ms();
 
     if (now >= hc->h1.linger_until_ms) {
-        veil_h1_close(hc);
-        return;
+        return false;
     }
     veil_conn_read_timeout(
         &hc->c, veil_min_size(hc->h1.linger_ms, hc->h1.linger_until_ms - now));
-}
-
-static void
-h1_on_discard_data(veil_http_conn_t *hc, veil_buf_t *b)
-{
-    size_t n = veil_min_size((size_t) hc->h1.discard, veil_buf_len(b));
-
-    b->pos += n;
-    hc->h1.discard -= (int64_t) n;
-    if (hc->h1.discard == 0) {
-        h1_finish(hc);
-    } else {
-        h1_linger_on(hc);
-    }
+    return true;
 }
 
 static void
 h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b)
 {
     b->pos = b->end;
-    h1_linger_on(hc);
+    if (!veil_h1_linger_on(hc)) {
+        veil_h1_close(hc);
+    }
 }

@@ -53,11 +53,19 @@ struct veil_h1_body_s {
     int64_t received;
     veil_http_headers_t trailers;
     bool tunnel; /* no framing: until the client ends */
+    bool drop;   /* what comes is thrown away */
     bool complete;
     bool waiting; /* the reader was told LATER */
     int error;    /* HTTP status */
 };
 
+/*
+ * Nobody wants the body: reads and drops it from here on, without a timeout.
+ * False: it cannot be (it is complete, or broken, or may never come), or
+ * needs not be.
+ */
+bool veil_h1_body_drop(veil_http_conn_t *hc);
+veil_h1_data_fn veil_h1_on_discard_data;
 /* Called when the head says that there is a body. */
 void veil_h1_body_create(veil_http_conn_t *hc, veil_http_request_t *r);
 veil_h1_data_fn veil_h1_on_body_data;
@@ -93,6 +101,16 @@ veil_str_t veil_h1_format_head(veil_http_request_t *r, bool chunked,
 void veil_h1_ended(veil_http_request_t *r);
 veil_http_body_t *veil_h1_tunnel(veil_http_request_t *r,
                                  veil_http_body_t *to_client);
+/*
+ * The response has been sent: ends the request, or does so when the rest of
+ * its body has come.
+ */
+void veil_h1_answered(veil_http_request_t *r);
+/*
+ * More came of what is thrown away: sets the timer for the next piece; false:
+ * the time for the whole is over.
+ */
+bool veil_h1_linger_on(veil_http_conn_t *hc);
 /* Whether configuration and drain allow another request after this one. */
 bool veil_h1_may_keepalive(veil_http_conn_t *hc, veil_http_request_t *r);
 void veil_h1_drop(veil_http_request_t *r);

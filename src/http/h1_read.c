@@ -103,6 +103,19 @@ h1_parse_connection(veil_http_request_t *r)
                != NULL;
 }
 
+/* As nginx's $request_uri: what follows the host, with a path at least. */
+static veil_str_t
+h1_unparsed_uri(veil_http_request_t *r, const veil_http_request_line_t *line)
+{
+    if (line->form != VEIL_TARGET_ABSOLUTE) {
+        return line->target;
+    }
+    if (line->uri.len != 0 && line->uri.data[0] == '/') {
+        return line->uri;
+    }
+    return veil_pool_printf(r->pool, "/%.*s", VEIL_STR_ARG(line->uri));
+}
+
 static veil_http_parse_t
 h1_parse_line(veil_http_request_t *r, const char *p, size_t n, size_t *len)
 {
@@ -118,7 +131,7 @@ h1_parse_line(veil_http_request_t *r, const char *p, size_t n, size_t *len)
     r->in.method = line.method;
     r->in.method_name = line.method_name;
     r->in.version = line.version;
-    r->in.unparsed_uri = line.target;
+    r->in.unparsed_uri = h1_unparsed_uri(r, &line);
     r->in.target = line.uri;
     r->in.form = line.form;
     if (line.form == VEIL_TARGET_ABSOLUTE
@@ -151,11 +164,23 @@ h1_field_is_welcome(veil_http_conn_t *hc, veil_http_request_t *r,
     return false;
 }
 
+/* nginx's rule: a line fits in one of the large buffers. */
+static size_t
+h1_line_limit(veil_http_conn_t *hc)
+{
+    const veil_http_core_server_t *conf = veil_http_conn_server(hc);
+
+    return (size_t) (conf->large_buffers_size > conf->client_header_buffer_size
+                         ? conf->large_buffers_size
+                         : conf->client_header_buffer_size);
+}
+
 static veil_http_parse_t
 h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
                 size_t n)
 {
     int64_t max = veil_http_conn_server(hc)->max_headers;
+    size_t longest = h1_line_limit(hc);
     veil_http_framing_t framing;
     veil_http_fields_t it;
     veil_http_field_t f;
@@ -168,6 +193,9 @@ h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
         e = veil_http_framing_add(&framing, &f);
         if (e != VEIL_PARSE_OK) {
             return e;
+        }
+        if (f.name.len + f.value.len > longest) {
+            return VEIL_PARSE_HEAD_LONG;
         }
         if (f.flags != 0 && !h1_field_is_welcome(hc, r, &f)) {
             continue;
@@ -233,6 +261,9 @@ h1_parse(veil_http_conn_t *hc, veil_http_request_t *r, const char *p, size_t n)
     size_t len;
 
     e = h1_parse_line(r, p, n, &len);
+    if (e == VEIL_PARSE_OK && len > h1_line_limit(hc)) {
+        e = VEIL_PARSE_LINE_LONG;
+    }
     if (e == VEIL_PARSE_OK) {
         e = h1_parse_fields(hc, r, p + len, n - len);
     }
@@ -318,7 +349,7 @@ h1_head_grow(veil_http_conn_t *hc)
 static bool
 h1_line_is_too_long(veil_http_conn_t *hc)
 {
-    size_t max = (size_t) veil_http_conn_server(hc)->large_buffers_size;
+    size_t max = h1_line_limit(hc);
 
     return hc->h1.head_len > max && memchr(hc->h1.head, '\n', max) == NULL;
 }

@@ -21,6 +21,9 @@
  * and a second look by the kernel. */
 #define H1_COPY_MAX 8192
 
+/* limit_rate: so much time's worth is sent at once. */
+#define H1_RATE_STEP_MS 100
+
 #define H1_PULL_SLICES (VEIL_CONN_SLICES - 3)
 
 struct veil_h1_writer_s {
@@ -101,7 +104,7 @@ h1_write_end(veil_h1_writer_t *w)
         veil_conn_shutdown(&w->hc->c);
         return;
     }
-    veil_http_request_end(r);
+    veil_h1_answered(r);
 }
 
 bool
@@ -255,24 +258,25 @@ h1_write_allowance(veil_h1_writer_t *w)
 {
     const veil_http_request_t *r = w->r;
     size_t max = (size_t) veil_http_core_loc(r)->sendfile_max_chunk;
-    uint64_t elapsed_ms, quota, used;
+    uint64_t elapsed_ms, quota, step, used;
 
     if (max == 0) {
         max = SIZE_MAX;
     }
-    if (r->limit_rate == 0 || w->pulled < r->limit_rate_after) {
+    if (r->limit_rate == 0) {
         return max;
     }
 
-    elapsed_ms = veil_now_ms() - r->start_ms + 1000;
+    elapsed_ms = veil_now_ms() - r->start_ms + H1_RATE_STEP_MS;
     quota = r->limit_rate_after + r->limit_rate * elapsed_ms / 1000;
-    used = w->pulled;
-    if (used >= quota) {
+    step = r->limit_rate * H1_RATE_STEP_MS / 1000;
+    used = w->pulled + (step != 0 ? step : 1);
+    if (used > quota) {
         veil_timer_set(w->hc->c.handle.loop, &w->delay,
                        (used - quota) * 1000 / r->limit_rate + 1);
         return 0;
     }
-    return veil_min_size(max, (size_t) (quota - used));
+    return veil_min_size(max, (size_t) (quota - w->pulled));
 }
 
 /* Takes note of what came; false: the message is wrong and was dropped. */
@@ -610,8 +614,13 @@ veil_h1_respond(veil_http_request_t *r)
     }
     w = h1_writer_create(hc, r);
 
-    if (hc->nrequests > 0 && r->keepalive && !veil_h1_may_keepalive(hc, r)) {
+    if (r->keepalive && !veil_h1_may_keepalive(hc, r)) {
         r->keepalive = false;
+    }
+    if (hc->h1.body != NULL && hc->h1.state == &veil_h1_hold && !r->body_taken
+        && !veil_h1_body_drop(hc) && !hc->h1.body->complete)
+    {
+        r->keepalive = false; /* a body that may come or not */
     }
     veil_conn_write_timeout(&hc->c, veil_http_core_loc(r)->send_timeout);
 

@@ -178,10 +178,12 @@ veil_http_request_start(veil_http_request_t *r)
                          veil_http_server_find(r->conn->port, r->in.host, r));
 
     if (r->in.form == VEIL_TARGET_AUTHORITY || r->in.method == VEIL_CONNECT) {
+        r->keepalive = false;
         veil_http_request_refuse(r, 405, "a CONNECT request");
         return;
     }
     if (r->in.method == VEIL_TRACE) {
+        r->keepalive = false;
         veil_http_request_refuse(r, 405, "a TRACE request");
         return;
     }

@@ -169,6 +169,7 @@ struct veil_http_request_s {
     bool responding; /* the protocol has the response */
     bool aborted;    /* the client is gone */
     bool tunnelled;
+    bool abort_on_eof; /* a client that ends its side is taken for gone */
     veil_array_t *upstream_states; /* of veil_upstream_state_t (upstream.h) */
     struct veil_exchange_s *exchange;     /* the latest, for log lines */
     struct veil_http_spool_s *body_spool; /* the body, if it was buffered */
