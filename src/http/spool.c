@@ -31,6 +31,8 @@
 #define SPOOL_MAGIC 0x53504f4cu
 #define SPOOL_WRITE (64 * 1024)
 #define SPOOL_SLICES 16
+/* A file that is used up is left for another one from this size on. */
+#define SPOOL_FILE ((size_t) 64 << 20)
 
 typedef struct {
     uint64_t start; /* of the content */
@@ -85,6 +87,7 @@ struct veil_http_spool_s {
 
 static void spool_pump(veil_http_spool_t *s);
 static void spool_notify(veil_http_spool_t *s);
+static void spool_close_file(veil_http_spool_t *s);
 
 /* --- segments -------------------------------------------------------------
  */
@@ -192,8 +195,14 @@ spool_trim(veil_http_spool_t *s)
         spool_drop_segment(s, seg);
         s->first++;
     }
-    if (s->in_file == 0 && s->file != NULL && !s->writing) {
-        s->file->end = 0; /* its space is used again */
+    /*
+     * Its space is not written again: pages that sendfile has queued are the
+     * file's own until they are acknowledged.
+     */
+    if (s->in_file == 0 && s->file != NULL && !s->writing && s->file->len == 0
+        && s->file->end >= veil_min_size((size_t) s->o.max_file, SPOOL_FILE))
+    {
+        spool_close_file(s);
     }
 }
 

@@ -144,7 +144,7 @@ upstream_body_superfluous(veil_exchange_t *x, veil_buf_t *b)
     x->priv->keepalive = false;
     veil_exchange_log(x, VEIL_LOG_WARN, 0,
                       "upstream sent more data than its response has",
-                      "reading upstream");
+                      "while reading upstream");
 }
 
 static void
@@ -204,7 +204,7 @@ upstream_body_chunks(veil_exchange_t *x, veil_buf_t *b)
             b->pos = b->end;
             veil_exchange_log(x, VEIL_LOG_ERR, 0,
                               "upstream sent invalid chunked response",
-                              "reading upstream");
+                              "while reading upstream");
             veil_exchange_body_fail(x);
             return;
         }
@@ -256,10 +256,10 @@ veil_exchange_body_eof(veil_exchange_t *x, int err)
     if (err == 0) {
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream prematurely closed connection",
-                          "reading upstream");
+                          "while reading upstream");
     } else {
         veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
-                          "reading upstream");
+                          "while reading upstream");
     }
     veil_exchange_body_fail(x);
 }

@@ -205,7 +205,7 @@ upstream_exchange_no_peers(veil_exchange_t *x)
                  VEIL_STR_ARG(s->host), veil_resolve_strerror(s->resolve_err));
     } else {
         veil_exchange_log(x, VEIL_LOG_ERR, 0, "no live upstreams",
-                          "connecting to upstream");
+                          "while connecting to upstream");
     }
     upstream_exchange_new_state(x);
     x->state->peer = g->name;
@@ -254,7 +254,7 @@ veil_exchange_attempt(veil_exchange_t *x)
     rc = veil_upstream_conn_open(x);
     if (rc < 0) {
         veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
-                          "connecting to upstream");
+                          "while connecting to upstream");
         veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
     }
 }
@@ -303,13 +303,13 @@ veil_exchange_connected(veil_exchange_t *x, int err)
     VEIL_ASSERT(p->state == VEIL_X_CONNECT);
     if (err == -ETIMEDOUT) {
         veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
-                          "connecting to upstream");
+                          "while connecting to upstream");
         veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
         return;
     }
     if (err < 0) {
         veil_exchange_log(x, VEIL_LOG_ERR, -err, "connect() failed",
-                          "connecting to upstream");
+                          "while connecting to upstream");
         veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
         return;
     }
@@ -347,10 +347,10 @@ upstream_exchange_eof_in_head(veil_exchange_t *x, int err)
     if (err == 0) {
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream prematurely closed connection",
-                          "reading response header from upstream");
+                          "while reading response header from upstream");
     } else {
         veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
-                          "reading response header from upstream");
+                          "while reading response header from upstream");
     }
     veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
 }
@@ -385,7 +385,7 @@ veil_exchange_on_read_timeout(veil_exchange_t *x)
             return; /* the write's timer counts; set again when it is sent */
         }
         veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
-                          "reading response header from upstream");
+                          "while reading response header from upstream");
         veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
         return;
     case VEIL_X_BODY:
@@ -393,7 +393,7 @@ veil_exchange_on_read_timeout(veil_exchange_t *x)
             return; /* it is we who do not read */
         }
         veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
-                          "reading upstream");
+                          "while reading upstream");
         veil_exchange_body_fail(x);
         veil_exchange_body_wake(x);
         return;
@@ -413,7 +413,7 @@ veil_exchange_on_write_timeout(veil_exchange_t *x)
     switch (p->state) {
     case VEIL_X_HEAD:
         veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
-                          "sending request to upstream");
+                          "while sending request to upstream");
         veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
         return;
     case VEIL_X_TUNNEL:

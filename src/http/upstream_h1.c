@@ -22,7 +22,7 @@ upstream_h1_bad_head(veil_exchange_t *x, veil_http_parse_t e)
 {
     const char *before = x->log->action;
 
-    x->log->action = "reading response header from upstream";
+    x->log->action = "while reading response header from upstream";
     veil_log(x->log, VEIL_LOG_ERR, 0, "upstream sent %s",
              veil_http_parse_reason(e));
     x->log->action = before;
@@ -165,7 +165,7 @@ upstream_h1_parse(veil_exchange_t *x, const char *text, size_t n)
     if (x->status == 101 && !x->want_upgrade) {
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream sent an unexpected 101 response",
-                          "reading response header from upstream");
+                          "while reading response header from upstream");
         veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
         return false;
     }
@@ -186,7 +186,7 @@ static void
 upstream_h1_too_big(veil_exchange_t *x)
 {
     veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream sent too big header",
-                      "reading response header from upstream");
+                      "while reading response header from upstream");
     veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
 }
 

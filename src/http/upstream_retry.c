@@ -88,7 +88,7 @@ upstream_retry_same_peer(veil_exchange_t *x)
     rc = veil_upstream_conn_open(x);
     if (rc < 0) {
         veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
-                          "connecting to upstream");
+                          "while connecting to upstream");
         veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
     }
 }

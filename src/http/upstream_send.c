@@ -141,7 +141,7 @@ upstream_send_body_failed(veil_exchange_t *x)
 
     veil_exchange_log(x, VEIL_LOG_INFO, 0,
                       "the client's request body cannot be read",
-                      "sending request to upstream");
+                      "while sending request to upstream");
     veil_exchange_drop(x, false);
     if (!x->priv->told) {
         veil_exchange_tell_later(x, error != 0 ? error : 400);

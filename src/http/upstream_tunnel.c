@@ -190,7 +190,7 @@ veil_exchange_tunnel_timeout(veil_exchange_t *x)
         return;
     }
     veil_exchange_log(x, VEIL_LOG_INFO, ETIMEDOUT, "upstream timed out",
-                      "proxying upgraded connection");
+                      "while proxying upgraded connection");
     upstream_tunnel_fail(x);
 }
 

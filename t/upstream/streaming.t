@@ -9,7 +9,7 @@ use Digest::SHA qw/sha1_hex/;
 use Test::Veil;
 
 my $t = Test::Veil->new->plan(34);
-my $large = join '', map { sprintf "%07d\n", $_ } 1 .. 1_000_000;
+my $large = join '', map { sprintf "%07d\n", $_ } 1 .. 2_000_000;
 
 sub digest {
     my ($conn, $req) = @_;

@@ -450,7 +450,8 @@ sub _temp_paths {
     for my $what (qw/client_body proxy fastcgi uwsgi scgi/) {
         my $opt = $what =~ /client/ ? 'client-body' : $what;
         push @paths, [ "${what}_temp_path", "$self->{dir}/${what}_temp" ]
-            if $v =~ /--http-$opt-temp-path=/;
+            if $v =~ /--http-$opt-temp-path=/
+            || (!$self->{is_nginx} && $what =~ /client|proxy/);
     }
     return @paths;
 }
