@@ -74,6 +74,17 @@ upstream_exchange_new_state(veil_exchange_t *x)
     x->state = s;
 }
 
+static void
+upstream_exchange_count(const veil_exchange_private_t *p,
+                        veil_upstream_state_t *s)
+{
+    s->response_length = (int64_t) p->received;
+    if (p->uc != NULL) {
+        s->bytes_received = p->uc->c.bytes_in;
+        s->bytes_sent = p->uc->c.bytes_out;
+    }
+}
+
 void
 veil_exchange_times(veil_exchange_t *x)
 {
@@ -86,11 +97,17 @@ veil_exchange_times(veil_exchange_t *x)
     s = veil_exchange_state(x);
     if (s->response_ms < 0) {
         s->response_ms = (int64_t) (veil_now_ms() - p->start_ms);
-        s->response_length = (int64_t) p->received;
-        if (p->uc != NULL) {
-            s->bytes_received = p->uc->c.bytes_in;
-            s->bytes_sent = p->uc->c.bytes_out;
-        }
+        upstream_exchange_count(p, s);
+    }
+}
+
+void
+veil_exchange_times_now(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if (x->states != NULL && p->attempts != 0 && p->uc != NULL) {
+        upstream_exchange_count(p, veil_exchange_state(x));
     }
 }
 

@@ -251,6 +251,20 @@ veil_upstream_group_of(const veil_conf_t *cf)
     return cf->scope->object;
 }
 
+veil_rc_t
+veil_upstream_set_balancer(veil_conf_t *cf, const veil_upstream_balancer_t *b,
+                           void *conf)
+{
+    veil_upstream_group_t *g = veil_upstream_group_of(cf);
+
+    if (g->balancer != NULL) {
+        veil_conf_warn(cf, "load balancing method redefined");
+    }
+    g->balancer = b;
+    g->balancer_conf = conf;
+    return VEIL_OK;
+}
+
 /* --- at run time --------------------------------------------------------- */
 
 static void

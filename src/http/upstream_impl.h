@@ -181,6 +181,8 @@ void veil_exchange_drop(veil_exchange_t *x, bool failed);
 void veil_exchange_log(veil_exchange_t *x, veil_log_level_t level, int err,
                        const char *text, const char *action);
 void veil_exchange_times(veil_exchange_t *x);
+/* Counts of the attempt under way, as of now. */
+void veil_exchange_times_now(veil_exchange_t *x);
 veil_upstream_state_t *veil_exchange_state(veil_exchange_t *x);
 
 /* --- upstream_retry.c */

@@ -158,9 +158,15 @@ veil_upstream_server_t *veil_upstream_server_add(veil_conf_t *cf,
                                                  veil_upstream_group_t *g,
                                                  veil_str_t text,
                                                  uint16_t default_port);
+/* The group being read is balanced by this; one only. */
+veil_rc_t veil_upstream_set_balancer(veil_conf_t *cf,
+                                     const veil_upstream_balancer_t *b,
+                                     void *conf);
 /* "zone NAME SIZE" of the group. */
 veil_rc_t veil_upstream_zone_add(veil_conf_t *cf, veil_upstream_group_t *g,
                                  veil_str_t name, size_t size);
+/* $upstream_... */
+extern const veil_http_var_def_t veil_upstream_variables[];
 /* When everything is read: zones for groups without one; cross-checks. */
 veil_rc_t veil_upstream_check(veil_conf_t *cf);
 /* Worker: names are looked up from here on; all that is idle is closed. */

@@ -307,6 +307,7 @@ static const veil_command_t upstream_commands[] = {
 static const veil_http_module_t upstream_http = {
     .upstream_conf_size = sizeof(int),
     .main_conf_size = sizeof(int),
+    .variables = veil_upstream_variables,
     .check = upstream_check,
     .init_worker = veil_upstream_init_worker,
     .exit_worker = veil_upstream_exit_worker,

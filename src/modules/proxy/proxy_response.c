@@ -92,13 +92,16 @@ proxy_response_rewrite(proxy_ctx_t *ctx)
 {
     veil_http_headers_t *hs = &ctx->x.headers;
     veil_http_header_t *f;
+    veil_str_t value;
     ptrdiff_t url;
 
     f = veil_http_headers_get(hs, VEIL_HEADER_LOCATION, NULL);
-    if (f != NULL
-        && veil_proxy_rewrite_location(ctx->r, ctx->conf, &f->value, 0)) {
-        ctx->r->out.location = f->value; /* made absolute if need be */
-        f->removed = true;
+    if (f != NULL) {
+        value = f->value;
+        if (veil_proxy_rewrite_location(ctx->r, ctx->conf, &value, 0)) {
+            ctx->r->out.location = value; /* made absolute if need be */
+            f->removed = true;
+        }
     }
     f = veil_http_headers_get(hs, VEIL_HEADER_REFRESH, NULL);
     if (f != NULL) {
