@@ -193,7 +193,12 @@ proxy_cookie_pair(veil_http_request_t *r, const proxy_pair_t *pair,
         if (!veil_str_caseeq(rest, from)) {
             return false;
         }
-        *value = to;
+        if (to.len != 0 && to.data[0] == '.') {
+            to = veil_str_from(to, 1);
+        }
+        /* A dot in front of the cookie's own stays. */
+        *value = proxy_rewrite_replace(r, *value, value->len - rest.len,
+                                       value->len, to);
         return true;
     }
     if (!veil_str_starts(*value, from)) {
