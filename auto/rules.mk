@@ -50,14 +50,20 @@ $(B)/veil_modules.o: $(B)/veil_modules.c $(B)/flags
 # A unit test may include the .c file it tests: the library's copy is then
 # not taken, as all it defines is there already.  Hence one program a test.
 # Tests are written for Criterion, whose macros shadow and declare freely.
-$(UNIT_BINS): $(B)/t/unit/%: t/unit/%.c $(B)/libveil.a $(B)/flags
+# Compiled apart from linking: a change of the library compiles none again.
+$(UNIT_BINS:=.o): $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -It/unit $(CFLAGS) -Wno-missing-prototypes -MMD -MP \
-	    -o $@ $< $(LDFLAGS) $(B)/libveil.a -lcriterion $(LIBS)
+	    -c -o $@ $<
+$(UNIT_BINS): %: %.o $(B)/libveil.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libveil.a -lcriterion $(LIBS)
 
 unit-programs: $(UNIT_BINS)
 unit: unit-programs
 	@auto/run-unit $(UNIT_BINS)
+# Those that changed since they last passed; $(B)/passed remembers.
+unit-changed: unit-programs
+	@auto/run-unit --changed $(B)/passed $(UNIT_BINS)
 
 ifeq ($(FUZZ),yes)
 $(FUZZ_BINS): $(B)/fuzz/%: t/fuzz/%.c $(B)/libveil.a $(B)/flags
@@ -108,7 +114,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-programs bench-responder style check fuzz \
+.PHONY: all veil lib unit unit-changed unit-programs bench-responder style check fuzz \
     install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

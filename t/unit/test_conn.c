@@ -151,11 +151,12 @@ CONTRACT(slow_consumer)
     int fds[2];
     side_t *s;
     int i;
+    time_t end = 0;
 
     side_pair(fds);
     s = side_open(b, fds[0], &closed);
     s->hold = true;
-    for (i = 0; i < 20000 && s->len < total; i++) {
+    for (i = 0; s->len < total && bed_in_time(&end); i++) {
         feed(fds[1], &sent, total - sent);
         s->take = i % 3 == 0 ? 1234 : 0;
         if (i % 4 == 0) {
@@ -180,6 +181,7 @@ CONTRACT(receiving_stops_when_held)
     int fds[2];
     side_t *s;
     int i;
+    time_t end = 0;
 
     side_pair(fds);
     s = side_open(b, fds[0], &closed);
@@ -198,7 +200,7 @@ CONTRACT(receiving_stops_when_held)
 
     s->hold = false;
     veil_conn_read(&s->conn);
-    for (i = 0; i < 100000 && s->len < total; i++) {
+    for (i = 0; s->len < total && bed_in_time(&end); i++) {
         feed(fds[1], &sent, total - sent);
         veil_loop_turn(b->loop, 0);
     }
@@ -504,6 +506,7 @@ CONTRACT(write_to_slow_peer)
     bool closed;
     int fds[2];
     side_t *s;
+    time_t end = 0;
 
     for (i = 0; i < size; i++) {
         data[i] = pattern(i);
@@ -513,7 +516,7 @@ CONTRACT(write_to_slow_peer)
     v[0] = veil_slice_mem(data, size / 3);
     v[1] = veil_slice_mem(data + size / 3, size - size / 3);
     veil_conn_write(&s->conn, v, 2);
-    for (i = 0; i < 200000 && len < size; i++) {
+    for (i = 0; len < size && bed_in_time(&end); i++) {
         drain(fds[1], buf, &len, veil_min_size(size, len + 10000));
         veil_loop_turn(b->loop, 0);
     }

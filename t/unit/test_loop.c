@@ -310,12 +310,13 @@ CONTRACT(send_goes_on_until_all_is_sent)
     char *data = malloc(len), *copy = malloc(len);
     int peer;
     end_t *e = end_open_tcp(b, &peer);
+    time_t end = 0;
 
     for (i = 0; i < len; i++) {
         data[i] = (char) (i * 31 + i / 509);
     }
     veil_op_send(&e->out, data, len);
-    for (i = 0; i < 100000 && got < len; i++) {
+    for (i = 0; got < len && bed_in_time(&end); i++) {
         veil_loop_turn(b->loop, i < 20 ? 1 : 0);
         if (i == 20) {
             cr_assert_eq(e->out_done, 0, "nobody has read all that");
@@ -342,6 +343,7 @@ CONTRACT(sendv_goes_on_in_the_middle_of_a_piece)
     struct iovec iov[7];
     int peer;
     end_t *e = end_open_tcp(b, &peer);
+    time_t end = 0;
 
     for (i = 0; i < len; i++) {
         data[i] = (char) (i * 17 + i / 1021);
@@ -354,7 +356,7 @@ CONTRACT(sendv_goes_on_in_the_middle_of_a_piece)
     iov[5] = (struct iovec){ data + 1000011, len - 1000011 };
     iov[6] = (struct iovec){ data, 0 };
     veil_op_sendv(&e->out, iov, 7);
-    for (i = 0; i < 100000 && got < len; i++) {
+    for (i = 0; got < len && bed_in_time(&end); i++) {
         veil_loop_turn(b->loop, 0);
         if (i % 3 == 0) {
             got += drain(peer, copy + got, len - got);
@@ -446,9 +448,10 @@ sendfile_of(bed_t *b, size_t file_len, size_t len)
     end_t *e = end_open_tcp(b, &peer);
     size_t want = veil_min_size(file_len, len), got = 0, i;
     char *copy = malloc(want);
+    time_t end = 0;
 
     veil_op_sendfile(&e->out, file, 0, len);
-    for (i = 0; i < 200000 && got < want; i++) {
+    for (i = 0; got < want && bed_in_time(&end); i++) {
         veil_loop_turn(b->loop, 0);
         if (i > 10) {
             got += drain(peer, copy + got, want - got);
