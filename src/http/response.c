@@ -185,6 +185,12 @@ veil_http_send_response(veil_http_request_t *r)
     if (r->override_status != 0) {
         r->out.status = r->override_status;
         r->out.reason = VEIL_STR_NULL;
+        if (r->out.status != 200 && r->out.status != 206) {
+            r->out.last_modified = -1; /* an error is as old as itself */
+        }
+    }
+    if (veil_http_core_loc(r)->max_ranges == 0) {
+        r->out.allow_ranges = false;
     }
     if (r->in.method == VEIL_HEAD || r->out.status == 204
         || r->out.status == 304) {

@@ -258,6 +258,7 @@ http {
             proxy_pass http://backend/b/;
             proxy_redirect default;
             proxy_set_header X-Extra "$arg_e";
+            proxy_set_header Connection "";
             proxy_set_header Accept-Encoding "";
             proxy_intercept_errors on;
             error_page 404 /errors/404.html;

@@ -130,9 +130,9 @@ typedef struct {
 } headers_emit_t;
 
 static bool
-headers_is_safe(int status)
+headers_is_safe(const veil_http_request_t *r)
 {
-    switch (status) {
+    switch (r->out.status) {
     case 200:
     case 201:
     case 204:
@@ -144,6 +144,10 @@ headers_is_safe(int status)
     case 307:
     case 308:
         return true;
+    case 416:
+        /* nginx adds its fields before it looks at ranges. */
+        return veil_http_headers_may_have(&r->out.headers,
+                                          VEIL_HEADER_CONTENT_RANGE);
     default:
         return false;
     }
@@ -158,7 +162,7 @@ headers_emit_list(veil_http_request_t *r, const veil_array_t *list,
 
     for (i = 0; i < list->n; i++) {
         f = veil_array_at(list, headers_field_t, i);
-        if (f->always || headers_is_safe(r->out.status)) {
+        if (f->always || headers_is_safe(r)) {
             emit->fn(r, f, emit->data);
         }
     }
@@ -403,7 +407,7 @@ headers_filter(veil_http_request_t *r, const veil_http_filter_t *next)
     for (i = 0; conf->removed != NULL && i < conf->removed->n; i++) {
         headers_remove(r, *veil_array_at(conf->removed, veil_str_t, i));
     }
-    if (conf->expires != NULL && headers_is_safe(r->out.status)) {
+    if (conf->expires != NULL && headers_is_safe(r)) {
         veil_http_expires_add(r, conf->expires);
     }
     if (conf->headers != NULL) {
