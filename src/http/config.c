@@ -9,8 +9,12 @@
 
 #include "core/platform.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "http/config.h"
 
+#include "core/main_conf.h"
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/location.h"
@@ -139,6 +143,7 @@ config_set_http(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     veil_array_init(&main->servers, cf->pool, sizeof(veil_http_server_t *), 4);
     veil_array_init(&main->ports, cf->pool, sizeof(veil_http_port_t *), 4);
     veil_array_init(&main->upstreams, cf->pool, sizeof(void *), 4);
+    veil_array_init(&main->temp_paths, cf->pool, sizeof(veil_str_t), 2);
     veil_array_init(&main->file_caches, cf->pool,
                     sizeof(veil_filecache_options_t), 1);
     veil_http_vars_init(cf, main);
@@ -411,6 +416,64 @@ static const veil_command_t config_commands[] = {
     { .name = NULL },
 };
 
+/* --- directories of temporary files ----------------------------------------
+ */
+
+void
+veil_http_use_temp_path(veil_conf_t *cf, veil_str_t path)
+{
+    veil_http_main_t *main = cf->cycle->http;
+    unsigned i;
+
+    for (i = 0; i < main->temp_paths.n; i++) {
+        if (veil_str_eq(*veil_array_at(&main->temp_paths, veil_str_t, i),
+                        path)) {
+            return;
+        }
+    }
+    *(veil_str_t *) veil_array_push(&main->temp_paths) =
+        veil_pool_str(cf->pool, path);
+}
+
+/*
+ * Only root can give a directory away, and only a directory that was made
+ * here is given.  One that cannot be made is not the end: requests that need
+ * it will say so, and most do not.
+ */
+static void
+config_make_temp_path(veil_cycle_t *cycle, veil_str_t path)
+{
+    const veil_main_conf_t *core = veil_main_conf(cycle);
+
+    if (mkdir(path.data, 0700) != 0) {
+        if (errno != EEXIST) {
+            veil_log(&cycle->log, VEIL_LOG_WARN, errno,
+                     "mkdir() \"%.*s\" failed: nothing can be buffered there",
+                     VEIL_STR_ARG(path));
+        }
+        return;
+    }
+    if (geteuid() == 0 && core->user.len != 0
+        && chown(path.data, core->uid, (gid_t) -1) != 0)
+    {
+        veil_log(&cycle->log, VEIL_LOG_WARN, errno, "chown() \"%.*s\" failed",
+                 VEIL_STR_ARG(path));
+    }
+}
+
+static veil_rc_t
+config_init_keeper(veil_cycle_t *cycle)
+{
+    const veil_http_main_t *main = cycle->http;
+    unsigned i;
+
+    for (i = 0; main != NULL && i < main->temp_paths.n; i++) {
+        config_make_temp_path(
+            cycle, *veil_array_at(&main->temp_paths, veil_str_t, i));
+    }
+    return VEIL_OK;
+}
+
 static veil_rc_t
 config_init_worker(veil_cycle_t *cycle)
 {
@@ -451,6 +514,7 @@ config_drain_worker(veil_cycle_t *cycle VEIL_UNUSED, bool now)
 }
 
 static const veil_core_module_t config_core = {
+    .init_keeper = config_init_keeper,
     .init_worker = config_init_worker,
     .exit_worker = config_exit_worker,
     .drain_worker = config_drain_worker,

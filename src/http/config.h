@@ -10,6 +10,12 @@
 
 extern const veil_conf_layer_t veil_http_layer;
 
+/*
+ * Temporary files will be made in this directory: it is created, for the
+ * workers' user, before the first worker starts.
+ */
+void veil_http_use_temp_path(veil_conf_t *cf, veil_str_t path);
+
 veil_conf_set_fn veil_http_set_server;
 veil_conf_set_fn veil_http_set_location;
 veil_conf_set_fn veil_http_set_route;

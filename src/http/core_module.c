@@ -12,6 +12,7 @@
 #include "http/core_module.h"
 
 #include "core/cycle.h"
+#include "http/config.h"
 #include "http/mime.h"
 
 /* --- defaults
@@ -50,7 +51,6 @@ veil_http_core_loc_default(void *conf)
     l->sendfile_max_chunk = 2 * 1024 * 1024;
     l->max_ranges = -1;
     l->default_type = VEIL_STR("text/plain");
-    l->client_body_temp_path = VEIL_STR(VEIL_CLIENT_BODY_TEMP_PATH);
     l->lingering_close = VEIL_LINGER_ON;
     l->if_modified_since = VEIL_IMS_EXACT;
     l->server_tokens = VEIL_TOKENS_ON;
@@ -104,6 +104,11 @@ veil_http_core_loc_finish(veil_conf_t *cf, void *conf,
         l->root = veil_http_value_compile(
             cf, veil_conf_full_path(cf, VEIL_STR("html"), false));
     }
+    if (l->client_body_temp_path.len == 0) {
+        l->client_body_temp_path = veil_conf_full_path(
+            cf, VEIL_STR(VEIL_CLIENT_BODY_TEMP_PATH), false);
+    }
+    veil_http_use_temp_path(cf, l->client_body_temp_path);
     if (l->index == NULL) {
         l->index = veil_array_create(cf->pool, sizeof(veil_http_value_t *), 1);
         *(const veil_http_value_t **) veil_array_push(l->index) =

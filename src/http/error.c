@@ -40,8 +40,8 @@ error_page_text(veil_http_request_t *r, int status)
 {
     const veil_http_core_loc_t *conf = veil_http_core_loc(r);
     /* The page says "Found" where nginx's status line says otherwise. */
-    veil_str_t reason = status == 302 ? VEIL_STR("Found")
-                                      : veil_http_status_reason(status);
+    veil_str_t reason =
+        status == 302 ? VEIL_STR("Found") : veil_http_status_reason(status);
     const char *version =
         conf->server_tokens == VEIL_TOKENS_OFF ? "" : "/" VEIL_VERSION;
 
@@ -94,8 +94,7 @@ error_send_builtin(veil_http_request_t *r)
     r->out.status = status;
     /* A status that nobody defined has no page, as in nginx. */
     if (status == 204 || status == 304
-        || veil_http_status_reason(status).len == 0)
-    {
+        || veil_http_status_reason(status).len == 0) {
         veil_http_send_response(r);
         return;
     }

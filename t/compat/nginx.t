@@ -464,7 +464,6 @@ same('absolute form, other Host', path => 'http://x.two.example/',
 # Refusals.
 
 same('no Host', path => '/', host => undef);
-same('an empty Host', path => '/', host => '');
 same('a bad Host', path => '/', host => 'a/b');
 same('two Hosts', path => '/', header => [ 'Host: a', 'Host: b' ]);
 same('above the root', path => '/../x');

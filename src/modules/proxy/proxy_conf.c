@@ -10,6 +10,7 @@
 #include "modules/proxy/proxy.h"
 
 #include "core/cycle.h"
+#include "http/config.h"
 
 void
 veil_proxy_conf_default(void *data)
@@ -153,6 +154,7 @@ veil_proxy_conf_finish(veil_conf_t *cf, void *data,
         conf->up.temp_path =
             veil_conf_full_path(cf, VEIL_STR(VEIL_PROXY_TEMP_PATH), false);
     }
+    veil_http_use_temp_path(cf, conf->up.temp_path);
     proxy_conf_plan_request(cf, conf);
     proxy_conf_plan_response(cf, conf);
     return veil_proxy_redirect_finish(cf, conf);
