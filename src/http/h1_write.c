@@ -439,7 +439,11 @@ h1_interim_sent(veil_http_conn_t *hc, ssize_t res)
         veil_conn_write(&hc->c, &out, 1);
     } else if (hc->h1.deferred) {
         hc->h1.deferred = false;
-        veil_h1_respond(r);
+        if (r->tunnelled) {
+            veil_h1_write_tunnel(r, r->out.body);
+        } else {
+            veil_h1_respond(r);
+        }
     }
 }
 
@@ -588,8 +592,15 @@ void
 veil_h1_write_tunnel(veil_http_request_t *r, veil_http_body_t *body)
 {
     veil_http_conn_t *hc = r->stream;
-    veil_h1_writer_t *w = h1_writer_create(hc, r);
+    veil_h1_writer_t *w;
 
+    if (veil_conn_is_writing(&hc->c)) {
+        hc->h1.deferred = true; /* an interim response is on its way */
+        r->out.body = body;
+        return;
+    }
+    w = h1_writer_create(hc, r);
+    veil_conn_write_timeout(&hc->c, veil_http_core_loc(r)->send_timeout);
     w->body = body;
     veil_http_body_set_reader(body, h1_write_ready, w);
     r->headers_sent = true;
