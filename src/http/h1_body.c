@@ -269,6 +269,9 @@ veil_h1_on_body_eof(veil_http_conn_t *hc, int err)
     hc->h1.gone = true;
     veil_h1_enter(hc, &veil_h1_hold, 0);
     veil_http_client_gone(r, err);
+    if (r->waiting && !r->resumed) {
+        h1_body_wake(b); /* nobody gave up, so let the reader know */
+    }
 }
 
 void
