@@ -95,8 +95,12 @@ veil_http_body_slices(veil_pool_t *pool, const veil_slice_t *v, unsigned n)
 const veil_slice_t *
 veil_http_body_as_slices(const veil_http_body_t *b, unsigned *n)
 {
+    const veil_http_body_t *wrapped = veil_http_body_wrapped(b);
     const body_slices_t *s;
 
+    if (wrapped != NULL) {
+        b = wrapped;
+    }
     if (b == NULL || b->ops != &body_slices_ops) {
         return NULL;
     }
@@ -116,7 +120,7 @@ veil_http_body_reslice(veil_pool_t *pool, veil_http_body_t *b,
     veil_http_body_t *cut = veil_http_body_slices(pool, v, n);
 
     cut->below = b;
-    return cut;
+    return veil_http_body_wrap_like(cut, b);
 }
 
 veil_http_body_t *

@@ -99,8 +99,9 @@ veil_http_body_t *veil_http_body_text(veil_pool_t *pool, veil_str_t data);
 veil_http_body_t *veil_http_body_slices(veil_pool_t *pool,
                                         const veil_slice_t *v, unsigned n);
 /*
- * The slices of such a body of which nothing was pulled yet; NULL: it is
- * another kind of body.  They live as long as it does.
+ * The slices of such a body, or of what veil_http_body_to_memory() made of
+ * it, of which nothing was pulled yet; NULL: it is another kind of body.  They
+ * live as long as it does.
  */
 const veil_slice_t *veil_http_body_as_slices(const veil_http_body_t *b,
                                              unsigned *n);
@@ -122,5 +123,10 @@ veil_http_body_t *veil_http_body_file(veil_pool_t *pool, int fd,
 veil_http_body_t *veil_http_body_to_memory(veil_pool_t *pool,
                                            veil_loop_t *loop,
                                            veil_http_body_t *b, size_t buffer);
+/* What such a body wraps, if nothing of it was pulled yet; else NULL. */
+veil_http_body_t *veil_http_body_wrapped(const veil_http_body_t *b);
+/* Wraps b as like was wrapped, if it was. */
+veil_http_body_t *veil_http_body_wrap_like(veil_http_body_t *b,
+                                           const veil_http_body_t *like);
 
 #endif

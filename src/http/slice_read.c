@@ -323,6 +323,33 @@ slice_read_abort(veil_http_body_t *b)
     }
 }
 
+static const slice_read_t *
+slice_read_of(const veil_http_body_t *b)
+{
+    if (b == NULL || b->ops != &slice_read_ops) {
+        return NULL;
+    }
+    return (const slice_read_t *) ((uintptr_t) b
+                                   - offsetof(slice_read_t, body));
+}
+
+veil_http_body_t *
+veil_http_body_wrapped(const veil_http_body_t *b)
+{
+    const slice_read_t *s = slice_read_of(b);
+
+    return s == NULL || s->n != 0 || s->below_ended ? NULL : b->below;
+}
+
+veil_http_body_t *
+veil_http_body_wrap_like(veil_http_body_t *b, const veil_http_body_t *like)
+{
+    const slice_read_t *s = slice_read_of(like);
+
+    return s == NULL ? b
+                     : veil_http_body_to_memory(s->pool, s->loop, b, s->size);
+}
+
 veil_http_body_t *
 veil_http_body_to_memory(veil_pool_t *pool, veil_loop_t *loop,
                          veil_http_body_t *b, size_t buffer)
