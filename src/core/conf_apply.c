@@ -526,7 +526,8 @@ conf_run(veil_conf_t *cf, veil_conf_scope_t *scope, const conf_item_t *item)
     cf->module = item->entry->module;
     cf->cmd = cmd;
     conf = conf_target(cf, scope, item->entry);
-    if (set(cf, cmd, conf) != VEIL_OK && cf->errors == saved.errors) {
+    /* One that gives up because of an error elsewhere adds nothing. */
+    if (set(cf, cmd, conf) != VEIL_OK && cf->errors == 0) {
         veil_conf_error(cf, "\"%s\" directive failed", cmd->name);
     }
     cf->node = saved.node;

@@ -65,7 +65,8 @@ conf_excerpt(const veil_log_t *log, veil_log_level_t level,
     char blanks[CONF_BEFORE + 1];
     size_t i, n = 0;
 
-    if (text.data == NULL) {
+    /* At the end of a file there is nothing to see. */
+    if (veil_str_trim(text).len == 0) {
         return;
     }
     if (line == 1 && veil_str_starts(text, VEIL_STR("\xef\xbb\xbf"))) {

@@ -322,7 +322,7 @@ keeper_on_master(void)
     keeper.channel = -1;
     if (!keeper.draining) {
         veil_log(keeper.log, VEIL_LOG_ALERT, 0,
-                 "the master is gone, ending when its connections have");
+                 "the master is gone, ending with the last connection");
         keeper_drain(keeper.conf->shutdown_timeout_ms);
     }
 }

@@ -127,8 +127,8 @@ veil_set_value(char letter, const char *value)
     switch (letter) {
     case 'p':
         if (*value == '\0') {
-            return veil_bad_option("the option \"-p\" has an empty value",
-                                   value);
+            fputs("veil: the option \"-p\" requires a directory\n", stderr);
+            return -1;
         }
         veil.launch.prefix = veil_str_z(value);
         return 0;
@@ -137,8 +137,8 @@ veil_set_value(char letter, const char *value)
         return 0;
     case 'c':
         if (*value == '\0') {
-            return veil_bad_option("the option \"-c\" has an empty value",
-                                   value);
+            fputs("veil: the option \"-c\" requires a file\n", stderr);
+            return -1;
         }
         veil.launch.conf_path = veil_str_z(value);
         return 0;
@@ -232,7 +232,7 @@ veil_options(char **argv)
 
     for (i = 1; argv[i] != NULL; i++) {
         if (argv[i][0] != '-' || argv[i][1] == '\0') {
-            return veil_bad_option("this is no option:", argv[i]);
+            return veil_bad_option("unexpected argument", argv[i]);
         }
         rc = argv[i][1] == '-' ? veil_long_option(argv, &i)
                                : veil_short_options(argv, &i);
@@ -251,7 +251,7 @@ veil_tell_version(void)
     fputs("veil version: " VEIL_SERVER_NAME "\n", stderr);
     if (veil.configure) {
         fputs("built by " VEIL_COMPILER "\n", stderr);
-        fputs("configure arguments: " VEIL_CONFIGURE_ARGS "\n", stderr);
+        fputs("configure arguments:" VEIL_CONFIGURE_ARGS "\n", stderr);
     }
     return 0;
 }

@@ -698,10 +698,10 @@ Test(conf, bad_values)
     ERRORS("http { types { a { } } fails; }",
            "emerg: unexpected \"{\" in f:1:16\n"
            "emerg:     http { types { a { } } fails; }\n"
-           "emerg:                    ^\n"
-           "emerg: \"fails\" directive failed in f:1:24\n"
-           "emerg:     http { types { a { } } fails; }\n"
-           "emerg:                            ^\n");
+           "emerg:                    ^\n");
+    ERRORS("http { fails; }", "emerg: \"fails\" directive failed in f:1:8\n"
+                              "emerg:     http { fails; }\n"
+                              "emerg:            ^\n");
 }
 
 Test(conf, finish_may_refuse)

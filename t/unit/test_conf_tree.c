@@ -189,9 +189,7 @@ Test(conf_tree, end_of_file)
                   "emerg:     a b\n"
                   "emerg:        ^\n");
     ERRORS("a {\n", "emerg: unexpected end of file, expecting \"}\" in f:2:1 "
-                    "(the block \"a\" of line 1 is not closed)\n"
-                    "emerg:     \n"
-                    "emerg:     ^\n");
+                    "(the block \"a\" of line 1 is not closed)\n");
     ERRORS("a \"b;\n",
            "emerg: unexpected end of file, probably missing terminating "
            "\"\"\" character in f:1:3\n"
@@ -214,9 +212,7 @@ Test(conf_tree, missing_brace_is_guessed_from_the_indentation)
            "    }\n"
            "}\n",
            "emerg: unexpected end of file, expecting \"}\" in f:7:1 "
-           "(it seems that \"location\" of line 3 is not closed)\n"
-           "emerg:     \n"
-           "emerg:     ^\n");
+           "(it seems that \"location\" of line 3 is not closed)\n");
 }
 
 Test(conf_tree, parameter_of_the_command_line)
@@ -349,8 +345,6 @@ Test(conf_files, what_is_wrong_in_one_file_does_not_hide_the_others)
         logged,
         "emerg: unexpected end of file, expecting \"}\" in DIR/bad:2:1 "
         "(the block \"a\" of line 1 is not closed)\n"
-        "emerg:     \n"
-        "emerg:     ^\n"
         "emerg: open() \"DIR/none\" failed (2: No such file or directory) in "
         "DIR/c:2:9\n"
         "emerg:     include none;\n"
