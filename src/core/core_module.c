@@ -347,12 +347,6 @@ core_set_debug_connection(veil_conf_t *cf,
     return VEIL_OK;
 }
 
-static const veil_conf_enum_t core_reuseport[] = {
-    { "kernel", VEIL_REUSEPORT_KERNEL },
-    { "cbpf", VEIL_REUSEPORT_CBPF },
-    { NULL, 0 },
-};
-
 /* --- defaults -------------------------------------------------------------
  */
 
@@ -518,19 +512,6 @@ static const veil_command_t core_commands[] = {
       .syntax = "time",
       .def = "30s",
       .help = "How long workers may take to finish when the server ends." },
-
-    { .name = "reuseport_balancing",
-      .where = VEIL_CONF_MAIN,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_enum,
-      CORE_FIELD(reuseport_balancing),
-      .data = core_reuseport,
-      .syntax = "kernel | cbpf",
-      .def = "kernel",
-      .help = "Who gets a connection where each worker has a socket of its "
-              "own: whom the kernel's hash picks, or with \"cbpf\" always "
-              "the same worker for one client address.  The latter implies "
-              "\"reuseport\" for every \"listen\" on TCP." },
 
     { .name = "working_directory",
       .where = VEIL_CONF_MAIN,

@@ -16,7 +16,7 @@
  * reading into memory and one send with the head cost no more (measured with
  * bench/files, the table is in docs/files.md).
  */
-#define FILES_READ_MAX (16 * 1024)
+#define FILES_READ_MAX 4096
 
 /* What a response that goes through memory reads at once: twice 32k, as much
  * as nginx's output_buffers. */
@@ -148,24 +148,32 @@ veil_http_lookup_status(veil_http_request_t *r, const veil_file_t *file,
 static veil_http_body_t *
 files_body(veil_http_request_t *r, const veil_file_t *file)
 {
-    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
-    veil_http_body_t *body;
-    bool memory;
-
     if (file->content != NULL) {
         return veil_http_body_text(
             r->pool, veil_str_n((const char *) file->content->data,
                                 (size_t) file->size));
     }
-    body = veil_http_body_file(r->pool, file->fd, 0, (uint64_t) file->size);
-    memory =
-        !conf->sendfile || conf->file_mode == VEIL_FILE_MEMORY
-        || (conf->file_mode == VEIL_FILE_AUTO && file->size <= FILES_READ_MAX);
-    if (memory) {
-        body = veil_http_body_to_memory(r->pool, r->loop, body,
-                                        FILES_READ_BUFFER);
+    r->out.from_file = true;
+    return veil_http_body_file(r->pool, file->fd, 0, (uint64_t) file->size);
+}
+
+/* Behind the ranges, so that nothing is read that is not sent. */
+void
+veil_http_files_choose(veil_http_request_t *r)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+    bool memory;
+
+    if (!r->out.from_file || r->out.body == NULL || r->header_only) {
+        return;
     }
-    return body;
+    memory = !conf->sendfile || conf->file_mode == VEIL_FILE_MEMORY
+             || (conf->file_mode == VEIL_FILE_AUTO
+                 && r->out.body->length <= FILES_READ_MAX);
+    if (memory) {
+        r->out.body = veil_http_body_to_memory(r->pool, r->loop, r->out.body,
+                                               FILES_READ_BUFFER);
+    }
 }
 
 void

@@ -32,6 +32,12 @@ int veil_http_lookup_status(veil_http_request_t *r, const veil_file_t *file,
  */
 void veil_http_describe_file(veil_http_request_t *r, veil_file_t *file);
 
+/*
+ * A header filter's: sends what veil_http_describe_file() described by
+ * sendfile or through memory, as file_mode, sendfile and the length say.
+ */
+void veil_http_files_choose(veil_http_request_t *r);
+
 /* The worker's caches: made when first needed; at the end given back. */
 void veil_http_files_done(void);
 

@@ -51,6 +51,7 @@ struct veil_h1_s {
     bool closed;        /* on_closed() has come; a request may be left */
     bool timed_out;     /* a timeout is why */
     bool ending;        /* answered; the rest of its body is awaited */
+    bool pipelined;     /* the next request was there before its turn */
     bool deferred;      /* the response waits for an interim one to be sent */
     veil_str_t interim; /* interim responses that wait for each other */
 };

@@ -463,6 +463,7 @@ veil_h1_ended(veil_http_request_t *r)
             (uint32_t) veil_min_size(conf->keepalive_timeout, UINT32_MAX);
         hc->h1.keepalive_min_ms =
             (uint32_t) veil_min_size(conf->keepalive_min_timeout, UINT32_MAX);
+        hc->h1.pipelined = hc->c.kept != NULL;
         veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
     } else if (h1_wants_linger(hc, conf->lingering_close, unread)) {
         h1_start_linger(hc, conf);

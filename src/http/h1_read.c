@@ -44,6 +44,7 @@ h1_new_request(veil_http_conn_t *hc)
     r = veil_http_request_create(hc, &veil_h1_proto, hc);
     hc->h1.r = r;
     hc->nrequests++;
+    r->pipelined = hc->h1.pipelined;
     return r;
 }
 

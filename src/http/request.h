@@ -84,6 +84,7 @@ typedef struct {
     int64_t last_modified;  /* seconds; -1: none */
     veil_http_body_t *body; /* NULL: empty */
     bool allow_ranges;      /* the body is ours to cut (range.c) */
+    bool from_file;         /* static decides how the file is sent */
     bool date_given;        /* upstream sent Date / Server: pass it */
     bool server_given;
 } veil_http_out_t;
@@ -164,6 +165,7 @@ struct veil_http_request_s {
     uint64_t limit_rate; /* bytes a second; 0: none */
     uint64_t limit_rate_after;
     bool keepalive;   /* the connection goes on afterwards */
+    bool pipelined;   /* it was there before the one before had ended */
     bool header_only; /* HEAD, 204, 304 */
     bool headers_sent;
     bool responding; /* the protocol has the response */

@@ -148,6 +148,13 @@ static_handler(veil_http_request_t *r)
     return static_answer(r, ctx);
 }
 
+static veil_rc_t
+static_filter(veil_http_request_t *r, const veil_http_filter_t *next)
+{
+    veil_http_files_choose(r);
+    return veil_http_next_header(r, next);
+}
+
 static void
 static_exit_worker(veil_cycle_t *cycle VEIL_UNUSED)
 {
@@ -156,6 +163,9 @@ static_exit_worker(veil_cycle_t *cycle VEIL_UNUSED)
 
 static const veil_http_module_t static_http = {
     .handler = { VEIL_PHASE_CONTENT, static_handler },
+    .filter = { .name = "static",
+                .order = VEIL_FILTER_RANGE + 50,
+                .header = static_filter },
     .exit_worker = static_exit_worker,
 };
 

@@ -114,6 +114,8 @@ sub lines {
         $text =~ s/^((?:[^|]*\|){5})\d+\|/$1N|/gm;
         $text =~ s/\|\d+\|([^|]*\|[^|]*\|\d+\|[.p]\|)/|N|$1/g
             if $text =~ /\|404\|/;
+        # nginx does not count a body that nobody reads.
+        $text =~ s/(\|POST [^|]*\|200\|4\|N)\|\d+/$1|N/g;
         my $port = $server->port(80);
         $text =~ s/:$port/:PORT/g;
     }

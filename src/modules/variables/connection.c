@@ -112,8 +112,7 @@ GET(connection_time)
 
 GET(pipe)
 {
-    *out = r->conn != NULL && r->conn->c.kept != NULL ? VEIL_STR("p")
-                                                      : VEIL_STR(".");
+    *out = r->pipelined ? VEIL_STR("p") : VEIL_STR(".");
     return true;
 }
 

@@ -444,6 +444,18 @@ GET(sent_connection)
     return true;
 }
 
+GET(sent_keep_alive)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+
+    if (!r->keepalive || conf->keepalive_header == 0) {
+        return false;
+    }
+    *out = veil_pool_printf(r->pool, "timeout=%llu",
+                            (unsigned long long) conf->keepalive_header);
+    return true;
+}
+
 GET(sent_transfer_encoding)
 {
     *out = VEIL_STR("chunked");
@@ -501,6 +513,7 @@ static const veil_http_var_def_t request_variables[] = {
     { "sent_http_last_modified", request_get_sent_last_modified, NULL, NULL, V },
     { "sent_http_etag", request_get_sent_etag, NULL, NULL, V },
     { "sent_http_connection", request_get_sent_connection, NULL, NULL, V },
+    { "sent_http_keep_alive", request_get_sent_keep_alive, NULL, NULL, V },
     { "sent_http_transfer_encoding", request_get_sent_transfer_encoding, NULL, NULL, V },
     { "http_", request_get_header, NULL, NULL, VEIL_HTTP_VAR_PREFIX },
     { "sent_http_", request_get_sent_header, NULL, NULL, V | VEIL_HTTP_VAR_PREFIX },
