@@ -21,8 +21,9 @@
 static int64_t
 conf_invalid(veil_conf_t *cf, unsigned i, const char *what)
 {
-    veil_conf_error_at(cf, i, "\"%.*s\" directive invalid %s",
-                       VEIL_STR_ARG(cf->node->args[0].str), what);
+    veil_conf_error_at(cf, i, "invalid %s \"%.*s\" in \"%.*s\" directive",
+                       what, VEIL_STR_ARG(veil_conf_arg(cf, i)),
+                       VEIL_STR_ARG(veil_conf_arg(cf, 0)));
     return -1;
 }
 
@@ -39,7 +40,7 @@ veil_conf_arg_size(veil_conf_t *cf, unsigned i)
 {
     int64_t n = veil_str_to_size(veil_conf_arg(cf, i));
 
-    return n < 0 ? conf_invalid(cf, i, "value") : n;
+    return n < 0 ? conf_invalid(cf, i, "size") : n;
 }
 
 int64_t
@@ -47,7 +48,7 @@ veil_conf_arg_msec(veil_conf_t *cf, unsigned i)
 {
     int64_t n = veil_str_to_msec(veil_conf_arg(cf, i));
 
-    return n < 0 ? conf_invalid(cf, i, "value") : n;
+    return n < 0 ? conf_invalid(cf, i, "time") : n;
 }
 
 bool
@@ -156,7 +157,7 @@ veil_conf_set_sec(veil_conf_t *cf, const veil_command_t *cmd, void *conf)
     int64_t n = veil_conf_arg_msec(cf, 1);
 
     if (n > 0 && n % 1000 != 0) {
-        n = conf_invalid(cf, 1, "value");
+        n = conf_invalid(cf, 1, "time");
     }
     return conf_set_int64(cf, cmd, conf, n < 0 ? n : n / 1000);
 }
@@ -172,7 +173,7 @@ veil_rc_t
 veil_conf_set_path(veil_conf_t *cf, const veil_command_t *cmd, void *conf)
 {
     if (veil_conf_arg(cf, 1).len == 0) {
-        return conf_invalid(cf, 1, "value") < 0 ? VEIL_ERROR : VEIL_OK;
+        return conf_invalid(cf, 1, "path") < 0 ? VEIL_ERROR : VEIL_OK;
     }
     *CONF_FIELD(veil_str_t, conf, cmd) =
         veil_conf_full_path(cf, veil_conf_arg(cf, 1), false);

@@ -51,7 +51,10 @@ core_set_workers(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     n = veil_str_to_int(veil_conf_arg(cf, 1));
     if (n < 0) {
         return veil_conf_error_at(
-            cf, 1, "\"worker_processes\" directive invalid value");
+            cf, 1,
+            "invalid value \"%.*s\" in \"worker_processes\" directive, it "
+            "must be a number or \"auto\"",
+            VEIL_STR_ARG(veil_conf_arg(cf, 1)));
     }
     if (n > CORE_MAX_WORKERS) {
         return veil_conf_error_at(
@@ -156,7 +159,8 @@ core_set_priority(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     n = veil_str_to_int(arg);
     if (n < 0) {
         return veil_conf_error_at(
-            cf, 1, "\"worker_priority\" directive invalid number");
+            cf, 1, "invalid number \"%.*s\" in \"worker_priority\" directive",
+            VEIL_STR_ARG(veil_conf_arg(cf, 1)));
     }
     if (n > 20) {
         return veil_conf_error_at(cf, 1, "value must be between -20 and 20");
@@ -174,7 +178,7 @@ core_group(veil_conf_t *cf, const char *name, unsigned arg, gid_t *gid)
     errno = 0;
     gr = getgrnam(name);
     if (gr == NULL) {
-        veil_conf_error_at(cf, arg, "getgrnam(\"%s\") failed", name);
+        veil_conf_error_at(cf, arg, "there is no group \"%s\"", name);
         return false;
     }
     *gid = gr->gr_gid;
@@ -198,7 +202,7 @@ core_set_user(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     }
     pw = getpwnam(name);
     if (pw == NULL) {
-        return veil_conf_error_at(cf, 1, "getpwnam(\"%s\") failed", name);
+        return veil_conf_error_at(cf, 1, "there is no user \"%s\"", name);
     }
     mcf->uid = pw->pw_uid;
     if (!core_group(cf, veil_conf_arg(cf, group_arg).data, group_arg,
@@ -346,6 +350,12 @@ core_set_debug_connection(veil_conf_t *cf,
                                           sizeof(cidr)) = cidr;
     return VEIL_OK;
 }
+
+static const veil_conf_enum_t core_reuseport[] = {
+    { "kernel", VEIL_REUSEPORT_KERNEL },
+    { "cbpf", VEIL_REUSEPORT_CBPF },
+    { NULL, 0 },
+};
 
 /* --- defaults -------------------------------------------------------------
  */
@@ -512,6 +522,19 @@ static const veil_command_t core_commands[] = {
       .syntax = "time",
       .def = "30s",
       .help = "How long workers may take to finish when the server ends." },
+
+    { .name = "reuseport_balancing",
+      .where = VEIL_CONF_MAIN,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_enum,
+      CORE_FIELD(reuseport_balancing),
+      .data = core_reuseport,
+      .syntax = "kernel | cbpf",
+      .def = "kernel",
+      .help = "Who gets a connection where each worker has a socket of its "
+              "own: whom the kernel's hash picks, or with \"cbpf\" always "
+              "the same worker for one client address.  The latter implies "
+              "\"reuseport\" for every \"listen\" on TCP." },
 
     { .name = "working_directory",
       .where = VEIL_CONF_MAIN,

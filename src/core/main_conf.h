@@ -20,6 +20,11 @@ typedef enum {
     VEIL_USE_EPOLL
 } veil_use_t;
 
+typedef enum {
+    VEIL_REUSEPORT_KERNEL, /* by a hash over both addresses and ports */
+    VEIL_REUSEPORT_CBPF    /* by the client's address alone */
+} veil_reuseport_t;
+
 /* events {}; the defaults hold without the block. */
 typedef struct {
     int64_t worker_connections; /* of one worker, all kinds together */
@@ -48,6 +53,8 @@ typedef struct {
     int priority;                        /* nice value */
     uint64_t worker_shutdown_timeout_ms; /* of a replaced generation */
     uint64_t shutdown_timeout_ms;        /* of the whole server */
+
+    int reuseport_balancing; /* veil_reuseport_t */
 
     veil_str_t working_directory; /* empty: stay */
     veil_str_t pid;

@@ -114,6 +114,24 @@ conn_keep(veil_conn_t *c, const veil_buf_t *b)
     }
 }
 
+/* A stream that outruns its owner is not received while he holds. */
+static void
+conn_stop_if_paced(veil_conn_t *c)
+{
+    if (c->paced && !c->reading && !c->stopped) {
+        c->stopped = true;
+        c->transport->stop_reading(c);
+    }
+}
+
+void
+veil_conn_pace(veil_conn_t *c, bool on)
+{
+    VEIL_CHECK(c, VEIL_CONN);
+    c->paced = on;
+    c->recv.paced = on;
+}
+
 /* Lets the owner see b; false when the connection is closing afterwards. */
 static bool
 conn_show(veil_conn_t *c, veil_buf_t *b)
@@ -152,6 +170,9 @@ veil_conn_received(veil_conn_t *c, veil_buf_t *b)
                 veil_post(c->handle.loop, &c->kept->post);
             }
         }
+    }
+    if (!c->closing) {
+        conn_stop_if_paced(c);
     }
     if (block != NULL) {
         veil_block_put(block);

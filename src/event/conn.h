@@ -79,6 +79,7 @@ struct veil_conn_s {
     bool closing : 1;
     bool ended : 1; /* the handle is closing */
     bool reset : 1; /* close with RST (veil_conn_abort) */
+    bool paced : 1; /* holding stops at once */
     int eof_err;
     uint32_t write_timeout_ms;
     const veil_conn_ops_t *ops;
@@ -114,6 +115,14 @@ void veil_conn_init(veil_conn_t *c, veil_loop_t *loop, veil_pool_t *pool,
 
 void veil_conn_read(veil_conn_t *c);
 void veil_conn_hold(veil_conn_t *c);
+
+/*
+ * For a stream that outruns its owner.  A multishot hands over all that is
+ * there, 32 blocks at once, before a hold is seen; from here on it is one
+ * block at a time, and holding stops the receiving.  Costs a trip through the
+ * kernel for each block.
+ */
+void veil_conn_pace(veil_conn_t *c, bool on);
 
 /*
  * Writes all slices, at least one byte in all; empty ones are skipped.

@@ -281,6 +281,18 @@ veil_listen_steer(int fd, unsigned n)
                : 0;
 }
 
+int
+veil_listen_unsteer(int fd)
+{
+    int unused = 0; /* the kernel wants an int and does not look at it */
+
+    return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused,
+                      sizeof(unused))
+                   < 0
+               ? -errno
+               : 0;
+}
+
 /* --- accepting ---------------------------------------------------------- */
 
 static void

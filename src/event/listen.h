@@ -57,6 +57,8 @@ void veil_listen_configure(const veil_listen_t *l, int fd,
                            const veil_log_t *log);
 /* Attaches the steering program for n sockets; 0 or -errno. */
 int veil_listen_steer(int fd, unsigned n);
+/* The kernel's own choice again, for the group of fd; 0 or -errno. */
+int veil_listen_unsteer(int fd);
 
 /* A worker's end of one slot. */
 struct veil_acceptor_s {

@@ -78,6 +78,7 @@ struct veil_op_s {
     bool cancel : 1;    /* asked for; the outcome is in res */
     bool timed_out : 1; /* cancelled by veil_op_time_out: -ETIMEDOUT */
     bool more : 1;      /* multishot: further completions will follow */
+    bool paced : 1;     /* RECV: one block at a time, the owner decides */
     uint8_t backend;    /* private to the back end */
     int res;            /* bytes, descriptor, or -errno */
     uint32_t moved_ms;  /* low bits of the clock when bytes last moved */

@@ -338,7 +338,7 @@ uring_fill(uring_t *u, struct io_uring_sqe *sqe, veil_op_t *op)
         break;
     case VEIL_OP_RECV:
         sqe->opcode = IORING_OP_RECV;
-        sqe->ioprio = IORING_RECV_MULTISHOT;
+        sqe->ioprio = op->paced ? 0 : IORING_RECV_MULTISHOT;
         sqe->flags = IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
         break;

@@ -156,7 +156,7 @@ config_set_http(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     }
     rc = veil_conf_apply(cf, main->scope);
     if (rc != VEIL_OK || cf->errors != 0) {
-        return VEIL_ERROR;
+        return rc; /* what was reported before the block ends the load, too */
     }
     return config_finish(cf, main);
 }

@@ -211,7 +211,9 @@ veil_http_send_error(veil_http_request_t *r)
     }
     target = veil_http_eval(r, page->target);
     if (target.len != 0 && (target.data[0] == '/' || target.data[0] == '@')) {
-        r->out.location = VEIL_STR_NULL;
+        if (r->status >= 400) {
+            r->out.location = VEIL_STR_NULL; /* a redirect's page keeps it */
+        }
         error_reroute(r, page, target);
     } else {
         error_redirect(r, page, target);

@@ -85,6 +85,24 @@ location_link(location_prefix_t *list, unsigned n)
     }
 }
 
+/* Named ones are few: each is compared with those before it. */
+static veil_rc_t
+location_check_named(veil_conf_t *cf, const location_tree_t *t)
+{
+    unsigned i, j;
+
+    for (i = 1; i < t->nnamed; i++) {
+        for (j = 0; j < i; j++) {
+            if (veil_str_eq(t->named[i]->name, t->named[j]->name)) {
+                return veil_conf_error_node(cf, t->named[i]->node, 1,
+                                            "duplicate location \"%.*s\"",
+                                            VEIL_STR_ARG(t->named[i]->name));
+            }
+        }
+    }
+    return VEIL_OK;
+}
+
 static void
 location_add(location_tree_t *t, const veil_http_location_t *l)
 {
@@ -130,7 +148,8 @@ location_build(veil_conf_t *cf, veil_http_location_t *parent)
             return VEIL_ERROR;
         }
     }
-    if (location_sort(cf, t->prefixes, t->nprefixes) != VEIL_OK
+    if (location_check_named(cf, t) != VEIL_OK
+        || location_sort(cf, t->prefixes, t->nprefixes) != VEIL_OK
         || location_sort(cf, t->exact, t->nexact) != VEIL_OK)
     {
         return VEIL_ERROR;
@@ -222,8 +241,7 @@ location_redirect(const location_tree_t *t, veil_str_t uri)
 typedef struct {
     const veil_http_location_t *location;
     bool redirect;
-    bool final;    /* exact or by regex: no regex of outer levels */
-    bool no_regex; /* "^~" was the longest */
+    bool final; /* exact or by regex: no regex of outer levels */
 } location_match_t;
 
 static void
@@ -231,6 +249,7 @@ location_search(veil_http_request_t *r, const location_tree_t *t,
                 veil_str_t uri, location_match_t *m)
 {
     const veil_http_location_t *l;
+    bool no_regex = false; /* of this level: "^~" was the longest */
     unsigned i;
 
     if (t == NULL) {
@@ -254,13 +273,13 @@ location_search(veil_http_request_t *r, const location_tree_t *t,
     l = location_longest(t, uri);
     if (l != NULL) {
         m->location = l;
-        m->no_regex = l->no_regex || l->is_route;
+        no_regex = l->no_regex || l->is_route;
         location_search(r, l->tree, uri, m);
         if (m->final) {
             return;
         }
     }
-    for (i = 0; !m->no_regex && i < t->nregex; i++) {
+    for (i = 0; !no_regex && i < t->nregex; i++) {
         if (veil_http_regex_match(r, t->regex[i]->re, uri)) {
             m->location = t->regex[i];
             m->final = true;

@@ -240,6 +240,7 @@ veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
     if (upstream_body_is_too_fast(x)
         || p->chain.bytes >= upstream_body_window(x)) {
         veil_conn_hold(&p->uc->c);
+        veil_conn_pace(&p->uc->c, true);
     }
 }
 

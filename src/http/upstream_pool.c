@@ -120,6 +120,7 @@ veil_upstream_conn_release(veil_exchange_t *x, bool keep)
     veil_list_push(&uc->peer->idle, &uc->peer_link);
     g->nidle++;
     upstream_conn_idle++;
+    veil_conn_pace(&uc->c, false);
     veil_conn_read(&uc->c);
     veil_conn_read_timeout(&uc->c, g->defined ? g->keepalive_timeout
                                               : x->conf->keepalive_timeout);

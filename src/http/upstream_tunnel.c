@@ -159,6 +159,7 @@ veil_exchange_tunnel_data(veil_exchange_t *x, veil_buf_t *b)
     upstream_tunnel_touch(x);
     if (veil_exchange_body_is_full(x)) {
         veil_conn_hold(&x->priv->uc->c);
+        veil_conn_pace(&x->priv->uc->c, true);
     }
     veil_exchange_body_wake(x);
 }

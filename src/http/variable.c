@@ -147,8 +147,9 @@ veil_http_var_define(veil_conf_t *cf, veil_str_t name, unsigned flags)
     if (def != NULL && (def->flags & VEIL_HTTP_VAR_CHANGEABLE) == 0
         && (def->flags & VEIL_HTTP_VAR_PREFIX) == 0)
     {
-        (void) veil_conf_error(cf, "the duplicate \"%.*s\" variable",
-                               VEIL_STR_ARG(v->name));
+        (void) veil_conf_error(
+            cf, "the duplicate \"%.*s\" variable: it is built in",
+            VEIL_STR_ARG(v->name));
         return NULL;
     }
     v->flags |= flags | VEIL_HTTP_VAR_DEFINED;

@@ -12,12 +12,14 @@
 
 #include "http/files.h"
 #include "http/http.h"
+#include "http/location.h"
 #include "http/uri.h"
 
 typedef struct {
     veil_http_lookup_t lookup;
     veil_str_t path;
     bool index_tried; /* of a directory, in a route */
+    bool slash;       /* below a route's prefix, a slash at the end */
 } static_ctx_t;
 
 extern veil_module_t veil_http_static_module;
@@ -105,6 +107,9 @@ static_answer(veil_http_request_t *r, static_ctx_t *ctx)
             return rc;
         }
     }
+    if (ctx->slash && !ctx->index_tried) {
+        return veil_http_fail(r, 404); /* "file/" lies below a file */
+    }
     if (!file->is_file) {
         veil_log(&r->log, VEIL_LOG_CRIT, 0, "\"%.*s\" is not a regular file",
                  VEIL_STR_ARG(ctx->path));
@@ -137,6 +142,8 @@ static_handler(veil_http_request_t *r)
     veil_http_set_ctx(r, &veil_http_static_module, ctx);
     ctx->path = veil_http_map_uri(r, r->uri, &root_len);
     if (static_in_route(r)) {
+        ctx->slash = r->uri.data[r->uri.len - 1] == '/'
+                     && veil_http_location_rest(r).len != 0;
         while (ctx->path.len > 1 && ctx->path.data[ctx->path.len - 1] == '/') {
             ctx->path.len--;
         }

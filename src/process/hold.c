@@ -30,7 +30,8 @@ typedef struct {
     uint64_t named_by;
     uint64_t grown_for; /* the generation that wanted more slots */
     unsigned n;
-    unsigned before; /* slots there were before it */
+    unsigned before;  /* slots there were before it */
+    unsigned steered; /* among how many by client address; 0: the kernel's */
     int *fds;
 } hold_listen_t;
 
@@ -192,6 +193,28 @@ hold_listen_grow(hold_listen_t *held, const veil_hold_listen_t *want,
     return 0;
 }
 
+/* Steers by client address among all slots, or no more. */
+static void
+hold_listen_steer(hold_listen_t *held, bool on, const veil_log_t *log)
+{
+    unsigned n = on ? held->n : 0;
+    int rc;
+
+    if (n == held->steered) {
+        return;
+    }
+    rc = n != 0 ? veil_listen_steer(held->fds[0], n)
+                : veil_listen_unsteer(held->fds[0]);
+    if (rc == 0) {
+        held->steered = n;
+    } else if (log != NULL) {
+        veil_log(log, VEIL_LOG_WARN, -rc,
+                 n != 0 ? "steering connections by client address failed, "
+                          "the kernel spreads them"
+                        : "connections are still steered by client address");
+    }
+}
+
 int
 veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
                  uint64_t generation, const int **fds, unsigned *n,
@@ -218,14 +241,7 @@ veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
         }
         return rc;
     }
-    if (want->cbpf) {
-        rc = veil_listen_steer(held->fds[0], held->n);
-        if (rc < 0) {
-            veil_log(log, VEIL_LOG_WARN, -rc,
-                     "steering connections by client address failed, "
-                     "the kernel spreads them");
-        }
-    }
+    hold_listen_steer(held, want->cbpf, log);
     held->named_by = generation;
     *fds = held->fds;
     *n = held->n;
@@ -321,6 +337,7 @@ veil_hold_abort(veil_hold_t *hold, uint64_t generation)
             while (listen->n > listen->before) {
                 close(listen->fds[--listen->n]);
             }
+            hold_listen_steer(listen, listen->steered != 0, NULL);
         }
     }
     veil_list_foreach_safe (n, tmp, &hold->zones) {

@@ -96,10 +96,18 @@ veil_prepare_place(veil_prepare_place_t *place, const veil_log_t *log,
 void
 veil_prepare_listen(veil_listen_t *l, veil_listen_message_t *m)
 {
-    bool many = l->reuseport && l->addr.family != AF_UNIX;
+    const veil_main_conf_t *conf = veil_main_conf(veil_cycle);
+    bool is_tcp = l->type == SOCK_STREAM && l->addr.family != AF_UNIX;
+    bool many;
+
+    if (is_tcp && conf->reuseport_balancing == VEIL_REUSEPORT_CBPF) {
+        l->reuseport = true;
+        l->cbpf = true;
+    }
+    many = l->reuseport && l->addr.family != AF_UNIX;
 
     memset(m, 0, sizeof(*m));
-    l->nslots = many ? veil_main_conf(veil_cycle)->workers : 1;
+    l->nslots = many ? conf->workers : 1;
     veil_hold_listen_pack(&m->listen, l);
     veil_prepare_where(l->node, m->where, sizeof(m->where));
 }

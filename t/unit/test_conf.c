@@ -669,10 +669,11 @@ Test(conf, bad_values)
            "\"on\" or \"off\" in f:1:13 (did you mean \"on\"?)\n"
            "emerg:     http { flag onn; }\n"
            "emerg:                 ^\n");
-    ERRORS("http { num x; }", "emerg: \"num\" directive invalid number in "
-                              "f:1:12\n"
-                              "emerg:     http { num x; }\n"
-                              "emerg:                ^\n");
+    ERRORS("http { num x; }",
+           "emerg: invalid number \"x\" in \"num\" directive in "
+           "f:1:12\n"
+           "emerg:     http { num x; }\n"
+           "emerg:                ^\n");
     ERRORS("http { num 0; }", "emerg: value must be between 1 and 1000 in "
                               "f:1:12\n"
                               "emerg:     http { num 0; }\n"
@@ -681,14 +682,16 @@ Test(conf, bad_values)
                                "than 16 in f:1:13\n"
                                "emerg:     http { size 1; }\n"
                                "emerg:                 ^\n");
-    ERRORS("http { size 1q; }", "emerg: \"size\" directive invalid value in "
-                                "f:1:13\n"
-                                "emerg:     http { size 1q; }\n"
-                                "emerg:                 ^\n");
-    ERRORS("http { sec 10ms; }", "emerg: \"sec\" directive invalid value in "
-                                 "f:1:12\n"
-                                 "emerg:     http { sec 10ms; }\n"
-                                 "emerg:                ^\n");
+    ERRORS("http { size 1q; }",
+           "emerg: invalid size \"1q\" in \"size\" directive in "
+           "f:1:13\n"
+           "emerg:     http { size 1q; }\n"
+           "emerg:                 ^\n");
+    ERRORS("http { sec 10ms; }",
+           "emerg: invalid time \"10ms\" in \"sec\" directive in "
+           "f:1:12\n"
+           "emerg:     http { sec 10ms; }\n"
+           "emerg:                ^\n");
     ERRORS("http { choice gren; }",
            "emerg: invalid value \"gren\" in \"choice\" directive, it must "
            "be \"red\", \"green\" or \"blue\" in f:1:15 "

@@ -190,19 +190,20 @@ Test(cycle, globals_come_first_and_count_for_duplicates)
 Test(cycle, texts_of_errors)
 {
     errors("worker_processes x;",
-           "emerg: \"worker_processes\" directive invalid value" AT(
+           "emerg: invalid value \"x\" in \"worker_processes\" directive, it "
+           "must be a number or \"auto\"" AT(
                "18", "worker_processes x;") "                 ^\n");
     errors("worker_cpu_affinity 012;",
            "emerg: invalid character \"2\" in \"worker_cpu_affinity\"" AT(
                "21", "worker_cpu_affinity 012;") "                    ^\n");
     errors("worker_priority x;",
-           "emerg: \"worker_priority\" directive invalid number" AT(
+           "emerg: invalid number \"x\" in \"worker_priority\" directive" AT(
                "17", "worker_priority x;") "                ^\n");
     errors("worker_priority 21;",
            "emerg: value must be between -20 and 20" AT(
                "17", "worker_priority 21;") "                ^\n");
     errors("worker_rlimit_core 1z;",
-           "emerg: \"worker_rlimit_core\" directive invalid value" AT(
+           "emerg: invalid size \"1z\" in \"worker_rlimit_core\" directive" AT(
                "20", "worker_rlimit_core 1z;") "                   ^\n");
     errors("events { worker_connections x; }",
            "emerg: invalid number \"x\"" AT(
@@ -225,7 +226,7 @@ Test(cycle, texts_of_errors)
     errors("error_log memory:1m;",
            "emerg: logging to memory is not supported" AT(
                "11", "error_log memory:1m;") "          ^\n");
-    errors("pid \"\";", "emerg: \"pid\" directive invalid value" AT(
+    errors("pid \"\";", "emerg: invalid path \"\" in \"pid\" directive" AT(
                             "5", "pid \"\";") "    ^\n");
 }
 
@@ -273,10 +274,10 @@ Test(cycle, user)
     cr_assert_neq(veil_main_conf(cycle)->uid, 0);
     cr_assert_eq(veil_main_conf(cycle)->gid, 0);
     done(cycle);
-    errors("user no-such-one;", "emerg: getpwnam(\"no-such-one\") failed" AT(
+    errors("user no-such-one;", "emerg: there is no user \"no-such-one\"" AT(
                                     "6", "user no-such-one;") "     ^\n");
     errors("user daemon no-such-one;",
-           "emerg: getgrnam(\"no-such-one\") failed" AT(
+           "emerg: there is no group \"no-such-one\"" AT(
                "13", "user daemon no-such-one;") "            ^\n");
 }
 

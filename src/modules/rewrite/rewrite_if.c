@@ -114,14 +114,12 @@ rewrite_cut_condition(veil_conf_t *cf, rewrite_condition_t *c)
     s = veil_conf_arg(cf, 1);
     if (s.len == 0 || s.data[0] != '(') {
         return veil_conf_error_at(cf, 1,
-                                  "invalid condition: it stands in "
-                                  "parentheses");
+                                  "a condition begins with \"(\", as in "
+                                  "\"if ($a = b)\"");
     }
     s = veil_conf_arg(cf, last);
     if (s.len == 0 || s.data[s.len - 1] != ')') {
-        return veil_conf_error_at(cf, last,
-                                  "invalid condition: \")\" is "
-                                  "missing");
+        return veil_conf_error_at(cf, last, "a condition ends with \")\"");
     }
 
     c->n = 0;

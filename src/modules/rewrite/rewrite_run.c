@@ -160,6 +160,7 @@ veil_rewrite_run_rewrite(veil_http_request_t *r, const rewrite_op_t *op)
     r->args = args;
     r->exten = veil_http_path_ext(to);
     r->uri_changed = true;
+    r->internal = true;
     veil_http_var_flush(r);
     rewrite_ctx(r)->stop = op->stop;
     if (op->last || !op->stop) {
