@@ -43,8 +43,8 @@ h1_head_value(char *p, veil_str_t s)
     return p;
 }
 
-static char *
-h1_head_field(char *p, veil_str_t name, veil_str_t value)
+char *
+veil_h1_format_field(char *p, veil_str_t name, veil_str_t value)
 {
     p = veil_fmt_str(p, name);
     *p++ = ':';
@@ -84,7 +84,8 @@ h1_head_server(char *p, const veil_http_request_t *r)
         return p;
     }
     if (conf->server_tokens_text.len != 0) {
-        return h1_head_field(p, VEIL_STR("Server"), conf->server_tokens_text);
+        return veil_h1_format_field(p, VEIL_STR("Server"),
+                                    conf->server_tokens_text);
     }
     if (conf->server_tokens == VEIL_TOKENS_OFF) {
         return H1_LIT(p, H1_SERVER_BARE);
@@ -195,17 +196,17 @@ veil_h1_format_head(veil_http_request_t *r, bool chunked, size_t room)
     p = h1_head_length(p, r, chunked);
     p = h1_head_dates(p, r);
     if (r->out.location.len != 0) {
-        p = h1_head_field(p, VEIL_STR("Location"), r->out.location);
+        p = veil_h1_format_field(p, VEIL_STR("Location"), r->out.location);
     }
     p = h1_head_connection(p, r);
     if (r->out.etag.len != 0) {
-        p = h1_head_field(p, VEIL_STR("ETag"), r->out.etag);
+        p = veil_h1_format_field(p, VEIL_STR("ETag"), r->out.etag);
     }
     if (r->out.allow_ranges && r->out.status < 400 && r->out.status != 206) {
         p = H1_LIT(p, "Accept-Ranges: bytes\r\n");
     }
     while ((h = veil_http_headers_next(&r->out.headers, h)) != NULL) {
-        p = h1_head_field(p, h->name, h->value);
+        p = veil_h1_format_field(p, h->name, h->value);
     }
     p = H1_LIT(p, "\r\n");
     return veil_str_n(text, (size_t) (p - text));

@@ -92,6 +92,8 @@ void veil_h1_write_tunnel(veil_http_request_t *r, veil_http_body_t *body);
 bool veil_h1_write_is_over(const veil_h1_writer_t *w);
 /* Stops timers and bodies of a writer whose request goes. */
 void veil_h1_writer_done(veil_h1_writer_t *w);
+/* A field line; bytes of the value that could end it become blanks. */
+char *veil_h1_format_field(char *p, veil_str_t name, veil_str_t value);
 /* The head of a response in r's pool (also for tests). */
 veil_str_t veil_h1_format_head(veil_http_request_t *r, bool chunked,
                                size_t room);

@@ -15,6 +15,7 @@
 #include "core/platform.h"
 
 #include "core/time.h"
+#include "event/transport.h"
 #include "http/h1_impl.h"
 
 /* Bodies up to this size are copied behind the head: cheaper than an iovec
@@ -156,10 +157,7 @@ h1_write_last_chunk(veil_h1_writer_t *w)
     }
     p = veil_fmt_str(p, VEIL_STR("0\r\n"));
     while ((h = veil_http_headers_next(trailers, h)) != NULL) {
-        p = veil_fmt_str(p, h->name);
-        p = veil_fmt_str(p, VEIL_STR(": "));
-        p = veil_fmt_str(p, h->value);
-        p = veil_fmt_str(p, VEIL_STR("\r\n"));
+        p = veil_h1_format_field(p, h->name, h->value);
     }
     p = veil_fmt_str(p, VEIL_STR("\r\n"));
     return veil_str_n(text, (size_t) (p - text));
@@ -400,10 +398,7 @@ veil_h1_inform(veil_http_request_t *r, int status,
     p = veil_fmt_str(p, VEIL_STR("\r\n"));
     while (headers != NULL && (h = veil_http_headers_next(headers, h)) != NULL)
     {
-        p = veil_fmt_str(p, h->name);
-        p = veil_fmt_str(p, VEIL_STR(": "));
-        p = veil_fmt_str(p, h->value);
-        p = veil_fmt_str(p, VEIL_STR("\r\n"));
+        p = veil_h1_format_field(p, h->name, h->value);
     }
     p = veil_fmt_str(p, VEIL_STR("\r\n"));
 
@@ -635,6 +630,10 @@ veil_h1_respond(veil_http_request_t *r)
     }
     veil_conn_write_timeout(&hc->c, veil_http_core_loc(r)->send_timeout);
 
+    if (r->out.body != NULL && !hc->c.transport->can_sendfile) {
+        r->out.body =
+            veil_http_body_to_memory(r->pool, r->loop, r->out.body, 0);
+    }
     w->body = r->out.body;
     h1_write_framing(w);
 

@@ -143,7 +143,7 @@ proxy_cancel(veil_http_request_t *r)
     proxy_ctx_t *ctx = veil_http_ctx(r, &veil_http_proxy_module);
 
     if (ctx->started) {
-        if (ctx->conf->up.ignore_client_abort || ctx->done) {
+        if (ctx->done) {
             return; /* the head will come, and resume */
         }
         veil_exchange_abort(&ctx->x);
@@ -179,7 +179,9 @@ proxy_send(proxy_ctx_t *ctx)
     r->exchange = &ctx->x;
     ctx->started = true;
     veil_exchange_start(&ctx->x);
-    return veil_http_wait(r, proxy_cancel);
+    /* Without a cancel a client that ended its side may still get this. */
+    return veil_http_wait(r, ctx->conf->up.ignore_client_abort ? NULL
+                                                               : proxy_cancel);
 }
 
 static veil_http_rc_t
@@ -225,6 +227,7 @@ proxy_handler(veil_http_request_t *r)
     if (ctx->err != 0) {
         return veil_http_fail(r, ctx->err);
     }
+    r->abort_on_eof = !conf->up.ignore_client_abort;
     return veil_proxy_reply(ctx);
 }
 
