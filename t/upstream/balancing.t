@@ -63,6 +63,11 @@ http {
         server %%UPSTREAM_b%%;
         server %%UPSTREAM_c%%;
     }
+    upstream chance {
+        random two least_conn;
+        server %%UPSTREAM_a%%;
+        server %%UPSTREAM_b%%;
+    }
     upstream address {
         ip_hash;
         server %%UPSTREAM_a%%;
@@ -127,6 +132,8 @@ for my $at (qw/key ring/) {
     is(join('', sort keys %seen), 'abc', "$at: all have some");
 }
 is(scalar(keys %{ { map { $_ => 1 } round('/address/', 6) } }), 1, 'ip_hash');
+
+like(count(round('/chance/', 40)), qr/^a=\d+ b=\d+$/, 'random');
 
 # Attempts, as the log sees them.
 
