@@ -189,8 +189,17 @@ veil_http_set_values(veil_conf_t *cf, const veil_command_t *cmd, void *conf)
 /* --- evaluating
  * ------------------------------------------------------------------ */
 
+/* A capture is decoded text: in a query it must not mean more than it did. */
 static veil_str_t
-value_part(veil_http_request_t *r, const value_part_t *p)
+value_escape(veil_http_request_t *r, veil_str_t s)
+{
+    char *p = veil_pool_chars(r->pool, 3 * s.len);
+
+    return veil_str_n(p, veil_str_escape(p, s, VEIL_ESCAPE_ARGS));
+}
+
+static veil_str_t
+value_part(veil_http_request_t *r, const value_part_t *p, bool escape)
 {
     veil_str_t s = VEIL_STR_NULL;
 
@@ -201,13 +210,15 @@ value_part(veil_http_request_t *r, const value_part_t *p)
         (void) veil_http_var(r, p->index, &s);
         return s;
     case PART_CAPTURE:
-        return veil_http_capture(r, p->index);
+        s = veil_http_capture(r, p->index);
+        return escape ? value_escape(r, s) : s;
     }
     return s;
 }
 
 static veil_str_t
-value_join(veil_http_request_t *r, const veil_http_value_t *v, size_t extra)
+value_join(veil_http_request_t *r, const veil_http_value_t *v, size_t extra,
+           bool escape)
 {
     veil_str_t stack[VALUE_PARTS_STACK];
     veil_str_t *parts = stack;
@@ -219,7 +230,7 @@ value_join(veil_http_request_t *r, const veil_http_value_t *v, size_t extra)
         parts = veil_pool_alloc(r->pool, v->nparts * sizeof(*parts));
     }
     for (i = 0; i < v->nparts; i++) {
-        parts[i] = value_part(r, &v->parts[i]);
+        parts[i] = value_part(r, &v->parts[i], escape);
         len += parts[i].len;
     }
     text = veil_pool_chars(r->pool, len + extra);
@@ -243,9 +254,9 @@ veil_http_eval(veil_http_request_t *r, const veil_http_value_t *v)
         return v->text;
     }
     if (v->nparts == 1) {
-        return value_part(r, &v->parts[0]);
+        return value_part(r, &v->parts[0], false);
     }
-    return value_join(r, v, 0);
+    return value_join(r, v, 0, false);
 }
 
 veil_str_t
@@ -257,7 +268,16 @@ veil_http_eval_z(veil_http_request_t *r, const veil_http_value_t *v)
     if (v->nparts == 0) {
         return v->text;
     }
-    return value_join(r, v, 1);
+    return value_join(r, v, 1, false);
+}
+
+veil_str_t
+veil_http_eval_args(veil_http_request_t *r, const veil_http_value_t *v)
+{
+    if (v == NULL || v->nparts == 0) {
+        return veil_http_eval(r, v);
+    }
+    return value_join(r, v, 0, true);
 }
 
 bool

@@ -98,6 +98,9 @@ unsigned veil_http_value_max_capture(const veil_http_value_t *v);
 
 /* The text now; NULL evaluates to an empty string.  Request's pool. */
 veil_str_t veil_http_eval(veil_http_request_t *r, const veil_http_value_t *v);
+/* The same for a query: what captures hold is escaped. */
+veil_str_t veil_http_eval_args(veil_http_request_t *r,
+                               const veil_http_value_t *v);
 /* The same, followed by a zero byte that len does not count. */
 veil_str_t veil_http_eval_z(veil_http_request_t *r,
                             const veil_http_value_t *v);

@@ -63,7 +63,7 @@ veil_rewrite_run_return(veil_http_request_t *r, const rewrite_op_t *op)
         return veil_http_fail(r, op->status);
     }
     text = veil_http_eval(r, op->value);
-    if (op->has_text) {
+    if (op->status != 204) {
         veil_http_set_content_type(r);
     }
     return veil_http_reply(r, op->status == 0 ? 200 : op->status,
@@ -99,10 +99,27 @@ veil_rewrite_run_if(veil_http_request_t *r, const rewrite_op_t *op)
     return rewrite_run_list(r, op->ops);
 }
 
+/*
+ * Whether captures of the URI may hold what was escaped when it was received;
+ * where nothing was, they go into a query as they are.
+ */
+static bool
+rewrite_is_quoted(const veil_http_request_t *r)
+{
+    veil_str_t path = r->in.target;
+    ptrdiff_t query = veil_str_chr(path, '?');
+
+    if (query >= 0) {
+        path.len = (size_t) query;
+    }
+    return veil_str_chr(path, '%') >= 0 || veil_str_chr(path, '+') >= 0;
+}
+
 static veil_str_t
 rewrite_join_args(veil_http_request_t *r, const rewrite_op_t *op)
 {
-    veil_str_t args = veil_http_eval(r, op->args);
+    veil_str_t args = rewrite_is_quoted(r) ? veil_http_eval_args(r, op->args)
+                                           : veil_http_eval(r, op->args);
 
     if (!op->keep_args || r->args.len == 0) {
         return args;
