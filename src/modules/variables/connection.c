@@ -72,8 +72,8 @@ GET(server_addr)
     }
     veil_conn_local_addr(&r->conn->c, &local);
     if (local.family == AF_UNIX && r->conn->port->addr.u.path != NULL) {
-        *out = veil_pool_printf(r->pool, "unix:%s",
-                                r->conn->port->addr.u.path);
+        *out =
+            veil_pool_printf(r->pool, "unix:%s", r->conn->port->addr.u.path);
         return true;
     }
     return connection_ip(r, &local, out);
