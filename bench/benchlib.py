@@ -404,4 +404,6 @@ def machine():
         "cores": os.cpu_count(),
         "kernel": os.uname().release,
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()) + " UTC",
+        # Of the minute before: what else the machine was doing.
+        "load": round(os.getloadavg()[0], 1),
     }
