@@ -6,6 +6,9 @@
 
 use strict;
 use warnings;
+# Its own waits are judged here, on purpose short.
+BEGIN { $ENV{TEST_VEIL_PATIENCE} = 1 }
+
 use lib 't/lib';
 
 use Test::Veil;

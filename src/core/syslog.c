@@ -22,6 +22,7 @@
 
 #include "core/assert.h"
 #include "core/inet.h"
+#include "core/list.h"
 #include "core/syslog.h"
 #include "core/time.h"
 
@@ -41,7 +42,11 @@ struct veil_syslog_s {
     bool has_severity;
     int fd;
     int64_t retry_sec; /* wall clock */
+    veil_list_t all;   /* in syslog_all */
 };
+
+/* Of this process, whatever configuration they belong to. */
+static veil_list_t syslog_all = { &syslog_all, &syslog_all };
 
 static const char *const syslog_facilities[] = {
     "kern",   "user",   "mail",   "daemon",   "auth",   "intern", "lpr",
@@ -62,6 +67,25 @@ syslog_close(void *data)
     if (s->fd >= 0) {
         close(s->fd);
         s->fd = -1;
+    }
+}
+
+static void
+syslog_done(void *data)
+{
+    veil_syslog_t *s = data;
+
+    syslog_close(s);
+    veil_list_remove(&s->all);
+}
+
+void
+veil_syslog_close_all(void)
+{
+    veil_list_t *node;
+
+    veil_list_foreach (node, &syslog_all) {
+        syslog_close(veil_list_entry(node, veil_syslog_t, all));
     }
 }
 
@@ -227,7 +251,8 @@ veil_syslog_create(veil_conf_t *cf, unsigned arg)
     if (s->tag.data == NULL) {
         s->tag = VEIL_STR("veil");
     }
-    veil_pool_on_destroy(cf->pool, syslog_close, s);
+    veil_list_append(&syslog_all, &s->all);
+    veil_pool_on_destroy(cf->pool, syslog_done, s);
     return s;
 }
 

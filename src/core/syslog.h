@@ -32,4 +32,10 @@ veil_syslog_t *veil_syslog_create(veil_conf_t *cf, unsigned arg);
 void veil_syslog_send(veil_syslog_t *s, veil_log_level_t level,
                       const char *line, size_t len);
 
+/*
+ * Closes the sockets of this process, which is about to end: what it then
+ * finds open was forgotten.  A line sent later opens one again.
+ */
+void veil_syslog_close_all(void);
+
 #endif

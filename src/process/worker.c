@@ -32,6 +32,7 @@
 #include "core/assert.h"
 #include "core/main_conf.h"
 #include "core/module.h"
+#include "core/syslog.h"
 #include "core/time.h"
 #include "event/conn.h"
 #include "event/listen.h"
@@ -576,6 +577,7 @@ worker_leave(void)
         veil_conn_trim();
     }
     veil_conn_trim();
+    veil_syslog_close_all();
     veil_leftover_report(worker.log);
     veil_log(worker.log, VEIL_LOG_NOTICE, 0, "exit");
 }

@@ -151,6 +151,11 @@ Test(syslog, a_server_that_goes_and_comes)
     veil_time_set(1, 101, 0);
     veil_syslog_send(s, VEIL_LOG_ERR, "back", 4);
     expect(fd, "<187>Jan  1 00:01:41 veil: back");
+
+    /* Closed for the end of the process; a late line is no harm. */
+    veil_syslog_close_all();
+    veil_syslog_send(s, VEIL_LOG_ERR, "late", 4);
+    expect(fd, "<187>Jan  1 00:01:41 veil: late");
     close(fd);
     veil_syslog_send(s, VEIL_LOG_ERR, "lost", 4);
     unlink(path);

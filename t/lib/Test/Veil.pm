@@ -53,7 +53,11 @@ my $root = Cwd::abs_path(
 my @servers;
 my $planned;
 my $finished;
-my $timeout = $ENV{TEST_VEIL_TIMEOUT} || 60;
+
+# Everything that is waited for may take this many times longer: a machine
+# that is busy is not a fault.  What must not happen is not waited for longer.
+my $patience = Test::Veil::HTTP1::patience();
+my $timeout = $ENV{TEST_VEIL_TIMEOUT} || 60 * $patience;
 
 # ------------------------------------------------------------- the test file --
 
@@ -107,7 +111,7 @@ sub _finish {
         kill 'KILL', -$_->{group} for grep { $_ && $_->{group} } @servers;
         POSIX::_exit(254);
     };
-    alarm 40;
+    alarm 40 * $patience;
 
     Test::Veil::HTTP1::close_all();
     Test::Veil::Upstream::stop_all();
@@ -136,7 +140,7 @@ sub new {
         allowed  => [],
         problems => {},
         runs     => 0,
-        timeout  => $o{timeout} // 10,
+        timeout  => ($o{timeout} // 10) * $patience,
         name     => $o{name} // $o{binary} // 'veil',
         env      => {},
     }, $class;
@@ -436,7 +440,10 @@ sub config {
                 ? [ access_log => "$self->{dir}/access.log" ] : ()),
             $self->_temp_paths,
         ]) unless $o{bare};
-    $self->{config} = $self->write_file('veil.conf', $text);
+    # In one piece: a server that reloads may be reading the one before.
+    my $new = $self->write_file('veil.conf.new', $text);
+    $self->{config} = "$self->{dir}/veil.conf";
+    rename $new, $self->{config} or die "cannot rename $new: $!\n";
     return $self;
 }
 
@@ -550,7 +557,7 @@ sub run {
     $self->{group} = $pid;
     delete $self->{exit};
 
-    my $deadline = time + ($o{timeout} // 10);
+    my $deadline = time + ($o{timeout} // 10) * $patience;
     my $nap = 0.001;
     my $why;
     until ($self->read_file($pidfile) =~ /^\d+\s/) {
@@ -605,7 +612,7 @@ sub _wait_workers {
     my $n = $self->_value('worker_processes') // 1;
     $n = 1 if $n !~ /^\d+\z/;
     $self->wait_for(
-        sub { Test::Veil::Proc::named($self->{group}) >= $n }, 2);
+        sub { Test::Veil::Proc::named($self->{group}) >= $n }, 5);
 }
 
 sub _pid_file {
@@ -644,7 +651,9 @@ sub signal {
 
 sub wait_for {
     my ($self, $test, $seconds) = @_;
-    my $deadline = time + ($seconds // $self->{timeout});
+    my $deadline = time
+        + (defined $seconds ? Test::Veil::HTTP1::patient($seconds)
+            : $self->{timeout});
     my $nap = 0.002;
 
     while (1) {
@@ -706,7 +715,8 @@ sub stop {
         : map { $_->{pid} } Test::Veil::Proc::named($pid);
 
     kill $o{signal} // 'QUIT', $pid;
-    my $status = $self->_reap($pid, $o{timeout} // $self->{timeout});
+    my $status = $self->_reap($pid, defined $o{timeout}
+        ? Test::Veil::HTTP1::patient($o{timeout}) : $self->{timeout});
 
     if (!defined $status) {
         $self->_problem('exit', "$self->{name} did not end in time");

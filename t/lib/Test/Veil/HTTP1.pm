@@ -27,6 +27,22 @@ use Time::HiRes qw/time sleep/;
 
 my %open;
 
+# patience: the factor of everything that is waited for, as a machine that is
+# busy is no fault.  Waits of less than 0.3 s are there to find that nothing
+# happens, and stay.
+
+sub patience { return $ENV{TEST_VEIL_PATIENCE} || 2 }
+
+sub patient {
+    my ($seconds) = @_;
+    return $seconds < 0.3 ? $seconds : $seconds * patience();
+}
+
+sub _seconds {
+    my ($self, $seconds) = @_;
+    return defined $seconds ? patient($seconds) : $self->{timeout};
+}
+
 # new(%options): connects at once; dies if it cannot.
 #   addr, port   where to (127.0.0.1)
 #   unix         path of a unix socket instead
@@ -39,7 +55,7 @@ sub new {
     my ($class, %o) = @_;
     my $self = bless {
         buf     => '',
-        timeout => $o{timeout} // 10,
+        timeout => $o{timeout} // 10 * patience(),
         eof     => 0,
         reset   => 0,
         scheme  => 'http',
@@ -102,7 +118,7 @@ sub was_reset { return $_[0]{reset} }
 
 sub write {
     my ($self, $bytes, $timeout) = @_;
-    my $deadline = time + ($timeout // $self->{timeout});
+    my $deadline = time + $self->_seconds($timeout);
     my $sent = 0;
     local $SIG{PIPE} = 'IGNORE';
 
@@ -269,7 +285,7 @@ sub _fill {
 
 sub read_some {
     my ($self, $timeout) = @_;
-    $self->_fill(time + ($timeout // $self->{timeout}))
+    $self->_fill(time + $self->_seconds($timeout))
         if $self->{buf} eq '';
     my $got = $self->{buf};
     $self->{buf} = '';
@@ -280,7 +296,7 @@ sub read_some {
 
 sub read_bytes {
     my ($self, $n, $timeout) = @_;
-    my $deadline = time + ($timeout // $self->{timeout});
+    my $deadline = time + $self->_seconds($timeout);
     while (length $self->{buf} < $n) {
         $self->_fill($deadline) or last;
     }
@@ -292,7 +308,7 @@ sub read_bytes {
 
 sub read_until {
     my ($self, $re, $timeout) = @_;
-    my $deadline = time + ($timeout // $self->{timeout});
+    my $deadline = time + $self->_seconds($timeout);
 
     while (1) {
         if ($self->{buf} =~ $re) {
@@ -309,7 +325,7 @@ sub read_until {
 
 sub read_all {
     my ($self, $timeout) = @_;
-    my $deadline = time + ($timeout // $self->{timeout});
+    my $deadline = time + $self->_seconds($timeout);
     1 while $self->_fill($deadline);
     my $got = $self->{buf};
     $self->{buf} = '';
@@ -323,7 +339,7 @@ sub eof {
     my ($self, $timeout) = @_;
     return 0 if length $self->{buf};
     return 1 if $self->{eof};
-    my $n = $self->_fill(time + ($timeout // $self->{timeout}));
+    my $n = $self->_fill(time + $self->_seconds($timeout));
     return defined $n && $n == 0 ? 1 : 0;
 }
 
@@ -427,7 +443,7 @@ sub _chunked {
 
 sub read_response {
     my ($self, %o) = @_;
-    my $deadline = time + ($o{timeout} // $self->{timeout});
+    my $deadline = time + $self->_seconds($o{timeout});
     my @interim;
     my $method = $o{method} // shift @{ $self->{methods} // [] } // 'GET';
 

@@ -251,7 +251,7 @@ sub notes { $_[0]->_drain; return @{ $_[0]{notes} } }
 
 sub _until {
     my ($self, $test, $timeout) = @_;
-    my $deadline = time + ($timeout // 10);
+    my $deadline = time + Test::Veil::HTTP1::patient($timeout // 10);
     until ($test->()) {
         return 0 if time > $deadline;
         sleep(0.005);
