@@ -150,6 +150,9 @@ upstream_exchange_destroyed(void *data)
 {
     veil_exchange_t *x = data;
 
+    /* Whose bodies these were has ended them, and may be gone. */
+    x->body = NULL;
+    x->priv->from_client = NULL;
     veil_exchange_abort(x);
     if (x->group->dynamic) {
         x->group->users--;
