@@ -21,6 +21,11 @@
  * in the ring: there is no opcode for the first, and the second would run on
  * kernel threads, at twice the cost.
  *
+ * Sends wait by polling, too (MSG_DONTWAIT).  Every poll of io_uring, also
+ * its own for a send that would block, ends when the peer has half-closed, as
+ * POLLRDHUP cannot be masked: one that reads nothing besides would keep the
+ * loop or a kernel thread busy.  What meets that is tried after a pause.
+ *
  * Only liburing's set-up is used; entries are filled and fetched here, which
  * needs a dozen lines and spares those that no turn of ours wants.
  */
@@ -41,6 +46,8 @@
 #define URING_SQ_SIZE 512u
 #define URING_CQ_MIN 1024u
 #define URING_CQ_MAX 32768u
+/* Between two tries for a half-closed peer, whether it reads or not. */
+#define URING_PAUSE_MS 20
 #define URING_TAG_CANCEL 1u
 #define URING_TAG_MASK 7u
 
@@ -51,7 +58,7 @@
 
 /* op->backend: where an op is. */
 enum {
-    URING_QUEUED,  /* in a list by wait: starved, ready or backlog */
+    URING_QUEUED,  /* in a list by wait: starved, ready, backlog, paused */
     URING_KERNEL,  /* its own entry is with the kernel */
     URING_POLLING, /* a poll entry in its place */
     URING_RUNNING, /* in our hands: a step or a done() */
@@ -67,7 +74,11 @@ typedef struct {
     veil_list_t ready;   /* to be tried by a step; ops by wait */
     veil_list_t backlog; /* could not be submitted */
     veil_list_t cancels; /* in the kernel, to be cancelled */
+    veil_list_t paused;  /* to be tried when the timer fires */
+    veil_timer_t pause;
 } uring_t;
+
+static void uring_paused_end(veil_timer_t *t);
 
 /* -- set-up */
 
@@ -199,6 +210,8 @@ uring_init(veil_loop_t *loop, const veil_loop_options_t *options)
     veil_list_init(&u->ready);
     veil_list_init(&u->backlog);
     veil_list_init(&u->cancels);
+    veil_list_init(&u->paused);
+    veil_timer_init(&u->pause, uring_paused_end);
     loop->backend_data = u;
     return 0;
 }
@@ -208,6 +221,7 @@ uring_done(veil_loop_t *loop)
 {
     uring_t *u = loop->backend_data;
 
+    veil_timer_cancel(&u->pause);
     io_uring_queue_exit(&u->ring);
     veil_free(u->msgs);
     veil_free(u);
@@ -286,7 +300,7 @@ uring_fill_sendv(uring_t *u, struct io_uring_sqe *sqe, veil_op_t *op)
 {
     struct msghdr *msg = &u->msgs[sqe - u->ring.sq.sqes];
 
-    sqe->msg_flags = MSG_NOSIGNAL;
+    sqe->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
     if (op->u.vec.niov == 1) {
         sqe->opcode = IORING_OP_SEND;
         sqe->addr = (uintptr_t) op->u.vec.iov->iov_base;
@@ -347,7 +361,7 @@ uring_fill(uring_t *u, struct io_uring_sqe *sqe, veil_op_t *op)
         break;
     case VEIL_OP_SEND:
         uring_fill_mem(sqe, IORING_OP_SEND, op);
-        sqe->msg_flags = MSG_NOSIGNAL;
+        sqe->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
         break;
     case VEIL_OP_SENDV:
         uring_fill_sendv(u, sqe, op);
@@ -525,6 +539,41 @@ uring_again(veil_loop_t *loop, veil_op_t *op, bool poll)
     }
 }
 
+/* A poll for room ended for another reason. */
+static bool
+uring_is_false_alarm(const veil_op_t *op, int events)
+{
+    return uring_poll_events(op) == POLLOUT
+           && (events & (POLLOUT | POLLERR | POLLHUP)) == 0;
+}
+
+static void
+uring_pause(veil_loop_t *loop, veil_op_t *op)
+{
+    uring_t *u = loop->backend_data;
+
+    op->backend = URING_QUEUED;
+    veil_list_append(&u->paused, &op->wait);
+    if (!veil_timer_is_set(&u->pause)) {
+        veil_timer_set(loop, &u->pause, URING_PAUSE_MS);
+    }
+}
+
+static void
+uring_paused_end(veil_timer_t *t)
+{
+    uring_t *u = veil_container_of(t, uring_t, pause);
+    veil_list_t *node;
+
+    while ((node = veil_list_pop(&u->paused)) != NULL) {
+        veil_list_append(
+            uring_is_inline(veil_list_entry(node, veil_op_t, wait))
+                ? &u->ready
+                : &u->backlog,
+            node);
+    }
+}
+
 /* One shot of a multishot; the last one of the kernel need not be ours. */
 static void
 uring_shot(veil_loop_t *loop, veil_op_t *op, int res, bool more)
@@ -606,7 +655,8 @@ uring_complete_stream(veil_loop_t *loop, veil_op_t *op, int res)
         return;
     }
     if (res > 0 && !veil_op_advance(op, (size_t) res)) {
-        uring_again(loop, op, false);
+        /* A send that was short has filled the socket. */
+        uring_again(loop, op, op->kind != VEIL_OP_RECV_EXACT);
         return;
     }
     nbytes = op->kind == VEIL_OP_SENDV ? op->u.vec.nbytes : op->u.mem.nbytes;
@@ -624,7 +674,9 @@ uring_complete(veil_loop_t *loop, veil_op_t *op, int res, unsigned flags)
         veil_list_remove(&op->wait); /* from the cancels */
         if (op->backend == URING_POLLING && op->kind != VEIL_OP_POLL
             && res >= 0) {
-            if (uring_is_inline(op) && !op->cancel) {
+            if (!op->cancel && uring_is_false_alarm(op, res)) {
+                uring_pause(loop, op);
+            } else if (uring_is_inline(op) && !op->cancel) {
                 uring_step(loop, op);
             } else {
                 uring_again(loop, op, false);

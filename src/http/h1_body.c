@@ -53,6 +53,16 @@ veil_h1_body_create(veil_http_conn_t *hc, veil_http_request_t *r)
 void
 veil_h1_body_done(veil_h1_body_t *b)
 {
+    /*
+     * A reader of its own, as the other half of a tunnel, may live as long as
+     * the request's pool, which the connection's need not.
+     */
+    b->hc = NULL;
+    b->body.ready = NULL;
+    b->waiting = false;
+    b->complete = false;
+    b->error = b->error == 0 ? 499 : b->error;
+    b->outstanding = 0;
     veil_chain_done(&b->chain);
 }
 
@@ -360,6 +370,9 @@ h1_body_consume(veil_http_body_t *body, size_t bytes)
 {
     veil_h1_body_t *b = veil_container_of(body, veil_h1_body_t, body);
 
+    if (b->hc == NULL) {
+        return; /* the request has ended, and freed them */
+    }
     VEIL_ASSERT(bytes <= b->outstanding);
     b->outstanding -= bytes;
     veil_chain_consume(&b->chain, bytes);
@@ -377,7 +390,9 @@ h1_body_abort(veil_http_body_t *body)
 
     b->waiting = false;
     b->body.ready = NULL;
-    if (b->hc->h1.state == &veil_h1_read_body && !veil_h1_body_drop(b->hc)) {
+    if (b->hc != NULL && b->hc->h1.state == &veil_h1_read_body
+        && !veil_h1_body_drop(b->hc))
+    {
         veil_h1_enter(b->hc, &veil_h1_hold, 0);
     }
 }

@@ -63,6 +63,9 @@ veil_h1_enter(veil_http_conn_t *hc, const veil_h1_state_t *state,
 {
     veil_trace_note(state->name, hc, (int64_t) timeout_ms);
     hc->h1.state = state;
+    if (hc->h1.closed) {
+        return; /* what is aborted by the end of a request comes here, too */
+    }
     veil_conn_read_timeout(&hc->c, timeout_ms);
     if (state->wants_data) {
         veil_conn_read(&hc->c);
