@@ -40,7 +40,7 @@ for my $case (
     [ 'an unknown letter', ['-x'], qr/unknown option "-x"/ ],
     [ 'one in a cluster', ['-tx'], qr/unknown option "-x"/ ],
     [ 'an unknown word', ['--nonsense'], qr/unknown option "--nonsense"/ ],
-    [ 'no option', ['nonsense'], qr/no option: "nonsense"/ ],
+    [ 'no option', ['nonsense'], qr/unexpected argument "nonsense"/ ],
     [ 'a missing value', ['-g'], qr/"-g" requires a value/ ],
     [ 'an unknown signal', [ '-s', 'kill' ], qr/-s kill.*stop, quit/ ],
     )
