@@ -4,14 +4,16 @@
  * A pool's head stands at the start of its first block; allocating moves a
  * pointer (inline in pool.h).  When a block is full, another of the same size
  * is linked in; what is larger than a quarter of a block gets a block of its
- * own from malloc, so that at most a quarter of a block is lost at its end.
+ * own, so that at most a quarter of a block is lost at its end.
  *
- * Servers create and destroy pools of few sizes all the time, so blocks of a
- * pool's size go to a free list by exact size, and come from there: neither
- * costs a malloc.  The lists are bounded, each by number and bytes and all
- * together, so that a burst does not keep its memory for ever.  Sizes are
- * not rounded to powers of two, because the block of an idle connection is
- * counted in bytes.
+ * Servers create and destroy pools of few sizes all the time, so blocks go to
+ * a free list by exact size, and come from there: neither costs a malloc.
+ * The lists are bounded, each by number and bytes and all together, so that a
+ * burst does not keep its memory for ever.  Sizes of pools are not rounded to
+ * powers of two, because the block of an idle connection is counted in bytes.
+ * Those of large allocations are rounded from 1 KiB on, so that an answer
+ * that is a little longer than the last one finds its block: requests make
+ * such allocations as well, and cost no malloc in the long run.
  *
  * Retired pools wait in one of two lists: "retired" is looked at by the next
  * reap, "waiting" holds those that a reap found pinned; unpinning moves them
@@ -26,11 +28,18 @@
 #include "core/pool.h"
 #include "core/pool_debug.h"
 
-/* Exact multiples of 16 up to 4 KiB, then 8, 16, 32 and 64 KiB. */
+/*
+ * Exact multiples of 16 up to 4 KiB, then 8, 16, 32 and 64 KiB; of large
+ * allocations also these and 4 KiB with the head of a block.
+ */
 #define POOL_STEP 16
 #define POOL_STEPS 256
-#define POOL_POWERS 4
-#define POOL_CLASSES (POOL_STEPS + 1 + POOL_POWERS)
+#define POOL_POWERS 5
+#define POOL_CLASSES (POOL_STEPS + 1 + 2 * POOL_POWERS)
+
+/* Large allocations are multiples of this between 1 and 4 KiB. */
+#define POOL_LARGE_EXACT 1024
+#define POOL_LARGE_STEP 256
 
 /* What free lists may hold: by list in blocks and bytes, and in all. */
 #define POOL_KEEP_BLOCKS 1024
@@ -205,17 +214,39 @@ veil_free(void *p)
 static pool_class_t *
 pool_class(size_t size)
 {
-    size_t i, power = 2 * POOL_STEP * POOL_STEPS;
+    size_t i, power = POOL_STEP * POOL_STEPS;
 
     if (size <= POOL_STEP * POOL_STEPS) {
         return &pool_classes[size / POOL_STEP];
     }
     for (i = 0; i < POOL_POWERS; i++, power *= 2) {
-        if (size == power) {
-            return &pool_classes[POOL_STEPS + 1 + i];
+        if (size == power || size == power + sizeof(pool_block_t)) {
+            return &pool_classes[POOL_STEPS + 1 + 2 * i + (size != power)];
         }
     }
     return NULL;
+}
+
+/* The block for a large allocation: a size that has a free list, if any. */
+static size_t
+pool_large_size(size_t size)
+{
+    size_t power = POOL_STEP * POOL_STEPS;
+    size_t i;
+
+    if (size <= POOL_LARGE_EXACT) {
+        return veil_align(size, POOL_STEP) + sizeof(pool_block_t);
+    }
+    size += sizeof(pool_block_t);
+    if (size <= POOL_STEP * POOL_STEPS) {
+        return veil_align(size, POOL_LARGE_STEP);
+    }
+    for (i = 0; i < POOL_POWERS; i++, power *= 2) {
+        if (size <= power + sizeof(pool_block_t)) {
+            return power + sizeof(pool_block_t);
+        }
+    }
+    return veil_align(size, POOL_STEP);
 }
 
 static void *
@@ -237,11 +268,11 @@ pool_block_get(size_t size)
     return veil_alloc(size);
 }
 
-/* Blocks of odd sizes are not kept: nobody would ask for them again. */
+/* Blocks of sizes without a list are not kept: they are too large. */
 static void
-pool_block_put(void *block, size_t size, bool keep)
+pool_block_put(void *block, size_t size)
 {
-    pool_class_t *class = keep ? pool_class(size) : NULL;
+    pool_class_t *class = pool_class(size);
     pool_block_t *b = block;
 
     pool_stat.live_bytes -= size;
@@ -335,8 +366,7 @@ veil_pool_alloc_slow(veil_pool_t *pool, size_t size, size_t align)
     }
 
     if (size > pool->block_size / 4) {
-        size = veil_align(size, POOL_STEP) + sizeof(pool_block_t);
-        return pool_block_add(pool, size);
+        return pool_block_add(pool, pool_large_size(size));
     }
     p = pool_block_add(pool, pool->block_size);
     pool->pos = p + size;
@@ -385,13 +415,13 @@ pool_end(veil_pool_t *pool)
     pool->magic = VEIL_MAGIC_DEAD;
     for (b = pool->blocks; b != NULL; b = next) {
         next = b->next;
-        pool_block_put(b, b->size, b->size == pool->block_size);
+        pool_block_put(b, b->size);
     }
     if (veil_unlikely(pool_mode.guard)) {
         veil_pool_guard_free(pool_guard(pool), pool->name);
         veil_free(pool);
     } else {
-        pool_block_put(pool, pool->block_size, true);
+        pool_block_put(pool, pool->block_size);
     }
 }
 

@@ -175,15 +175,50 @@ Test(pool, free_lists_are_bounded, .init = arena)
     cr_assert_eq(pool_class(512)->n, 0);
 }
 
-Test(pool, odd_large_blocks_are_not_kept, .init = arena)
+Test(pool, huge_blocks_are_not_kept, .init = arena)
 {
     veil_pool_t *p = veil_pool_create("test", 512);
     veil_pool_stats_t stats;
 
-    (void) veil_pool_alloc(p, 3000);
+    (void) veil_pool_alloc(p, 70000);
     veil_pool_destroy(&p);
     veil_pool_stats(&stats);
     cr_assert_eq(stats.kept_bytes, 512);
+}
+
+/* Requests of all sizes, again and again, cost no malloc in the end. */
+Test(pool, large_blocks_are_recycled, .init = arena)
+{
+    veil_pool_stats_t before = { 0 }, after;
+    veil_pool_t *p;
+    size_t n, round;
+    char *mem;
+
+    for (round = 0; round < 3; round++) {
+        for (n = 200; n <= 65536; n += n / 7) {
+            p = veil_pool_create("test", 512);
+            mem = veil_pool_alloc(p, n);
+            memset(mem, (int) round, n);
+            cr_assert_eq((uintptr_t) mem % 16, 0);
+            cr_assert_leq(veil_pool_size(p), 512 + 2 * n + 16);
+            veil_pool_destroy(&p);
+        }
+        veil_pool_stats(round == 0 ? &before : &after);
+    }
+    cr_assert_eq(after.mallocs, before.mallocs);
+    cr_assert_eq(after.live_bytes, 0);
+}
+
+/* A buffer of 4 or 8 KiB is not doubled by the head of its block. */
+Test(pool, large_sizes)
+{
+    cr_assert_eq(pool_large_size(4096), 4096 + sizeof(pool_block_t));
+    cr_assert_eq(pool_large_size(8192), 8192 + sizeof(pool_block_t));
+    cr_assert_eq(pool_large_size(65536), 65536 + sizeof(pool_block_t));
+    cr_assert_eq(pool_large_size(8193), 16384 + sizeof(pool_block_t));
+    cr_assert_eq(pool_large_size(300), 304 + sizeof(pool_block_t));
+    cr_assert_eq(pool_large_size(1200), 1280);
+    cr_assert_eq(pool_large_size(70000), 70000 + sizeof(pool_block_t));
 }
 
 Test(pool, strings, .init = arena)
