@@ -5,6 +5,10 @@
  * full, so that appending and consuming cost the same however long the chain
  * is, and a chain that carries a stream settles at the size it needs.
  *
+ * Rings of the first size are kept for reuse: a proxied answer has a chain for
+ * a moment, and that should not cost a malloc.  Not with ASAN, which is to
+ * see who uses one that is gone.
+ *
  * Small copies are not merged with the entry before them: the block may be
  * referenced by others.
  */
@@ -15,6 +19,34 @@
 #include "core/pool.h"
 
 #define BUF_CHAIN_FIRST_CAP 4
+
+/* How many rings of the first size are kept; 96 bytes each. */
+#define BUF_RINGS_KEPT 128
+
+static struct {
+    veil_buf_t *rings[BUF_RINGS_KEPT];
+    unsigned n;
+} buf_kept;
+
+static veil_buf_t *
+buf_ring_get(unsigned cap)
+{
+    if (cap == BUF_CHAIN_FIRST_CAP && buf_kept.n != 0) {
+        return buf_kept.rings[--buf_kept.n];
+    }
+    return veil_alloc(cap * sizeof(veil_buf_t));
+}
+
+static void
+buf_ring_put(veil_buf_t *ring, unsigned cap)
+{
+    if (!VEIL_ASAN && cap == BUF_CHAIN_FIRST_CAP
+        && buf_kept.n < BUF_RINGS_KEPT) {
+        buf_kept.rings[buf_kept.n++] = ring;
+        return;
+    }
+    veil_free(ring);
+}
 
 static veil_buf_t *
 buf_chain_entry(const veil_chain_t *c, unsigned i)
@@ -29,11 +61,11 @@ buf_chain_grow(veil_chain_t *c)
     veil_buf_t *bufs;
 
     VEIL_ASSERT(cap > c->cap);
-    bufs = veil_alloc(cap * sizeof(*bufs));
+    bufs = buf_ring_get(cap);
     for (i = 0; i < c->n; i++) {
         bufs[i] = *buf_chain_entry(c, i);
     }
-    veil_free(c->bufs);
+    buf_ring_put(c->bufs, c->cap);
     c->bufs = bufs;
     c->head = 0;
     c->cap = cap;
@@ -148,7 +180,7 @@ void
 veil_chain_done(veil_chain_t *c)
 {
     veil_chain_consume(c, c->bytes);
-    veil_free(c->bufs);
+    buf_ring_put(c->bufs, c->cap);
     c->bufs = NULL;
     c->head = c->n = c->cap = 0;
 }

@@ -155,3 +155,23 @@ Test(buf, slice_of_a_file)
     cr_assert_eq(s.offset, 100);
     cr_assert_eq(s.len, 50);
 }
+
+Test(buf, a_first_ring_is_used_again)
+{
+    veil_chain_t a = { .n = 0 };
+    veil_chain_t b = { .n = 0 };
+    const veil_buf_t *ring;
+
+    veil_chain_append_copy(&a, "a", 1);
+    ring = a.bufs;
+    veil_chain_done(&a);
+    if (VEIL_ASAN) {
+        return; /* there it is freed, and nothing can be told */
+    }
+    veil_chain_append_copy(&a, "a", 1);
+    veil_chain_append_copy(&b, "b", 1);
+    cr_assert_eq(a.bufs, ring);
+    cr_assert_neq(b.bufs, ring);
+    veil_chain_done(&a);
+    veil_chain_done(&b);
+}
