@@ -65,6 +65,7 @@ worker_processes 1;
 http {
     access_log %%TESTDIR%%/access.log;
     open_file_cache max=16;
+    keepalive_requests 100000;
     upstream b {
         server %%PORT_81%%;
         keepalive 4;
