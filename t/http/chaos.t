@@ -78,6 +78,12 @@ http {
     server {
         listen %%PORT_80%%;
         root %%TESTDIR%%/html;
+        # Honest clients are not always quick, on a busy machine.
+        send_timeout 10s;
+        client_body_timeout 10s;
+        keepalive_timeout 10s;
+        lingering_time 10s;
+        lingering_timeout 10s;
         error_page 404 /404.html;
         error_page 403 =200 @named;
         error_page 502 http://example.com/;
