@@ -172,6 +172,39 @@ variable_take_def(veil_http_variable_t *v, const veil_http_var_def_t *def)
     }
 }
 
+/* Tells the nearest that there is, be it built in or of a directive. */
+static veil_rc_t
+variable_unknown(veil_conf_t *cf, const struct veil_http_vars_s *vars,
+                 const veil_http_variable_t *v, const veil_conf_node_t *node)
+{
+    const veil_http_variable_t *other;
+    const char *best = NULL;
+    unsigned i, distance = 0;
+
+    for (i = 0; i < vars->defs.n; i++) {
+        veil_conf_nearest(
+            v->name,
+            (*veil_array_at(&vars->defs, const veil_http_var_def_t *, i))
+                ->name,
+            &best, &distance);
+    }
+    for (i = 0; i < vars->list.n; i++) {
+        other = *veil_array_at(&vars->list, veil_http_variable_t *, i);
+        if ((other->flags & VEIL_HTTP_VAR_DEFINED) != 0) {
+            veil_conf_nearest(v->name,
+                              veil_pool_strz(cf->temp_pool, other->name),
+                              &best, &distance);
+        }
+    }
+    if (best == NULL) {
+        return veil_conf_error_node(cf, node, 0, "unknown \"%.*s\" variable",
+                                    VEIL_STR_ARG(v->name));
+    }
+    return veil_conf_error_node(
+        cf, node, 0, "unknown \"%.*s\" variable, did you mean \"%s\"?",
+        VEIL_STR_ARG(v->name), best);
+}
+
 veil_rc_t
 veil_http_vars_check(veil_conf_t *cf)
 {
@@ -190,9 +223,9 @@ veil_http_vars_check(veil_conf_t *cf)
         {
             variable_take_def(v, def);
         } else if ((v->flags & VEIL_HTTP_VAR_DEFINED) == 0) {
-            rc = veil_conf_error_node(
-                cf, *veil_array_at(&vars->nodes, veil_conf_node_t *, i), 0,
-                "unknown \"%.*s\" variable", VEIL_STR_ARG(v->name));
+            rc = variable_unknown(
+                cf, vars, v,
+                *veil_array_at(&vars->nodes, veil_conf_node_t *, i));
         }
     }
     return rc;

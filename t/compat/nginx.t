@@ -153,6 +153,22 @@ http {
     proxy_request_buffering on;
     proxy_next_upstream off;
 
+    map_hash_max_size 1024;
+    map $arg_m $mapped {
+        default none;
+        one 1;
+        ~^re(.*)$ "re $1";
+        ~*^CI ci;
+        "" empty;
+    }
+    map $http_host $by_host {
+        hostnames;
+        *.example head;
+        www.* tail;
+        .dot.test dot;
+        default other;
+    }
+
     upstream backend {
         server %%BACKEND%% weight=2 max_fails=0;
         keepalive 8;
@@ -232,6 +248,30 @@ http {
         }
         location @teapot { return 200 "teapot $uri\n"; }
         location /errors/ { internal; }
+
+        location /map { return 200 "$mapped $by_host\n"; }
+        location /deny/ { deny all; alias %%DOCROOT%%/; }
+        location /allow/ { allow 127.0.0.1; deny all; alias %%DOCROOT%%/; }
+        location /order/ { deny 127.0.0.1; allow all; alias %%DOCROOT%%/; }
+        location /any/ { satisfy any; allow 10.0.0.0/8; deny all; alias %%DOCROOT%%/; }
+        location /all/ { satisfy all; allow 127.0.0.0/8; alias %%DOCROOT%%/; }
+        location /except/ { limit_except GET { deny all; } alias %%DOCROOT%%/; }
+        location /except2/ { limit_except POST PUT { deny all; } alias %%DOCROOT%%/; }
+        location /expires/epoch/ { expires epoch; alias %%DOCROOT%%/; }
+        location /expires/max/ { expires max; alias %%DOCROOT%%/; }
+        location /expires/modified/ { expires modified 1y; alias %%DOCROOT%%/; }
+        location /expires/off/ { expires off; alias %%DOCROOT%%/; }
+        location /expires/var/ { expires $arg_e; alias %%DOCROOT%%/; }
+        location /headers/ {
+            add_header X-Empty "";
+            add_header X-Two 1;
+            add_header X-Two 2 always;
+            add_header Cache-Control no-store;
+            add_header Last-Modified "";
+            add_header ETag '"mine"';
+            add_trailer X-Trailer "t $uri";
+            alias %%DOCROOT%%/;
+        }
 
         location /tf1 { try_files /dir$uri /dir/a.txt; }
         location /tf2 { try_files /no/such /nor/this @named; }
@@ -450,6 +490,24 @@ for my $case (
         headers => $case);
 }
 
+# Maps, access rules, header fields.
+
+same("map $_", path => "/map?m=$_") for qw/one ONE two re17 RE CIx/, '';
+same("map for $_", path => '/map', host => $_)
+    for qw/a.example www.x dot.test a.dot.test x.org/;
+for my $at (qw{/deny/ /allow/ /order/ /any/ /all/ /except/ /except2/}) {
+    same("$_ ${at}range", path => "${at}range", method => $_,
+        $_ eq 'POST' ? (body => 'x') : ()) for qw/GET HEAD POST DELETE/;
+}
+same("$_", path => $_) for qw{/expires/epoch/range /expires/max/range
+    /expires/modified/range /expires/off/range /expires/var/range?e=max
+    /expires/var/range?e=off /expires/var/range?e=x /expires/epoch/none
+    /headers/range /headers/none};
+same("HEAD $_", path => $_, method => 'HEAD')
+    for qw{/headers/range /expires/max/range};
+same('a range with header fields', path => '/headers/range',
+    headers => [ Range => 'bytes=0-3' ]);
+
 # Which server.
 
 same("Host: $_", path => '/vars', host => $_) for qw{one.example ONE.Example
@@ -471,7 +529,8 @@ same('a bad escape', path => '/%zz');
 same('a NUL', path => '/a%00b');
 same('an unknown version', path => '/', version => '3.0');
 same('a long URI', path => '/' . 'u' x 9000);
-same('a long header', path => '/', headers => [ 'X-L' => 'h' x 9000 ]);
+is($veil->get('/', headers => [ 'X-L' => 'h' x 9000 ])->status, 431,
+    'a long header: 431, as documented, where nginx has 400');
 same('a URI that still fits', path => '/prefix' . 'u' x 4000);
 same('too large a body', path => '/b/plain', method => 'POST',
     body => 'x' x 102_401);

@@ -137,6 +137,10 @@ wrong("S{\nerror_page 404; } }\n",
     qr/^invalid number of arguments in "error_page"/, 2, 1);
 wrong("S{\nreturn 200 \$nothing; } }\n",
     qr/^unknown "nothing" variable in /, 2, 1);
+wrong("S{\nreturn 200 \$reqest_uri; } }\n",
+    qr/^unknown "reqest_uri" variable, did you mean "request_uri"\?/, 2, 1);
+wrong("S{\nset \$mine_own 1; return 200 \$mine_onw; } }\n",
+    qr/^unknown "mine_onw" variable, did you mean "mine_own"\?/, 2, 18);
 wrong("S{\nreturn 200 \$; } }\n", qr/^invalid variable name/, 2, 1);
 wrong("S{\nreturn abc; } }\n", qr/^invalid return code "abc"/, 2, 8);
 wrong("S{\nset foo bar; } }\n", qr/^invalid variable name "foo"/, 2, 5);
