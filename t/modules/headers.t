@@ -90,6 +90,8 @@ http {
             add_trailer X-Bytes $bytes_sent;
             add_trailer X-Fixed fixed;
             add_trailer X-Empty "";
+            add_trailer X-Arg $uri;
+            location /trailer/line { return 200 x; }
             location /trailer/empty { }
             location /trailer/404 { }
             location /trailer/always {
@@ -232,6 +234,9 @@ is($r->body, 'a file', 'HTTP/1.0');
 is($r->header('Content-Length'), 6, 'is not chunked');
 $r = $t->head('/trailer/x');
 ok($r->complete && $r->body eq '', 'HEAD');
+$r = $t->get('/trailer/line%0d%0aX-Evil:%20y');
+is($r->trailer('X-Arg'), '/trailer/line  X-Evil: y', 'a trailer is one line');
+is($r->trailer('X-Evil'), undef, 'whatever is in the URI');
 my $c = $t->connect(80);
 for (1 .. 3) {
     $c->send_request(path => '/trailer/x');

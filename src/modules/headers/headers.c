@@ -280,6 +280,25 @@ headers_body(veil_http_body_t *b)
     return veil_container_of(b, headers_body_t, body);
 }
 
+/* A decoded CR LF of the URI would be a line of its own. */
+static veil_str_t
+headers_one_line(veil_http_request_t *r, veil_str_t value)
+{
+    char *text;
+    size_t i;
+
+    if (veil_str_chr(value, '\r') < 0 && veil_str_chr(value, '\n') < 0) {
+        return value;
+    }
+    text = veil_pool_chars(r->pool, value.len);
+    for (i = 0; i < value.len; i++) {
+        text[i] = value.data[i] == '\r' || value.data[i] == '\n'
+                      ? ' '
+                      : value.data[i];
+    }
+    return veil_str_n(text, value.len);
+}
+
 static void
 headers_emit_trailer(veil_http_request_t *r, const headers_field_t *f,
                      void *data)
@@ -288,7 +307,8 @@ headers_emit_trailer(veil_http_request_t *r, const headers_field_t *f,
     headers_body_t *hb = data;
 
     if (value.len != 0) {
-        (void) veil_http_headers_add(&hb->trailers, f->name, value);
+        (void) veil_http_headers_add(&hb->trailers, f->name,
+                                     headers_one_line(r, value));
     }
 }
 
