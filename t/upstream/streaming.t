@@ -69,6 +69,9 @@ http {
     server {
         listen %%PORT_80%%;
         location /on/ { proxy_pass http://%%UPSTREAM_a%%/; }
+        # The kernel would take all of an answer into its own buffer.
+        proxy_socket_rcvbuf 256k;
+
         location /off/ {
             proxy_pass http://%%UPSTREAM_a%%/;
             proxy_buffering off;
