@@ -93,7 +93,7 @@ is($wrong, 0, "$n requests at once, in order");
 my $from = Time::HiRes::time();
 is(length $t->get('/rate')->body, 10_000, 'limit_rate');
 my $took = Time::HiRes::time() - $from;
-ok($took > 0.25 && $took < 5, 'takes its time') or diag("took $took");
+ok($took > 0.25 && $took < 20, 'takes its time') or diag("took $took");
 
 # A drain: an idle connection lives on for keepalive_min_timeout.
 

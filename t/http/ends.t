@@ -16,7 +16,7 @@ http {
     server {
         listen %%PORT_80%%;
         root %%TESTDIR%%/html;
-        lingering_timeout 500ms;
+        lingering_timeout 2s;
         location /yes { return 200 yes; }
         location /413 { client_max_body_size 10; return 200 no; }
     }
@@ -51,7 +51,7 @@ $c = $t->connect;
 $c->write("POST /yes HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n");
 is($c->read_response->body, 'yes', 'answered before its body');
 for (1 .. 9) {
-    sleep 0.12;
+    sleep 0.3;
     $c->write('x');
 }
 is($c->get('/yes')->body, 'yes', 'a slow body is thrown away to its end');
@@ -61,7 +61,7 @@ $c->write("POST /413 HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n");
 is($c->read_response->status, 413, 'too large');
 my $alive = 1;
 for (1 .. 9) {
-    sleep 0.12;
+    sleep 0.3;
     $alive &&= eval { $c->write('x'); 1 };
 }
 ok($alive && !$c->was_reset, 'and it may be sent all the same');
