@@ -332,6 +332,7 @@ sub plug {
     my $to = Socket::pack_sockaddr_in($port, Socket::inet_aton('127.0.0.1'));
     connect $s, $to or $! == EINPROGRESS or return;
     $c->{socket} = $s;
+    $c->{from} = $s->sockport;
     $c->{write_at} = $c->{read_at} = 0;
     return $c;
 }
@@ -467,8 +468,7 @@ sub judge {
         if ($c->{in} !~ /\r\n\r\n/) {
             return undef if !defined $c->{failed};
             # Whoever drains may end a connection between two answers.
-            return '' if $c->{drained} && $c->{in} eq ''
-                && $c->{failed} eq 'the end';
+            return '' if $c->{drained} && $c->{in} eq '';
             return "$c->{failed}, and an answer is missing";
         }
         my ($at, $end) = ($-[0], $+[0]);
@@ -506,6 +506,7 @@ sub run {
     my ($backend, $limit) = @_;
     my $t = Test::Veil->new;
     my (@all, @complaints, $reloads, $opened, $answered);
+    my $settled = 0;
     my $listen = IO::Socket::INET->new(Listen => 1000, Blocking => 0,
         LocalAddr => '127.0.0.1', Proto => 'tcp') or die "listen: $!";
 
@@ -526,13 +527,17 @@ sub run {
             push @all, $c;
             $opened++;
         }
-        $_->{drained} ||= $reloads && $now < $reloads + 1.5 for @all;
+        if ($reloads && $now < $settled + 0.5) {
+            # Until then, and a little longer, the old workers accept.
+            $settled = $now if $t->log !~ /generation 2 serves/;
+            $_->{drained} = 1 for @all;
+        }
         while (my $s = $listen->accept) {
             push @all, behind($s);
             $answered++;
         }
         if (!$reloads && $now > $begin + $seconds / 2) {
-            $reloads = $now;
+            $reloads = $settled = $now;
             $t->signal('HUP');
         }
         $poll->mask($listen, POLLIN);
@@ -546,8 +551,10 @@ sub run {
             my $stays = step($c, $can, $now);
             if ($c->{honest}) {
                 my $said = judge($c);
-                push @complaints, "$said, asked:\n" . substr $c->{asked}, 0, 500
-                    if $said;
+                push @complaints, sprintf "%s after %.1f s, reloaded after %.1f"
+                    . " s, port %d, asked:\n%s", $said, $now - $begin,
+                    $reloads ? $reloads - $begin : 0, $c->{from},
+                    substr $c->{asked}, 0, 500 if $said;
                 $stays = 0 if defined $said;
             }
             push @stay, $c if $stays;
