@@ -1,124 +1,153 @@
 #!/usr/bin/perl
 
-# listen: addresses, unix sockets, ranges, options, default servers.
+# Where a server listens: several addresses, unix sockets, IPv6, ranges of
+# ports, a wildcard beside an address, and who is the default.
 
 use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
 
-my $t = Test::Veil->new;
-my $v6 = eval {
-    require IO::Socket::IP;
-    IO::Socket::IP->new(LocalHost => '::1', LocalPort => 0, Listen => 1);
-} ? 1 : 0;
+use IO::Socket::INET;
+use IO::Socket::IP;
+use IO::Socket::UNIX;
 
-$t->config(<<"EOC");
-http {
-    server {
-        listen %%PORT_80%%;
-        server_name one;
-        return 200 "one \$server_addr:\$server_port";
+my $t = Test::Veil->new->has(qw/rewrite/);
+my $dir = $t->testdir;
+
+# run_of($n): the first of $n ports in a row that are free now.
+
+sub run_of {
+    my ($n) = @_;
+    for (1 .. 100) {
+        my $first = 20000 + int rand 10000;
+        my @held = grep {defined} map {
+            IO::Socket::INET->new(
+                LocalAddr => '127.0.0.1',
+                LocalPort => $first + $_,
+                Listen    => 1,
+            )
+        } 0 .. $n - 1;
+        return $first if @held == $n;
     }
-    server {
-        listen 127.0.0.1:%%PORTNUM_81%% default_server backlog=16 rcvbuf=64k
-            sndbuf=64k so_keepalive=30m::10 deferred fastopen=5;
-        listen 127.0.0.2:%%PORTNUM_81%%;
-        server_name two;
-        return 200 "two \$server_addr";
-    }
-    server {
-        listen *:%%PORTNUM_82%% reuseport;
-        return 200 "wildcard \$server_addr";
-    }
-    server {
-        listen 127.0.0.3:%%PORTNUM_82%%;
-        return 200 "special \$server_addr";
-    }
-    server {
-        listen unix:%%TESTDIR%%/a.sock;
-        return 200 "unix \$remote_addr \$server_addr";
-    }
-    server {
-        listen localhost:%%PORTNUM_83%%;
-        return 200 localhost;
-    }
-    @{[ $v6 ? 'server { listen [::1]:%%PORTNUM_84%% ipv6only=on;
-        return 200 "v6 $remote_addr $server_addr"; }' : '' ]}
+    die "no $n free ports in a row\n";
 }
-EOC
-$t->run;
 
-sub body { return $t->get('/', @_)->body }
-
-my $port = $t->port(80);
-is(body(host => 'one'), "one 127.0.0.1:$port", 'an address and a port');
-is(body(port => 81), 'two 127.0.0.1', 'options');
-sub at {
-    my ($addr, $n) = @_;
-    require IO::Socket::INET;
-    my $s = IO::Socket::INET->new(PeerAddr => $addr,
-        PeerPort => $t->port($n), Timeout => 5) or return "no: $!";
-    print $s "GET / HTTP/1.0\r\n\r\n";
+sub ask {
+    my ($s, $host) = @_;
+    return 'nobody' unless $s;
+    $host //= 'somebody';
+    print $s "GET / HTTP/1.1\r\nHost: $host\r\nConnection: close\r\n\r\n";
     local $/;
-    my $all = <$s> // '';
-    $all =~ s/.*\r\n\r\n//s;
-    return $all;
-}
-is(at('127.0.0.2', 81), 'two 127.0.0.2', 'another address of that server');
-is(at('127.0.0.3', 82), 'special 127.0.0.3',
-    'an address wins over the wildcard on its port');
-is(at('127.0.0.1', 82), 'wildcard 127.0.0.1', 'the wildcard has the others');
-is(body(unix => $t->testdir . '/a.sock'), 'unix unix: unix:' . $t->testdir
-    . '/a.sock', 'a unix socket');
-is(at('127.0.0.1', 83), 'localhost', 'localhost');
-SKIP: {
-    skip 'no IPv6 here', 1 unless $v6;
-    my $s = IO::Socket::IP->new(PeerHost => '::1', PeerPort => $t->port(84));
-    print $s "GET / HTTP/1.0\r\n\r\n";
-    local $/;
-    like(<$s>, qr/v6 ::1 ::1$/, 'IPv6');
+    my $answer = <$s>;
+    return $answer =~ /\r\n\r\n(.*)\z/s ? $1 : "odd: $answer";
 }
 
-# A reload takes other addresses, and drops old ones.
+sub tcp {
+    my ($address, $port) = @_;
+    return IO::Socket::IP->new(
+        PeerHost => $address,
+        PeerPort => $port,
+        Timeout  => 5,
+    );
+}
+
+my $ipv6 = IO::Socket::IP->new(LocalHost => '::1', Listen => 1);
+my $range = run_of(3);
+my $last = $range + 2;
+$t->set(RANGE => "$range-$last");
+$t->set(V6 => $ipv6 ? 'listen [::1]:' . $t->port(80) . ';' : '');
 
 $t->config(<<'EOC');
 http {
-    server { listen %%PORT_80%%; return 200 again; }
-    server { listen %%PORT_85%%; return 200 new; }
-    server { listen unix:%%TESTDIR%%/b.sock; return 200 b; }
+    server {
+        listen %%PORT_80%%;
+        server_name first;
+        return 200 "first $server_port";
+    }
+    server {
+        listen %%PORT_80%% default_server;
+        server_name second;
+        return 200 "second $server_addr:$server_port";
+    }
+    server {
+        listen %%PORT_80%%;
+        listen unix:%%TESTDIR%%/web.sock;
+        %%V6%%
+        server_name third;
+        return 200 "third $remote_addr $server_addr";
+    }
+    server {
+        listen 127.0.0.1:%%RANGE%%;
+        return 200 "range $server_port";
+    }
+    server {
+        listen %%PORTNUM_81%%;
+        return 200 "wildcard $server_addr";
+    }
+    server {
+        listen 127.0.0.2:%%PORTNUM_81%%;
+        server_name specific;
+        return 200 "specific $server_addr";
+    }
 }
 EOC
-ok($t->reload, 'reloaded');
-is(body(port => 80), 'again', 'the same address');
-is(body(port => 85), 'new', 'a new address');
-is(body(unix => $t->testdir . '/b.sock'), 'b', 'a new unix socket');
-like(at('127.0.0.1', 81), qr/^no: /, 'an address that is gone');
+$t->run;
+my $port = $t->port(80);
 
-# What is in use cannot be had.
+is(ask(tcp('127.0.0.1', $port), 'first'), "first $port", 'by name');
+is(ask(tcp('127.0.0.1', $port), 'FIRST:99'), "first $port",
+    'in capitals, with a port');
+is(ask(tcp('127.0.0.1', $port), 'first.'), "first $port",
+    'with a dot at the end');
+is(ask(tcp('127.0.0.1', $port), 'unknown'), "second 127.0.0.1:$port",
+    'no name: the default_server, although it is not the first');
 
-my $busy = Test::Veil->new->allow_alerts(qr/bind\(\)/);
-$busy->config('http { server { listen 127.0.0.1:' . $t->port(80)
-    . '; } }');
-ok(!$busy->run(may_fail => 1), 'an address in use');
-like($busy->log, qr/\[emerg\].*bind\(\) to 127\.0\.0\.1:\d+ failed \(98: /,
-    'says which');
+my $s = IO::Socket::UNIX->new(Peer => "$dir/web.sock");
+is(ask($s), 'third unix: unix:', 'a unix socket');
+is((stat "$dir/web.sock")[2] & 0777, 0666, '... is for everybody');
 
-for (
-    [ 'listen 127.0.0.1:80 ipv6only=on;', qr/for IPv6 only/ ],
-    [ 'listen 80 backlog=x;', qr/invalid number in "backlog=x"/ ],
-    [ 'listen 80 rcvbuf=1q;', qr/invalid size in "rcvbuf=1q"|"rcvbuf=1q"/ ],
-    [ 'listen 80 so_keepalive=maybe;', qr/so_keepalive/ ],
-    [ 'listen 90-80;', qr/invalid port range in "90-80"/ ],
-    [ 'listen 127.0.0.1:0;', qr/127\.0\.0\.1:0/ ],
-    [ 'listen [::1;', qr/invalid address "\[::1"/ ],
+SKIP: {
+    skip('no IPv6 here', 1) unless $ipv6;
+    is(ask(tcp('::1', $port)), 'third ::1 ::1', 'IPv6');
+}
+
+is(ask(tcp('127.0.0.1', $_)), "range $_", "port $_ of a range")
+    for $range .. $last;
+ok(!tcp('127.0.0.1', $last + 1), '... which ends there')
+    if $last + 1 != $port && $last + 1 != $t->port(81);
+
+$port = $t->port(81);
+is(ask(tcp('127.0.0.1', $port)), 'wildcard 127.0.0.1', 'the wildcard');
+is(ask(tcp('127.0.0.2', $port)), 'specific 127.0.0.2',
+    'an address beside it has its own servers');
+is(ask(tcp('127.0.0.3', $port), 'specific'), 'wildcard 127.0.0.3',
+    '... which other addresses do not have');
+
+$t->stop;
+ok(!-e "$dir/web.sock", 'the unix socket is gone at the end');
+
+# What is refused.
+
+for my $case (
+    [ 'listen 127.0.0.1:99999;', qr/invalid (?:address|port)/ ],
+    [ 'listen 127.0.0.1:8010-8000;', qr/invalid port range/ ],
+    [ 'listen 127.0.0.1:8000 nonsense;', qr/invalid value "nonsense" in "listen"/ ],
+    [ 'listen 300.1.1.1:80;', qr/"300\.1\.1\.1/ ],
+    [   "listen 127.0.0.1:8000 default_server; }\n"
+            . 'server { listen 127.0.0.1:8000 default_server;',
+        qr/duplicate default server for "127\.0\.0\.1:8000"/
+    ],
+    [   'listen 127.0.0.1:8000; listen 127.0.0.1:8000;',
+        qr/duplicate listen/
+    ],
     )
 {
-    my ($text, $re) = @$_;
-    my $bad = Test::Veil->new->config("http { server { $text } }");
-    my ($status, $out) = $bad->command('-t');
-    isnt($status, 0, "refused: $text");
-    like($out, $re, "says why: $text");
+    my ($text, $re) = @$case;
+    $t->config("http { server { $text } }\n");
+    my ($status, $out) = $t->command('-t');
+    is($status, 1, "refused: $text");
+    like($out, $re, '... for its reason');
 }
 
 done_testing;
