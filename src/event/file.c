@@ -13,7 +13,10 @@
  * with O_PATH | O_NOFOLLOW and looked at before the next, so that nothing
  * can be exchanged between the check and the use.  A link's own target is
  * resolved by the kernel and may consist of links again; what counts is who
- * owns its end, as in nginx.
+ * owns its end, as in nginx.  "Beneath" is RESOLVE_BENEATH inline, which is
+ * stricter than it should be: it refuses absolute links that lead back inside
+ * as well.  So on a thread the file is opened, and what is compared is where
+ * the kernel says that the open file is.
  *
  * Only regular files are handed out as descriptors; opening uses O_NONBLOCK,
  * so that a FIFO does not hang the thread.
@@ -248,6 +251,57 @@ file_open_walk(const veil_file_probe_t *p, size_t from, int flags)
     return dir;
 }
 
+/* The name the kernel has for what is open; its length or -errno. */
+static ssize_t
+file_where(int fd, char *buf, size_t size)
+{
+    char link[32];
+    ssize_t n;
+
+    (void) veil_snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, buf, size);
+    return n < 0 ? -errno : n;
+}
+
+/* Whether an open file is below an open directory, or is that. */
+static bool
+file_is_beneath(int dir, int fd)
+{
+    char base[PATH_MAX], name[PATH_MAX];
+    ssize_t nbase = file_where(dir, base, sizeof(base));
+    ssize_t n = file_where(fd, name, sizeof(name));
+
+    if (nbase <= 0 || n < nbase) {
+        return false;
+    }
+    if (nbase == 1) {
+        return base[0] == '/';
+    }
+    return memcmp(name, base, (size_t) nbase) == 0
+           && (n == nbase || name[nbase] == '/');
+}
+
+/* Opens the path if that ends below its trusted part; blocks. */
+static int
+file_open_beneath(const veil_file_probe_t *p, size_t from, int flags)
+{
+    int dir = file_open_base(p, from, false);
+    int fd;
+
+    if (dir < 0) {
+        return dir;
+    }
+    fd = open(p->path, flags);
+    if (fd < 0) {
+        fd = -errno;
+    } else if (!file_is_beneath(dir, fd)) {
+        (void) close(fd);
+        fd = -ELOOP;
+    }
+    (void) close(dir);
+    return fd;
+}
+
 /* From memory or not at all (-EAGAIN). */
 static int
 file_open_inline(const veil_file_probe_t *p, size_t from, int flags)
@@ -262,7 +316,10 @@ file_open_inline(const veil_file_probe_t *p, size_t from, int flags)
         return -EAGAIN;
     }
     if (from == 0) {
-        return file_openat2(AT_FDCWD, p->path, flags, RESOLVE_NO_SYMLINKS);
+        return p->symlinks == VEIL_SYMLINKS_BENEATH
+                   ? -EAGAIN
+                   : file_openat2(AT_FDCWD, p->path, flags,
+                                  RESOLVE_NO_SYMLINKS);
     }
     while (*rest == '/') {
         rest++;
@@ -272,9 +329,11 @@ file_open_inline(const veil_file_probe_t *p, size_t from, int flags)
         return dir;
     }
     fd = file_openat2(dir, *rest == '\0' ? "." : rest, flags,
-                      RESOLVE_NO_SYMLINKS);
+                      p->symlinks == VEIL_SYMLINKS_BENEATH
+                          ? RESOLVE_BENEATH
+                          : RESOLVE_NO_SYMLINKS);
     (void) close(dir);
-    return fd;
+    return fd == -EXDEV ? -EAGAIN : fd;
 }
 
 static int
@@ -285,6 +344,9 @@ file_open(const veil_file_probe_t *p, int flags, bool is_inline)
 
     if (is_inline) {
         return file_open_inline(p, from, flags);
+    }
+    if (from < p->path_len && p->symlinks == VEIL_SYMLINKS_BENEATH) {
+        return file_open_beneath(p, from, flags);
     }
     if (from < p->path_len) {
         return file_open_walk(p, from, flags);

@@ -60,7 +60,8 @@ void veil_filecache_destroy(veil_filecache_t **fc);
 typedef enum {
     VEIL_SYMLINKS_ALLOW,
     VEIL_SYMLINKS_IF_NOT_OWNER, /* allow when link and target share an owner */
-    VEIL_SYMLINKS_DENY
+    VEIL_SYMLINKS_DENY,
+    VEIL_SYMLINKS_BENEATH /* allow what ends below the trusted part */
 } veil_symlinks_t;
 
 typedef void veil_file_lookup_fn(veil_file_lookup_t *l);

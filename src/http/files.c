@@ -110,7 +110,13 @@ veil_http_lookup(veil_http_request_t *r, veil_http_lookup_t *l,
             l->lookup.symlinks_from = from.len;
         }
     }
-    (void) root_len;
+    if (l->lookup.symlinks == VEIL_SYMLINKS_ALLOW && r->location != NULL
+        && r->location->is_route)
+    {
+        /* A route cannot be left, by links no more than by "..". */
+        l->lookup.symlinks = VEIL_SYMLINKS_BENEATH;
+        l->lookup.symlinks_from = root_len;
+    }
     l->lookup.want_fd = want_fd;
     l->lookup.done = files_answered;
     l->waiting = !veil_file_lookup(&l->lookup);

@@ -18,6 +18,7 @@
 typedef struct {
     veil_http_lookup_t lookup;
     veil_str_t path;
+    size_t root_len;  /* bytes of it that are root or alias */
     bool index_tried; /* of a directory, in a route */
     bool slash;       /* below a route's prefix, a slash at the end */
 } static_ctx_t;
@@ -47,9 +48,9 @@ static_in_route(const veil_http_request_t *r)
 
 /* Looks up ctx->path; false: the answer comes later. */
 static bool
-static_look(veil_http_request_t *r, static_ctx_t *ctx, size_t root_len)
+static_look(veil_http_request_t *r, static_ctx_t *ctx)
 {
-    return veil_http_lookup(r, &ctx->lookup, ctx->path, root_len, true);
+    return veil_http_lookup(r, &ctx->lookup, ctx->path, ctx->root_len, true);
 }
 
 /* A route's index is one name: the first of the list. */
@@ -78,7 +79,7 @@ static_directory(veil_http_request_t *r, static_ctx_t *ctx)
     ctx->path = veil_pool_printf(r->pool, "%.*s/%.*s", VEIL_STR_ARG(ctx->path),
                                  VEIL_STR_ARG(index));
     r->exten = veil_http_path_ext(index);
-    if (!static_look(r, ctx, ctx->path.len)) {
+    if (!static_look(r, ctx)) {
         return veil_http_wait(r, NULL);
     }
     return VEIL_HTTP_NEXT; /* look at it again */
@@ -126,7 +127,6 @@ static veil_http_rc_t
 static_handler(veil_http_request_t *r)
 {
     static_ctx_t *ctx = veil_http_ctx(r, &veil_http_static_module);
-    size_t root_len;
 
     if (ctx != NULL) {
         return static_answer(r, ctx); /* resumed */
@@ -140,7 +140,7 @@ static_handler(veil_http_request_t *r)
 
     ctx = VEIL_POOL_NEW(r->pool, static_ctx_t);
     veil_http_set_ctx(r, &veil_http_static_module, ctx);
-    ctx->path = veil_http_map_uri(r, r->uri, &root_len);
+    ctx->path = veil_http_map_uri(r, r->uri, &ctx->root_len);
     if (static_in_route(r)) {
         ctx->slash = r->uri.data[r->uri.len - 1] == '/'
                      && veil_http_location_rest(r).len != 0;
@@ -149,7 +149,7 @@ static_handler(veil_http_request_t *r)
         }
         ctx->path = veil_pool_str(r->pool, ctx->path);
     }
-    if (!static_look(r, ctx, root_len)) {
+    if (!static_look(r, ctx)) {
         return veil_http_wait(r, NULL);
     }
     return static_answer(r, ctx);
