@@ -90,6 +90,11 @@ for my $page (@pages) {
     }
     is(join("\n", @wrong), '', "$page names what there is");
 }
+my $modules = slurp('src/modules/README.md');
+my @absent = grep { $modules !~ /`\Q$_\E\/?`/ }
+    map { m{([^/]+)\z} && $1 } grep { !/\.(?:h|md)\z/ } glob 'src/modules/*';
+is("@absent", '', 'src/modules/README.md has all modules');
+
 cmp_ok($places, '>', 40, 'places were found to look at');
 
 done_testing();
