@@ -14,6 +14,8 @@
 #include "http/upstream_impl.h"
 
 #define BODY_MAX_TRAILER 8192
+/* How often proxy_limit_rate lets more in. */
+#define BODY_RATE_STEP_MS 20
 
 static veil_exchange_private_t *
 upstream_body_of(veil_http_body_t *b)
@@ -40,22 +42,35 @@ upstream_body_quota(const veil_exchange_t *x)
     return (uint64_t) x->conf->limit_rate * (ms + 1000) / 1000;
 }
 
+/* More is there than may be taken now, or will be soon: wait a while. */
 static bool
-upstream_body_is_too_fast(veil_exchange_t *x)
+upstream_body_is_too_fast(veil_exchange_t *x, const veil_buf_t *left)
 {
     veil_exchange_private_t *p = x->priv;
-    uint64_t quota, rate = (uint64_t) x->conf->limit_rate;
 
-    if (rate == 0) {
+    if (x->conf->limit_rate == 0
+        || (left->pos == left->end && p->received < upstream_body_quota(x)))
+    {
         return false;
     }
-    quota = upstream_body_quota(x);
-    if (p->received < quota) {
-        return false;
-    }
-    veil_timer_set(x->loop, &p->rate_timer,
-                   (p->received - quota) * 1000 / rate + 1);
+    veil_timer_set(x->loop, &p->rate_timer, BODY_RATE_STEP_MS);
     return true;
+}
+
+/* The part of b that may be taken now: it can hold all of a response. */
+static veil_buf_t
+upstream_body_allowed(const veil_exchange_t *x, const veil_buf_t *b)
+{
+    veil_buf_t part = *b;
+    uint64_t quota, received = x->priv->received;
+
+    if (x->conf->limit_rate != 0) {
+        quota = upstream_body_quota(x);
+        part.end = part.pos
+                   + veil_min_size(veil_buf_len(b),
+                                   quota > received ? quota - received : 0);
+    }
+    return part;
 }
 
 static void
@@ -211,8 +226,8 @@ upstream_body_chunks(veil_exchange_t *x, veil_buf_t *b)
     }
 }
 
-void
-veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
+static void
+upstream_body_feed(veil_exchange_t *x, veil_buf_t *b)
 {
     veil_exchange_private_t *p = x->priv;
     size_t n;
@@ -232,13 +247,25 @@ veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
             upstream_body_finish(x, b);
         }
     }
+}
 
+void
+veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_buf_t part = upstream_body_allowed(x, b);
+
+    if (part.pos < part.end || b->pos == b->end) {
+        upstream_body_feed(x, &part); /* nothing may be all there is */
+        b->pos = part.pos;
+    }
     if (p->state != VEIL_X_BODY) {
         return;
     }
     veil_conn_read_timeout(&p->uc->c, x->conf->read_timeout);
-    if (upstream_body_is_too_fast(x)
-        || p->chain.bytes >= upstream_body_window(x)) {
+    if (upstream_body_is_too_fast(x, b)
+        || p->chain.bytes >= upstream_body_window(x))
+    {
         veil_conn_hold(&p->uc->c);
         veil_conn_pace(&p->uc->c, true);
     }

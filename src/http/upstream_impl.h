@@ -29,6 +29,7 @@ typedef struct {
     veil_list_t peer_link;
     veil_list_t link; /* of all of this worker */
     uint64_t start_ms;
+    veil_addr_t local;     /* proxy_bind's; family 0: the kernel's choice */
     veil_block_t *sending; /* what a write under way points into */
     veil_pin_t pin;        /* or the exchange's pool */
 } veil_upstream_conn_t;

@@ -55,16 +55,68 @@ upstream_conn_close(veil_upstream_conn_t *uc)
     veil_conn_close(&uc->c);
 }
 
+/*
+ * Where to connect from: proxy_bind's address; of no family when it says
+ * "off", or nothing, or has no meaning for this peer.
+ */
+static veil_addr_t
+upstream_conn_local_addr(const veil_exchange_t *x)
+{
+    veil_addr_t none = { .family = 0 }, addr = none;
+    uint16_t family = (uint16_t) x->priv->peer->addr.family;
+    veil_hostport_t hp;
+    veil_str_t text;
+
+    if (x->conf->bind == NULL || x->conf->bind_off || x->request == NULL
+        || family == AF_UNIX)
+    {
+        return none;
+    }
+    text = veil_http_eval(x->request, x->conf->bind);
+    if (text.len == 0) {
+        return none;
+    }
+    if (!veil_hostport_parse(&hp, text) || hp.is_unix
+        || !veil_addr_parse_ip(&addr, hp.host))
+    {
+        veil_log(x->log, VEIL_LOG_ERR, 0, "invalid local address \"%.*s\"",
+                 VEIL_STR_ARG(text));
+        return none;
+    }
+    addr.port = hp.port;
+    return addr.family == family ? addr : none;
+}
+
+/* Kept ones differ when proxy_bind does. */
+static bool
+upstream_conn_is_from(const veil_upstream_conn_t *uc, const veil_addr_t *local)
+{
+    return uc->local.family == local->family
+           && (local->family == 0 || veil_addr_eq(&uc->local, local));
+}
+
 veil_upstream_conn_t *
 veil_upstream_conn_take(veil_exchange_t *x)
 {
     veil_upstream_peer_t *p = x->priv->peer;
-    veil_upstream_conn_t *uc;
+    veil_upstream_conn_t *uc = NULL;
+    veil_addr_t local;
+    veil_list_t *l;
 
     if (veil_list_is_empty(&p->idle)) {
         return NULL;
     }
-    uc = veil_list_first(&p->idle, veil_upstream_conn_t, peer_link);
+    local = upstream_conn_local_addr(x);
+    veil_list_foreach (l, &p->idle) {
+        uc = veil_list_entry(l, veil_upstream_conn_t, peer_link);
+        if (upstream_conn_is_from(uc, &local)) {
+            break;
+        }
+        uc = NULL;
+    }
+    if (uc == NULL) {
+        return NULL;
+    }
     upstream_conn_unlink_idle(uc);
     uc->x = x;
     uc->group = x->group;
@@ -173,31 +225,6 @@ upstream_conn_connected(veil_conn_t *c, int err)
     }
 }
 
-/* proxy_bind's address; false: it says "off", or nothing. */
-static bool
-upstream_conn_local_addr(veil_exchange_t *x, veil_addr_t *addr)
-{
-    veil_hostport_t hp;
-    veil_str_t text;
-
-    if (x->conf->bind == NULL || x->conf->bind_off || x->request == NULL) {
-        return false;
-    }
-    text = veil_http_eval(x->request, x->conf->bind);
-    if (text.len == 0) {
-        return false;
-    }
-    if (!veil_hostport_parse(&hp, text) || hp.is_unix
-        || !veil_addr_parse_ip(addr, hp.host))
-    {
-        veil_log(x->log, VEIL_LOG_ERR, 0, "invalid local address \"%.*s\"",
-                 VEIL_STR_ARG(text));
-        return false;
-    }
-    addr->port = hp.port;
-    return true;
-}
-
 int
 veil_upstream_conn_open(veil_exchange_t *x)
 {
@@ -205,17 +232,15 @@ veil_upstream_conn_open(veil_exchange_t *x)
     veil_upstream_conn_t *uc = VEIL_POOL_NEW(pool, veil_upstream_conn_t);
     veil_upstream_peer_t *p = x->priv->peer;
     veil_connect_options_t o = { .timeout_ms = x->conf->connect_timeout };
-    veil_addr_t local;
     int rc;
 
     o.addr = p->addr;
     o.rcvbuf = (int) x->conf->rcvbuf;
     o.sndbuf = (int) x->conf->sndbuf;
     o.keepalive = x->conf->socket_keepalive;
-    if (p->addr.family != AF_UNIX && upstream_conn_local_addr(x, &local)
-        && local.family == p->addr.family)
-    {
-        o.bind = &local;
+    uc->local = upstream_conn_local_addr(x);
+    if (uc->local.family != 0) {
+        o.bind = &uc->local;
     }
     rc = veil_conn_connect(&uc->c, x->loop, pool, &o, upstream_conn_connected,
                            &veil_upstream_conn_ops, &veil_cycle->log);
