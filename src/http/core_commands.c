@@ -544,7 +544,8 @@ static const veil_command_t core_commands[] = {
       .data = core_file_mode,
       .syntax = "auto | sendfile | memory",
       .def = "auto",
-      .help = "How files are sent: by the kernel, or from memory." },
+      .help = "How files are sent: by the kernel, or from memory.  A route to "
+              "one file keeps that in memory until a reload." },
 
     { .name = "open_file_cache",
       .where = VEIL_CONF_HTTP_ANY,

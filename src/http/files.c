@@ -3,6 +3,10 @@
  *
  * Locations with equal settings of open_file_cache share one cache; which one
  * is known by a number given when the configuration is read.
+ *
+ * A route to one file with "file_mode memory" means that file as it was when
+ * it was first asked for, until the next reload: it has a cache of its own,
+ * whose entries do not age and carry contents.
  */
 
 #include "core/platform.h"
@@ -22,6 +26,12 @@
  * as nginx's output_buffers. */
 #define FILES_READ_BUFFER (64 * 1024)
 
+/* Of files that routes keep in memory; a larger one keeps its descriptor. */
+#define FILES_KEPT_MAX 4096
+#define FILES_KEPT_CONTENT (16 * 1024 * 1024)
+#define FILES_KEPT_MS ((uint64_t) 3650 * 86400 * 1000)
+
+static veil_filecache_t *files_kept;
 static veil_filecache_t **files_caches;
 static unsigned files_ncaches;
 
@@ -48,6 +58,24 @@ files_cache(veil_http_request_t *r)
     return files_caches[i];
 }
 
+/* The cache of files that are kept until a reload. */
+static veil_filecache_t *
+files_kept_cache(veil_loop_t *loop)
+{
+    static const veil_filecache_options_t options = {
+        .max = FILES_KEPT_MAX,
+        .inactive_ms = FILES_KEPT_MS,
+        .valid_ms = FILES_KEPT_MS,
+        .min_uses = 1,
+        .content_max = FILES_KEPT_CONTENT,
+    };
+
+    if (files_kept == NULL) {
+        files_kept = veil_filecache_create(loop, &options);
+    }
+    return files_kept;
+}
+
 void
 veil_http_files_done(void)
 {
@@ -57,6 +85,9 @@ veil_http_files_done(void)
         if (files_caches[i] != NULL) {
             veil_filecache_destroy(&files_caches[i]);
         }
+    }
+    if (files_kept != NULL) {
+        veil_filecache_destroy(&files_kept);
     }
     veil_free(files_caches);
     files_caches = NULL;
@@ -116,6 +147,11 @@ veil_http_lookup(veil_http_request_t *r, veil_http_lookup_t *l,
         /* A route cannot be left, by links no more than by "..". */
         l->lookup.symlinks = VEIL_SYMLINKS_BENEATH;
         l->lookup.symlinks_from = root_len;
+    }
+    if (conf->file_mode == VEIL_FILE_MEMORY && root_len == path.len
+        && r->location != NULL && r->location->is_route)
+    {
+        l->lookup.cache = files_kept_cache(r->loop);
     }
     l->lookup.want_fd = want_fd;
     l->lookup.done = files_answered;
