@@ -121,6 +121,12 @@ upstream_h1_fields(veil_exchange_t *x, const char *text, size_t n,
     return VEIL_PARSE_OK;
 }
 
+/*
+ * Interim responses of one exchange: each takes memory of the request, and
+ * nobody has use for this many.
+ */
+#define UPSTREAM_H1_MAX_INTERIM 32
+
 /* --- the head as a whole --------------------------------------------------
  */
 
@@ -157,6 +163,13 @@ upstream_h1_parse(veil_exchange_t *x, const char *text, size_t n)
         return false;
     }
     if (upstream_h1_is_interim(x)) {
+        if (++p->ninterim > UPSTREAM_H1_MAX_INTERIM) {
+            veil_exchange_log(x, VEIL_LOG_ERR, 0,
+                              "upstream sent too many interim responses",
+                              "while reading response header from upstream");
+            veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
+            return false;
+        }
         if (x->on_informational != NULL) {
             x->on_informational(x);
         }

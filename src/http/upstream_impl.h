@@ -78,7 +78,8 @@ struct veil_exchange_private_s {
     size_t head_len;
     size_t head_cap;
     size_t scanned;
-    bool keepalive; /* the peer lets the connection go on */
+    unsigned ninterim; /* 1xx heads so far */
+    bool keepalive;    /* the peer lets the connection go on */
 
     /* upstream_body.c */
     veil_http_body_t body;

@@ -8,12 +8,17 @@ use warnings;
 use lib 't/lib';
 use Test::Veil;
 
-my $t = Test::Veil->new->plan(9);
+my $t = Test::Veil->new->plan(10);
 my $hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
 $t->upstream(a => routes => {
     '/hints' => sub {
         my ($conn, $req) = @_;
         $conn->write($hint x 3
+            . "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+    },
+    '/endless' => sub {
+        my ($conn, $req) = @_;
+        $conn->write($hint x 40
             . "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
     },
     '/switch' => sub {
@@ -45,6 +50,9 @@ for my $round (1, 2) {
     is($r->body, 'done', 'an answer behind hints');
     is($r->informational + 0, 3, 'and the hints');
 }
+
+like($t->raw("GET /endless HTTP/1.0\r\nHost: a\r\n\r\n"),
+    qr/^HTTP\/1.1 502 /, 'too many hints are an error');
 
 $c->write("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n"
     . "Upgrade: test\r\n\r\n");
