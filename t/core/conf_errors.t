@@ -176,6 +176,13 @@ like($out, qr/invalid value "maybe" .* in \S*inc\.conf:2:14/,
 $t->write_file('loop.conf', "include loop.conf;\n");
 wrong("include loop.conf;\n", qr/include/, undef, undef);
 
+# A route is named, with its server.
+
+wrong("S{ server_name example.com; route /api/ { proxy_pass invalid-url; } } }",
+    qr/^Invalid proxy URL for route 'example\.com:\/api\/': invalid-url /);
+wrong("S{ location /api/ { proxy_pass invalid-url; } } }",
+    qr/^invalid URL prefix in "invalid-url" /);
+
 # Several at once, each with its line and a caret below the word.
 
 $t->config("http {\n    sendfile maybe;\n    root;\n    lsten 80;\n}\n",

@@ -17,6 +17,7 @@
  * may not stand in a URI are escaped, wherever they come from.
  */
 
+#include "http/server.h"
 #include "http/uri.h"
 #include "modules/proxy/proxy.h"
 
@@ -91,6 +92,27 @@ proxy_why_no_uri(const veil_conf_t *cf)
     return l->named ? "inside named location" : NULL;
 }
 
+/* In a route it is named, as a site has many of them. */
+static veil_rc_t
+proxy_bad_url(veil_conf_t *cf, veil_str_t url, const char *why)
+{
+    const veil_http_location_t *l = cf->scope->object;
+    const veil_array_t *names;
+    veil_str_t name = VEIL_STR("");
+
+    if (cf->scope->where == VEIL_CONF_LOCATION && l->is_route) {
+        names = &l->server->names;
+        if (names->n != 0) {
+            name = veil_array_at(names, veil_http_server_name_t, 0)->name;
+        }
+        return veil_conf_error_at(
+            cf, 1, "Invalid proxy URL for route '%.*s:%.*s': %.*s (%s)",
+            VEIL_STR_ARG(name), VEIL_STR_ARG(l->node->args[1].str),
+            VEIL_STR_ARG(url), why);
+    }
+    return veil_conf_error_at(cf, 1, "%s in \"%.*s\"", why, VEIL_STR_ARG(url));
+}
+
 veil_rc_t
 veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                     void *data)
@@ -121,8 +143,7 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     }
     why = proxy_parse_url(cf->pool, url, t);
     if (why != NULL) {
-        return veil_conf_error_at(cf, 1, "%s in \"%.*s\"", why,
-                                  VEIL_STR_ARG(url));
+        return proxy_bad_url(cf, url, why);
     }
     why = t->uri.len != 0 ? proxy_why_no_uri(cf) : NULL;
     if (why != NULL) {
