@@ -73,7 +73,7 @@ my $sent = 0;
 for my $byte (split //, "GET / HTTP/1.1\r\nHost: localhost\r\nX: "
     . 'y' x 100)
 {
-    last if $c->write($byte) == 0 || $c->eof(0.05);
+    last if $c->write($byte) == 0 || !$c->silent(0.05);
     $sent++;
 }
 cmp_ok($sent, '<', 100, 'a slow header is cut off');
