@@ -130,6 +130,12 @@ veil_conn_pace(veil_conn_t *c, bool on)
     VEIL_CHECK(c, VEIL_CONN);
     c->paced = on;
     c->recv.paced = on;
+    if (!on && c->stopped && !c->closing && !c->eof
+        && (c->kept == NULL || c->kept->chain.n < VEIL_CONN_KEPT))
+    {
+        c->stopped = false;
+        c->transport->start_reading(c);
+    }
 }
 
 /* Lets the owner see b; false when the connection is closing afterwards. */

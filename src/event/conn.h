@@ -119,8 +119,9 @@ void veil_conn_hold(veil_conn_t *c);
 /*
  * For a stream that outruns its owner.  A multishot hands over all that is
  * there, 32 blocks at once, before a hold is seen; from here on it is one
- * block at a time, and holding stops the receiving.  Costs a trip through the
- * kernel for each block.
+ * block at a time, and holding stops the receiving; what was stopped goes on
+ * when the pace is off, so that the end of the stream is noticed.  Costs a
+ * trip through the kernel for each block.
  */
 void veil_conn_pace(veil_conn_t *c, bool on);
 

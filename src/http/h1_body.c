@@ -3,7 +3,8 @@
  *
  * Nothing is read before somebody pulls; then blocks are queued as they
  * arrive, framing taken off, and reading is held while more than the window
- * waits to be consumed.  With Expect: 100-continue the first pull that finds
+ * waits to be consumed; a client that was too fast once is read one block at
+ * a time from then on.  With Expect: 100-continue the first pull that finds
  * nothing sends the interim response: a handler that never pulls, because it
  * refuses, never asks for the body.
  *
@@ -114,6 +115,7 @@ h1_body_complete(veil_h1_body_t *b)
 {
     b->complete = true;
     veil_h1_enter(b->hc, &veil_h1_hold, 0);
+    veil_conn_pace(&b->hc->c, false); /* so that a client's end is seen */
 }
 
 /* Trailer fields that may be passed on (RFC 9110, 6.5.1). */
@@ -213,6 +215,7 @@ veil_h1_on_body_data(veil_http_conn_t *hc, veil_buf_t *in)
     if (!b->complete && b->error == 0) {
         if (b->chain.bytes >= H1_BODY_WINDOW) {
             veil_h1_enter(hc, &veil_h1_hold, 0);
+            veil_conn_pace(&hc->c, true);
         } else {
             veil_conn_read_timeout(&hc->c, h1_body_timeout(b));
         }
