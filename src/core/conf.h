@@ -192,6 +192,7 @@ struct veil_command_s {
     const void *data;   /* for the setter: an enum table, limits */
     const char *syntax; /* arguments as documented: "on | off" */
     const char *def;    /* default as documented: "on"; NULL: none */
+    const char *nginx;  /* nginx's, where that is another one; else NULL */
     const char *help;   /* one sentence */
 };
 
@@ -364,6 +365,12 @@ veil_str_t veil_conf_full_path(veil_conf_t *cf, veil_str_t path,
                                bool in_conf_dir);
 
 /* --- documentation (conf_doc.c) ------------------------------------------ */
+
+/*
+ * Names the defaults that differ from nginx's and that the configuration does
+ * not set, in one line (conf_defaults.c); nothing when there are none.
+ */
+void veil_conf_print_deviations(const veil_cycle_t *cycle, FILE *out);
 
 /* Writes the reference of all directives in Markdown, module by module. */
 void veil_conf_doc(FILE *out);

@@ -467,6 +467,7 @@ static const veil_command_t core_commands[] = {
       .set = core_set_workers,
       .syntax = "number | auto",
       .def = "auto",
+      .nginx = "1",
       .help = "The number of workers; \"auto\" and 0 mean one for each usable "
               "CPU." },
 
@@ -511,6 +512,7 @@ static const veil_command_t core_commands[] = {
       CORE_FIELD(worker_shutdown_timeout_ms),
       .syntax = "time",
       .def = "1h",
+      .nginx = "none",
       .help = "How long workers of a replaced configuration may take to "
               "finish what they are doing." },
 

@@ -130,6 +130,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_server_t, client_header_timeout),
       .syntax = "time",
       .def = "30s",
+      .nginx = "60s",
       .help = "How long a client may take for a request's head." },
 
     { .name = "client_header_buffer_size",
@@ -220,6 +221,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, client_body_timeout),
       .syntax = "time",
       .def = "30s",
+      .nginx = "60s",
       .help = "How long a client may pause within a request's body." },
 
     { .name = "client_max_body_size",
@@ -229,6 +231,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, client_max_body_size),
       .syntax = "size",
       .def = "10m",
+      .nginx = "1m",
       .help = "The longest request body, declared or not; 0: any." },
 
     { .name = "client_body_buffer_size",
@@ -255,6 +258,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, send_timeout),
       .syntax = "time",
       .def = "30s",
+      .nginx = "60s",
       .help = "How long a client may take no byte of a response." },
 
     { .name = "keepalive_timeout",
@@ -263,6 +267,7 @@ static const veil_command_t core_commands[] = {
       .set = veil_http_core_set_keepalive_timeout,
       .syntax = "time [announced]",
       .def = "60s",
+      .nginx = "75s",
       .help = "How long an idle connection is kept; 0: not at all." },
 
     { .name = "keepalive_min_timeout",
@@ -525,6 +530,7 @@ static const veil_command_t core_commands[] = {
       .offset = offsetof(veil_http_core_loc_t, sendfile),
       .syntax = "on | off",
       .def = "on",
+      .nginx = "off",
       .help = "Lets the kernel send files." },
 
     { .name = "sendfile_max_chunk",

@@ -90,6 +90,7 @@ veil_check(const veil_launch_t *launch, bool dump, bool quiet)
         if (!quiet) {
             fprintf(stderr, "veil: the configuration file %s syntax is ok\n",
                     cycle->conf_path.data);
+            veil_conf_print_deviations(cycle, stderr);
         }
         rc = check_files(cycle);
     }

@@ -112,6 +112,7 @@ const veil_command_t veil_proxy_commands[] = {
       .set = veil_conf_set_msec,
       .offset = offsetof(proxy_conf_t, up.connect_timeout),
       .def = "10s",
+      .nginx = "60s",
       .help = "The time to connect to an upstream." },
 
     { .name = "proxy_send_timeout",
@@ -120,6 +121,7 @@ const veil_command_t veil_proxy_commands[] = {
       .set = veil_conf_set_msec,
       .offset = offsetof(proxy_conf_t, up.send_timeout),
       .def = "30s",
+      .nginx = "60s",
       .help = "The time between two writes to an upstream." },
 
     { .name = "proxy_read_timeout",
@@ -128,6 +130,7 @@ const veil_command_t veil_proxy_commands[] = {
       .set = veil_conf_set_msec,
       .offset = offsetof(proxy_conf_t, up.read_timeout),
       .def = "30s",
+      .nginx = "60s",
       .help = "The time between two reads from an upstream." },
 
     { .name = "proxy_next_upstream",
