@@ -327,20 +327,22 @@ SKIP: {
     mkdir $dir or die;
     chown $uid, $gid, $dir;
     chmod 0755, $tmp;
+    # A tree below root's own directory is out of reach: a copy is not.
+    mkdir "$tmp/tree" or die;
+    system('tar --exclude=./objs* --exclude=./.git -cf - .'
+        . " | tar -xf - -C $tmp/tree") == 0 or die 'the tree is not copied';
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
+        chdir "$tmp/tree" or exit 1;
         $( = $gid;
         $) = "$gid $gid";
         $< = $> = $uid;
         open STDOUT, '>', "$dir/log";
         open STDERR, '>&', \*STDOUT;
-        # 77: the tree lies where others cannot look.
-        exit 77 unless -x './configure' && -r 'auto/configure';
         exec './configure', "--builddir=$dir/objs", '--no-makefile'
             or exit 1;
     }
     waitpid $pid, 0;
-    skip 'nobody may not read this tree', 2 if $? >> 8 == 77;
     is($?, 0, 'configure as nobody') or diag(slurp("$dir/log"));
     ok(-f "$dir/objs/Makefile", 'writes its files');
 }

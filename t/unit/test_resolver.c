@@ -681,11 +681,27 @@ CONTRACT(stop_with_everything_under_way)
 /* --- the system ------------------------------------------------------------
  */
 
+/* Some chroots and containers have no /etc/hosts. */
+static bool
+system_knows_localhost(void)
+{
+    struct addrinfo *list;
+
+    if (getaddrinfo("localhost", NULL, NULL, &list) != 0) {
+        return false;
+    }
+    freeaddrinfo(list);
+    return true;
+}
+
 CONTRACT(system_resolver)
 {
     veil_resolver_t *r;
     query_t t, u;
 
+    if (!system_knows_localhost()) {
+        cr_skip_test("this system does not know localhost");
+    }
     begin(b, 0);
     r = resolver_of(b, true, true, 0);
     ask(b, r, &u, "localhost");
