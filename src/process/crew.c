@@ -40,6 +40,7 @@ typedef struct {
     uint64_t started_ms;
     uint64_t respawn_ms; /* when to fork again; 0: not */
     int adopter;         /* the worker that has this slot; -1 */
+    bool killed;         /* by the keeper */
 } crew_worker_t;
 
 static struct {
@@ -285,6 +286,7 @@ crew_kill_all(void)
             veil_log(crew.o.log, VEIL_LOG_ALERT, 0,
                      "worker process %d did not end in time, killing it",
                      (int) crew.workers[i].pid);
+            crew.workers[i].killed = true;
             (void) kill(crew.workers[i].pid, SIGKILL);
         }
     }
@@ -293,6 +295,11 @@ crew_kill_all(void)
 static void
 crew_log_end(const crew_worker_t *w, int status)
 {
+    if (w->killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        veil_log(crew.o.log, VEIL_LOG_NOTICE, 0,
+                 "worker process %d was killed by its keeper", (int) w->pid);
+        return;
+    }
     if (WIFSIGNALED(status)) {
         veil_log(crew.o.log, VEIL_LOG_ALERT, 0,
                  "worker process %d exited on signal %d%s", (int) w->pid,

@@ -42,6 +42,7 @@ typedef struct {
     uint64_t deadline_ms; /* then it is killed; 0: none */
     bool first;           /* somebody looks at standard error */
     bool ready;           /* READY came */
+    bool killed;          /* by the master */
     veil_settings_message_t settings;
     veil_generation_log_t *log; /* NULL when the master has taken it */
     pid_t *workers;             /* by slot; 0: absent */

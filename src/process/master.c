@@ -207,11 +207,10 @@ master_started(void)
 }
 
 static void
-master_fail(veil_generation_t *g, const char *why)
+master_kill(veil_generation_t *g)
 {
+    g->killed = true;
     veil_generation_signal(g, SIGKILL);
-    veil_log(&master.log, VEIL_LOG_ERR, 0, "generation %llu: %s",
-             (unsigned long long) g->number, why);
 }
 
 /* All of its workers are ready. */
@@ -221,8 +220,10 @@ master_switch(veil_generation_t *g)
     veil_generation_t *old = master.serving;
 
     if (master_write_pid_file(g->settings.pid_path) != VEIL_OK) {
+        veil_log(&master.log, VEIL_LOG_ERR, 0, "generation %llu is given up",
+                 (unsigned long long) g->number);
         g->ready = false;
-        master_fail(g, "given up");
+        master_kill(g);
         return;
     }
     master_take_log(g);
@@ -304,6 +305,13 @@ master_plan_restart(void)
 static void
 master_log_keeper(const veil_generation_t *g, int status)
 {
+    if (g->killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        veil_log(&master.log, VEIL_LOG_NOTICE, 0,
+                 "keeper process %d of generation %llu was killed by the "
+                 "master",
+                 (int) g->keeper, (unsigned long long) g->number);
+        return;
+    }
     if (WIFSIGNALED(status)) {
         veil_log(&master.log, VEIL_LOG_ALERT, 0,
                  "keeper process %d of generation %llu exited on signal %d%s",
@@ -549,7 +557,7 @@ master_run_due(uint64_t now)
                      "generation %llu did not %s in time, killing it",
                      (unsigned long long) g->number,
                      g == master.loading ? "start" : "end");
-            veil_generation_signal(g, SIGKILL);
+            master_kill(g);
         }
     }
     if (master.loading != NULL || master.stopping) {

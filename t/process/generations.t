@@ -127,8 +127,9 @@ ok(!$t->reload, 'a pid file that cannot be written');
 ok($t->wait_for(sub { join(' ', sort(processes('worker'))) eq "@workers" }),
     'the workers stay');
 is($t->read_file('veil.pid'), $t->pid . "\n", 'and the pid file');
+ok($t->wait_for_log(qr/\[notice\].*of generation \d+ was killed by the master/,
+    from => $mark), 'and that its keeper was killed is no alert');
 write_conf(2, $base);
-$t->allow_alerts(qr/exited on signal 9/);
 my $last = 8;
 
 # Many in a row end with the last.

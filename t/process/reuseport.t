@@ -93,7 +93,7 @@ serve_is('two workers', 0, 1);
 
 # A configuration that fails takes no slots along.
 
-$t->allow_alerts(qr/pid file|exited on signal|still/);
+$t->allow_alerts(qr/pid file|still/);
 $t->config("worker_processes 4;\npid /proc/none/pid;\n"
     . "echo_listen %%PORT_80%% reuseport;\n");
 ok(!$t->reload, 'four workers and a mistake');
@@ -103,6 +103,7 @@ write_conf(2, ' reuseport');
 
 # A worker that dies again and again: another has its socket meanwhile.
 
+$t->allow_alerts(qr/exited on signal 9/);
 my $mark = $t->log_mark;
 for my $n (1 .. 4) {
     my $one;
