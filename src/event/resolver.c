@@ -169,22 +169,23 @@ resolver_is_same(const veil_resolver_options_t *a,
 veil_resolver_t *
 veil_resolver_get(veil_loop_t *loop, const veil_resolver_options_t *o)
 {
+    veil_resolver_options_t wanted = *o;
     veil_resolver_t *r;
     veil_list_t *n;
 
     VEIL_ASSERT(o->servers == NULL || o->servers->n > 0);
+    if (wanted.timeout_ms == 0) {
+        wanted.timeout_ms = RESOLVER_TIMEOUT_MS;
+    }
     veil_list_foreach (n, &resolver_all) {
         r = veil_list_entry(n, veil_resolver_t, link);
-        if (r->loop == loop && resolver_is_same(&r->o, o)) {
+        if (r->loop == loop && resolver_is_same(&r->o, &wanted)) {
             return r;
         }
     }
     r = veil_zalloc(sizeof(*r));
     r->loop = loop;
-    r->o = *o;
-    if (r->o.timeout_ms == 0) {
-        r->o.timeout_ms = RESOLVER_TIMEOUT_MS;
-    }
+    r->o = wanted;
     veil_hash_init(&r->entries, NULL, VEIL_HASH_NOCASE, 0);
     veil_list_init(&r->lru);
     veil_list_append(&resolver_all, &r->link);

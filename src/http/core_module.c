@@ -484,7 +484,6 @@ veil_http_resolver_options(veil_conf_t *cf)
     o->servers = veil_array_create(cf->pool, sizeof(veil_addr_t), 2);
     o->ipv4 = true;
     o->ipv6 = true;
-    o->timeout_ms = 30000;
     for (i = 1; i < veil_conf_nargs(cf); i++) {
         if (core_resolver_word(cf, i, o) != VEIL_OK) {
             return NULL;

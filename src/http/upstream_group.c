@@ -51,7 +51,6 @@ upstream_group_init(veil_upstream_group_t *g, veil_pool_t *pool,
     g->keepalive_requests = 1000;
     g->keepalive_timeout = 30000;
     g->keepalive_time = 3600000;
-    g->resolver_timeout = 30000;
     veil_array_init(&g->servers, pool, sizeof(veil_upstream_server_t *), 2);
     veil_list_init(&g->idle);
     veil_list_init(&g->waiting);

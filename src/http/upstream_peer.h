@@ -96,8 +96,8 @@ struct veil_upstream_group_s {
     void *balancer_conf;
     veil_shm_zone_t *zone;
     const veil_resolver_options_t *resolver; /* NULL: the system's */
-    uint64_t resolver_timeout;
-    int64_t keepalive; /* idle connections; of a defined group only */
+    uint64_t resolver_timeout; /* ms; 0, while reading: that of http {} */
+    int64_t keepalive;         /* idle connections; of a defined group only */
     int64_t keepalive_requests;
     uint64_t keepalive_timeout;
     uint64_t keepalive_time;

@@ -99,28 +99,18 @@ upstream_resolve_done(veil_resolve_t *q)
 static void
 upstream_resolve_ask(veil_upstream_server_t *s, veil_loop_t *loop)
 {
-    static const veil_resolver_options_t system = { .ipv4 = true,
-                                                    .ipv6 = true };
-    veil_resolver_options_t *o = NULL;
-    const veil_resolver_options_t *configured = s->group->resolver;
+    const veil_upstream_group_t *g = s->group;
+    veil_resolver_options_t o = { .ipv4 = true, .ipv6 = true };
 
-    if (configured != NULL && configured->timeout_ms == 0
-        && s->group->resolver_timeout != 0)
-    {
-        /* Lives as long as the loop, as the resolver made of it does. */
-        o = VEIL_POOL_NEW(veil_cycle->pool, veil_resolver_options_t);
-        *o = *configured;
-        o->timeout_ms = s->group->resolver_timeout;
-        s->group->resolver = o;
-        configured = o;
+    if (g->resolver != NULL) {
+        o = *g->resolver;
     }
+    o.timeout_ms = g->resolver_timeout;
     memset(&s->query, 0, sizeof(s->query));
     s->query.name = s->host;
     s->query.log = upstream_resolve_log();
     s->query.done = upstream_resolve_done;
-    veil_resolve(
-        veil_resolver_get(loop, configured != NULL ? configured : &system),
-        &s->query);
+    veil_resolve(veil_resolver_get(loop, &o), &s->query);
 }
 
 void

@@ -29,7 +29,6 @@ upstream_set_block(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     if (g == NULL) {
         return VEIL_ERROR;
     }
-    g->resolver_timeout = 0;
     scope = veil_conf_scope_create(cf, cf->scope->layer, cf->scope,
                                    VEIL_CONF_UPSTREAM,
                                    1u << VEIL_CONF_OF_UPSTREAM);

@@ -350,6 +350,20 @@ end(bed_t *b)
     }
 }
 
+/* "0: 30 s" is the same resolver each time, and that of 30 s. */
+CONTRACT(default_timeout_is_shared)
+{
+    veil_resolver_options_t o = { .ipv4 = true, .ipv6 = true };
+    veil_resolver_t *r;
+
+    begin(b, 0);
+    r = veil_resolver_get(b->loop, &o);
+    cr_assert_eq(veil_resolver_get(b->loop, &o), r);
+    o.timeout_ms = 30000;
+    cr_assert_eq(veil_resolver_get(b->loop, &o), r);
+    end(b);
+}
+
 CONTRACT(both_families)
 {
     veil_resolver_t *r;

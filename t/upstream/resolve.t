@@ -71,15 +71,31 @@ Test::Veil::Guard::add($pid);
 my $resolver = '127.0.0.1:' . $dns->sockport;
 my $port = $a->port;
 
+# Another one, which never answers.
+my $mute = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
+    or die "no socket: $!";
+my $silent = '127.0.0.1:' . $mute->sockport;
+
 $t->config(<<"EOC");
 http {
     resolver $resolver ipv6=off;
     upstream known { server known.example:$port; keepalive 0; }
     upstream never { server never.example:$port; }
+    upstream mute {
+        server mute.example:$port;
+        resolver $silent;
+        resolver_timeout 100ms;
+    }
     server {
         listen %%PORT_80%%;
         location /known/ { proxy_pass http://known/; proxy_next_upstream off; }
         location /never/ { proxy_pass http://never/; }
+        location /silent/ {
+            resolver $silent;
+            resolver_timeout 100ms;
+            set \$name \$arg_name;
+            proxy_pass http://\$name:$port/;
+        }
         location /run/ {
             set \$name \$arg_name;
             proxy_pass http://\$name:$port/;
@@ -109,6 +125,13 @@ is(body('/run/?name=known.example'), 'second', 'once more');
 is($t->get('/run/?name=nobody.example')->status, 502, 'one that is none');
 like($t->log, qr/nobody\.example could not be resolved/, 'in the log');
 is(body("/run/?name=127.0.0.2"), 'second', 'an address is a name, too');
+
+# Name servers that do not answer.
+
+is($t->get('/silent/?name=known.example')->status, 502,
+    'resolver_timeout ends a look-up');
+ok($t->wait_for(sub { $t->log =~ /mute\.example could not be resolved/ }),
+    'that of a group holds for its names');
 
 kill 'KILL', $pid;
 waitpid $pid, 0;
