@@ -3,7 +3,17 @@
 #
 # The sources of a layer are found by name, so a new file needs no list.
 
-LAYER_SRCS = $(filter-out src/process/veil.c,$(sort $(wildcard \
+# What needs TLS is known by its name: these files are there only with it,
+# and those only without.  A name that ends in _none stands in for the rest.
+TLS_NAMES = $(filter-out %_none.c,$(wildcard src/core/ocsp*.c \
+    src/event/tls.c src/event/tls_*.c src/event/ktls*.c \
+    t/unit/test_ocsp*.c t/unit/test_tls*.c t/unit/test_ktls*.c \
+    t/fuzz/fuzz_ocsp*.c t/fuzz/fuzz_tls*.c t/fuzz/fuzz_ktls*.c))
+TLS_NONE = $(wildcard src/event/tls_none.c src/event/ktls_none.c \
+    t/unit/test_tls_none.c t/unit/test_ktls_none.c)
+LEFT_OUT = $(if $(filter yes,$(TLS)),$(TLS_NONE),$(TLS_NAMES))
+
+LAYER_SRCS = $(filter-out src/process/veil.c $(LEFT_OUT),$(sort $(wildcard \
     src/core/*.c src/event/*.c src/process/*.c src/http/*.c src/stream/*.c)))
 MAIN_SRC = $(wildcard src/process/veil.c)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(B)/%.o)
@@ -11,9 +21,9 @@ MAIN_OBJ = $(MAIN_SRC:%.c=$(B)/%.o)
 LIST_OBJ = $(if $(wildcard src/core/module.h),$(B)/veil_modules.o)
 LIB_OBJS = $(sort $(patsubst %.c,$(B)/%.o,$(LAYER_SRCS) $(MODULE_SRCS))) \
     $(LIST_OBJ)
-UNIT_SRCS = $(wildcard t/unit/test_*.c)
+UNIT_SRCS = $(filter-out $(LEFT_OUT),$(wildcard t/unit/test_*.c))
 UNIT_BINS = $(UNIT_SRCS:%.c=$(B)/%)
-FUZZ_SRCS = $(wildcard t/fuzz/*.c)
+FUZZ_SRCS = $(filter-out $(LEFT_OUT),$(wildcard t/fuzz/*.c))
 FUZZ_BINS = $(FUZZ_SRCS:t/fuzz/%.c=$(B)/fuzz/%)
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@
 
@@ -83,6 +93,10 @@ $(B)/bench/responder: bench/responder.c $(B)/libveil.a $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(B)/libveil.a $(LIBS)
 
+# For auto/quick: what of the changed files is a part of this build.
+sources:
+	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS)
+
 style: lib
 	@CC="$(CC)" auto/check-style $(B)
 
@@ -114,7 +128,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-changed unit-programs bench-responder style check fuzz \
-    install
+.PHONY: all veil lib unit unit-changed unit-programs bench-responder sources \
+    style check fuzz install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

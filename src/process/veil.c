@@ -251,6 +251,9 @@ veil_tell_version(void)
     fputs("veil version: " VEIL_SERVER_NAME "\n", stderr);
     if (veil.configure) {
         fputs("built by " VEIL_COMPILER "\n", stderr);
+#if VEIL_HAVE_TLS
+        fputs("built with " VEIL_TLS_LIBRARY "\n", stderr);
+#endif
         fputs("configure arguments:" VEIL_CONFIGURE_ARGS "\n", stderr);
     }
     return 0;

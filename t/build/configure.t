@@ -68,7 +68,8 @@ for my $name (qw/--prefix=PATH --sbin-path=PATH --conf-path=PATH
     --error-log-path=PATH --http-log-path=PATH --pid-path=PATH
     --lock-path=PATH --user=USER --group=GROUP --with-cc=PROGRAM
     --with-cc-opt=FLAGS --with-ld-opt=FLAGS --builddir=DIR --with-debug
-    --with-asan --with-fuzz --add-module=DIR --with-boringssl=DIR/)
+    --with-asan --with-fuzz --add-module=DIR --with-boringssl=DIR --with-tls
+    --without-tls/)
 {
     ok((grep { $_ eq $name } @options), "--help has $name");
 }
@@ -236,7 +237,48 @@ fails([spew("$tmp/gcc-only", "#!/bin/sh\nexec cc \"\$@\"\n", 0755)
     qr/--with-fuzz needs clang/, 'fuzzing without clang')
     if `cc --version` !~ /clang/;
 
-# -- BoringSSL
+# -- TLS
+#
+# What Debian has installed may be there or not, so most of this is told by a
+# library of paper: the headers say that they are BoringSSL's, the libraries
+# have the functions that configure links with.
+
+sub paper_boringssl {
+    my ($top, $version, @libs) = @_;
+    system('mkdir', '-p', "$top/include/openssl", map { s{/[^/]*$}{}r } @libs)
+        == 0 or die;
+    spew("$top/include/openssl/base.h", "#define OPENSSL_IS_BORINGSSL\n"
+        . "#define BORINGSSL_API_VERSION $version\n");
+    spew("$top/include/openssl/ssl.h", "#include <openssl/base.h>\n"
+        . "enum { ssl_encryption_initial };\n"
+        . "void SSL_CTX_set_private_key_method(void *, void *);\n"
+        . "int SSL_provide_quic_data(void *, int, void *, size_t);\n");
+    spew("$top/include/openssl/aead.h", "void EVP_aead_aes_128_gcm(void);\n");
+    spew("$top/include/openssl/bytestring.h", "typedef int CBB;\n"
+        . "void CBB_zero(CBB *); void CBB_cleanup(CBB *);\n");
+    my %source = (
+        libssl => 'void SSL_CTX_set_private_key_method(void) {}'
+            . 'int SSL_provide_quic_data(void) { return 0; }',
+        libcrypto => 'void EVP_aead_aes_128_gcm(void) {}'
+            . 'void CBB_zero(void) {} void CBB_cleanup(void) {}',
+    );
+    for my $lib (@libs) {
+        my ($stem, $kind) = $lib =~ m{/(\w+)\.(a|so)$} or die $lib;
+        spew("$tmp/$stem.c", $source{$stem});
+        if ($kind eq 'so') {
+            system("cc -shared -fPIC -o $lib $tmp/$stem.c") == 0 or die;
+        } else {
+            system("cc -c -fPIC -o $tmp/$stem.o $tmp/$stem.c") == 0
+                && system("ar rcs $lib $tmp/$stem.o") == 0 or die;
+        }
+    }
+    return $top;
+}
+
+sub tls_of {
+    my ($dir) = @_;
+    return slurp("$dir/Makefile") =~ /^TLS = (\w+)$/m ? $1 : 'unset';
+}
 
 fails(["--with-boringssl=$tmp/nowhere"], qr/there is no directory/,
     'no directory of BoringSSL');
@@ -244,12 +286,142 @@ mkdir "$tmp/ssl" or die;
 fails(["--with-boringssl=$tmp/ssl"], qr/is not BoringSSL's/,
     'another directory');
 mkdir "$tmp/ssl/$_" or die for 'include', 'include/openssl';
-spew("$tmp/ssl/include/openssl/base.h", "#define OPENSSL_IS_BORINGSSL\n");
+spew("$tmp/ssl/include/openssl/base.h", "#define OPENSSL_VERSION 3\n");
+fails(["--with-boringssl=$tmp/ssl"], qr/is not BoringSSL's/,
+    'the headers of OpenSSL');
+fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 16)],
+    qr/too old: its API version is 16, needed is 17/, 'an old BoringSSL');
+fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 17)],
+    qr/no libssl and libcrypto that link.*is it built\?/s,
+    'one that is not built');
+fails(["--with-boringssl=$tmp/a b"], qr/make cannot cope/,
+    'a name that make would not read');
+fails(["--with-boringssl=$tmp/ssl", '--without-tls'],
+    qr/--with-boringssl and --without-tls exclude/, 'with and without');
+fails(['--with-tls', '--without-tls'], qr/--with-tls and --without-tls excl/,
+    'with and without, in short');
+
 {
-    my ($status, $out, $dir) = configure("--with-boringssl=$tmp/ssl");
-    is($status, 0, 'a directory of BoringSSL');
-    like($out, qr/no TLS layer.*$tmp\/ssl is noted for it, and not used/s,
-        'the summary says that it is not used');
+    my $ssl = paper_boringssl("$tmp/prefix", 23, "$tmp/prefix/lib/libssl.so",
+        "$tmp/prefix/lib/libcrypto.so");
+    my ($status, $out, $dir) = configure("--with-boringssl=$ssl", '--with-tls');
+    is($status, 0, 'an installed prefix with shared libraries') or diag($out);
+    like($out, qr/^  TLS: +BoringSSL, API version 23, in \Q$ssl\E$/m,
+        'is in the summary');
+    is(tls_of($dir), 'yes', 'TLS is on');
+    my $h = slurp("$dir/veil_auto_config.h");
+    like($h, qr/^#define VEIL_HAVE_TLS 1$/m, 'VEIL_HAVE_TLS');
+    like($h, qr/^#define VEIL_TLS_LIBRARY "BoringSSL \(API version 23\)"$/m,
+        'VEIL_TLS_LIBRARY, for -V');
+    my $makefile = slurp("$dir/Makefile");
+    like($makefile, qr/^CPPFLAGS = .* -isystem \Q$ssl\E\/include$/m,
+        'its headers come before those of the system');
+    like($makefile, qr/^LIBS = .* -L\Q$ssl\E\/lib -Wl,-rpath,\Q$ssl\E\/lib /m,
+        'its libraries are found when the program runs');
+}
+SKIP: {
+    skip 'there is no libstdc++ to link with', 7
+        if system("echo 'int main(void) { return 0; }' > $tmp/cxx.c;"
+            . " cc -o $tmp/cxx $tmp/cxx.c -lstdc++ 2> /dev/null") != 0;
+    my @places = (
+        [ 'a source tree', 'build/libssl.a', 'build/libcrypto.a' ],
+        [ 'an older one', 'build/ssl/libssl.a', 'build/crypto/libcrypto.a' ],
+        [ 'a prefix', 'lib64/libssl.a', 'lib64/libcrypto.a' ],
+    );
+    for my $n (0 .. $#places) {
+        my ($name, @libs) = @{ $places[$n] };
+        my $ssl = paper_boringssl("$tmp/place$n", 17,
+            map { "$tmp/place$n/$_" } @libs);
+        my ($status, $out, $dir) = configure("--with-boringssl=$ssl");
+        is($status, 0, "archives in $name") or diag($out);
+        my ($linked) = slurp("$dir/Makefile") =~ /^LIBS = (.*)$/m;
+        my ($one, $two) = map { quotemeta "$ssl/$_" } @libs;
+        like($linked, qr/--exclude-libs\S* $one $two -lstdc\+\+/,
+            'are linked with by name');
+    }
+    # Relative to the source tree, and not to wherever make runs.
+    my ($status, $out, $dir) = configure(
+        '--with-boringssl=' . ('../' x 20) . substr "$tmp/place0", 1);
+    like(slurp("$dir/Makefile"), qr/-isystem \/\S*place0\/include$/m,
+        'a relative directory is made absolute');
+}
+
+# A compiler that finds no such library, and so a machine without one.
+my $no_ssl = cc_without('ssl');
+{
+    my ($status, $out, $dir) = configure($no_ssl);
+    is($status, 0, 'without BoringSSL') or diag($out);
+    like($out, qr/^  TLS: +none: .*\n.*android-libboringssl-dev/m,
+        'the summary says what to install');
+    is(tls_of($dir), 'no', 'TLS is off');
+    unlike(slurp("$dir/veil_auto_config.h"), qr/TLS/, 'no VEIL_HAVE_TLS');
+    unlike(slurp("$dir/Makefile"), qr/isystem|-lssl/, 'and no flags');
+}
+fails([$no_ssl, '--with-tls'], qr/--with-tls: .*android-libboringssl-dev/s,
+    '--with-tls without BoringSSL');
+{
+    my ($status, $out, $dir) = configure('--without-tls');
+    is($status, 0, '--without-tls') or diag($out);
+    like($out, qr/^  TLS: +none \(--without-tls\)$/m, 'is in the summary');
+    unlike($out, qr/checking for BoringSSL/, 'and nothing is looked for');
+    is(tls_of($dir), 'no', 'TLS is off');
+}
+
+# The files that are there with TLS only, or without it only.
+{
+    my @with = qw{src/core/ocsp.c src/event/ktls.c src/event/ktls_recv.c
+        src/event/tls.c src/event/tls_key.c t/fuzz/fuzz_ocsp.c
+        t/fuzz/fuzz_tls.c t/unit/test_ktls.c t/unit/test_ocsp.c
+        t/unit/test_tls.c t/unit/test_tls_key.c};
+    my @without = qw{src/event/tls_none.c t/unit/test_tls_none.c};
+    my @always = qw{src/core/str.c src/event/loop.c t/fuzz/fuzz_uri.c
+        t/unit/test_str.c};
+    my $files = "$tmp/files";
+    system('mkdir', '-p', map { "$files/$_" } qw{src/core src/event t/unit
+        t/fuzz}) == 0 or die;
+    for my $tls (qw/yes no/) {
+        my $show = "B = objs\nTLS = $tls\ninclude " . getcwd()
+            . "/auto/rules.mk\nshow:\n\t\@echo \$(sort \$(LAYER_SRCS)"
+            . " \$(UNIT_SRCS) \$(FUZZ_SRCS))\n";
+        unlink glob "$files/*/*/*";
+        spew("$files/Makefile", $show);
+        is(`make -s -C $files show 2>&1`, "\n",
+            "TLS = $tls: no files are no mistake");
+        spew("$files/$_", '') for @with, @without, @always;
+        is(`make -s -C $files --no-print-directory show 2>&1`,
+            join(' ', sort @always, $tls eq 'yes' ? @with : @without) . "\n",
+            "TLS = $tls: the right files are taken");
+    }
+}
+
+# A module that needs what is not there.
+{
+    my $list = "$tmp/needs";
+    spew($list, <<'END');
+. auto/functions
+VEIL_LIBS= WITH_MODULES=" $2 " WITHOUT_MODULES=" " ADD_MODULES= HAVE=$1
+mkdir -p "$3/auto" && sed '$d' auto/register > "$3/auto/register"
+. "$3/auto/register"
+module veil_http_needy_module ${4:-on} "" "needy" "-lneedy" "PCRE2 TLS"
+module veil_http_plain_module on "" "plain"
+echo "modules:$VEIL_MODULES"
+echo "off:$VEIL_OFF"
+echo "libs:$VEIL_LIBS"
+END
+    my $both = `sh $list 'IO_URING PCRE2 TLS' '' $tmp 2>&1`;
+    like($both, qr/^modules: veil_http_needy_module veil_http_plain_module$/m,
+        'a module has what it needs');
+    for my $default (qw/on always/) {
+        my $one = `sh $list 'IO_URING PCRE2' '' $tmp $default 2>&1`;
+        like($one, qr/^modules: veil_http_plain_module$/m,
+            "$default: it has not, and is off");
+        like($one, qr/^  - needy \(needs TLS\)$/m, "$default: it says why");
+        unlike($one, qr/-lneedy/, "$default: its library is not linked");
+    }
+    my $asked = `sh $list 'IO_URING' http_needy_module $tmp off 2>&1`;
+    isnt($?, 0, 'it is asked for, and cannot be');
+    like($asked, qr/--with-http_needy_module: this build has no PCRE2 TLS$/m,
+        'and that is said');
 }
 
 # -- added modules

@@ -92,6 +92,19 @@ for (@allowed) {
     includes(@$_);
     silent('auto/check-layers', "layers: $_->[0] includes $_->[1]");
 }
+for my $file (qw{event/tls.c event/tls.h core/ocsp.c modules/ssl/ssl.c
+    modules/ssl.c modules/ssl_conf.c})
+{
+    tree("src/$file" => "/* x */\n#include <openssl/ssl.h>\n");
+    silent('auto/check-layers', "layers: $file may include <openssl/ssl.h>");
+}
+for my $file (qw{core/str.c core/ocsp_x.c http/a.c process/a.c modules/a.c
+    modules/sslx/a.c modules/proxy/proxy_ssl.c})
+{
+    tree("src/$file" => "/* x */\n#include <openssl/ssl.h>\n");
+    finds('auto/check-layers', qr{^src/\Q$file\E:2: the TLS library is for},
+        "layers: $file may not");
+}
 tree('src/core/a.c' => "/* x */\n#include <sys/types.h>\n#include <time.h>\n");
 silent('auto/check-layers', 'layers: system headers');
 
