@@ -42,10 +42,11 @@
 /*
  * Unbounded, or silent about truncation: veil has str.h for these.  gcc alone
  * watches over it: under clang, _FORTIFY_SOURCE makes macros of some of them,
- * and a macro cannot be poisoned.
+ * and a macro cannot be poisoned.  gets is not among them: C11 has none, and
+ * BoringSSL's headers name a parameter so.
  */
 #ifndef __clang__
-#pragma GCC poison strcpy strcat sprintf vsprintf strncat gets strtok
+#pragma GCC poison strcpy strcat sprintf vsprintf strncat strtok
 #endif
 
 #endif
