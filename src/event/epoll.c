@@ -11,7 +11,8 @@
  * rarely something to be had already.  h->backend[0] keeps what the edges
  * said.  A receive that got less than it had room for has emptied the socket,
  * so it does not ask again, unless the peer's end has been announced, of
- * which no second event would tell.
+ * which no second event would tell.  One of TLS records says nothing by being
+ * short: it ends where the type of the records changes.
  *
  * Listeners are registered level-triggered and exclusive, only while an
  * accept waits: a worker that does not want clients must not be woken in the
@@ -227,6 +228,7 @@ epoll_is_hopeless(const veil_op_t *op)
 
     switch (op->kind) {
     case VEIL_OP_RECV:
+    case VEIL_OP_RECV_RECORDS:
         return (bits & (EPOLL_READABLE | EPOLL_NO_EVENTS)) == 0;
     case VEIL_OP_ACCEPT:
         return (bits & (EPOLL_REGISTERED | EPOLL_NO_EVENTS)) == 0;

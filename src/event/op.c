@@ -32,14 +32,23 @@
 static const veil_op_t *op_current_op;
 
 static const char *const op_kind_names[VEIL_OP_KINDS] = {
-    [VEIL_OP_NONE] = "none",         [VEIL_OP_ACCEPT] = "accept",
-    [VEIL_OP_RECV] = "recv",         [VEIL_OP_RECV_EXACT] = "recv_exact",
-    [VEIL_OP_SEND] = "send",         [VEIL_OP_SENDV] = "sendv",
-    [VEIL_OP_SENDFILE] = "sendfile", [VEIL_OP_SENDMSG] = "sendmsg",
-    [VEIL_OP_RECVMSG] = "recvmsg",   [VEIL_OP_CONNECT] = "connect",
-    [VEIL_OP_POLL] = "poll",         [VEIL_OP_READ] = "read",
-    [VEIL_OP_WRITE] = "write",       [VEIL_OP_OPENAT] = "openat",
-    [VEIL_OP_STATX] = "statx",       [VEIL_OP_SPLICE] = "splice",
+    [VEIL_OP_NONE] = "none",
+    [VEIL_OP_ACCEPT] = "accept",
+    [VEIL_OP_RECV] = "recv",
+    [VEIL_OP_RECV_EXACT] = "recv_exact",
+    [VEIL_OP_RECV_RECORDS] = "recv_records",
+    [VEIL_OP_SEND] = "send",
+    [VEIL_OP_SENDV] = "sendv",
+    [VEIL_OP_SENDFILE] = "sendfile",
+    [VEIL_OP_SENDMSG] = "sendmsg",
+    [VEIL_OP_RECVMSG] = "recvmsg",
+    [VEIL_OP_CONNECT] = "connect",
+    [VEIL_OP_POLL] = "poll",
+    [VEIL_OP_READ] = "read",
+    [VEIL_OP_WRITE] = "write",
+    [VEIL_OP_OPENAT] = "openat",
+    [VEIL_OP_STATX] = "statx",
+    [VEIL_OP_SPLICE] = "splice",
 };
 
 const char *
@@ -199,6 +208,7 @@ op_direction(unsigned kind)
     switch (kind) {
     case VEIL_OP_RECV:
     case VEIL_OP_RECV_EXACT:
+    case VEIL_OP_RECV_RECORDS:
         return 1;
     case VEIL_OP_SEND:
     case VEIL_OP_SENDV:
@@ -277,7 +287,7 @@ veil_op_complete(veil_op_t *op, int res, bool more)
     if (res == -ECANCELED && op->timed_out) {
         res = -ETIMEDOUT;
     }
-    if (op->kind == VEIL_OP_RECV && res <= 0) {
+    if (res <= 0 && veil_op_takes_blocks(op)) {
         op->u.buf = (veil_buf_t){ 0 };
     }
     op->res = res;
@@ -393,6 +403,15 @@ veil_op_recv(veil_op_t *op)
 {
     op_prepare(op, VEIL_OP_RECV);
     op->u.buf = (veil_buf_t){ 0 };
+    op_start(op);
+}
+
+void
+veil_op_recv_records(veil_op_t *op)
+{
+    op_prepare(op, VEIL_OP_RECV_RECORDS);
+    op->u.record.buf = (veil_buf_t){ 0 };
+    op->u.record.type = 0;
     op_start(op);
 }
 

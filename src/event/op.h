@@ -35,6 +35,12 @@
 #include "core/list.h"
 #include "core/pool.h"
 
+/* Types of TLS records; the same in all versions. */
+#define VEIL_RECORD_CCS 20
+#define VEIL_RECORD_ALERT 21
+#define VEIL_RECORD_HANDSHAKE 22
+#define VEIL_RECORD_DATA 23
+
 #define VEIL_OP_MAGIC 0x4f504552u
 #define VEIL_HANDLE_MAGIC 0x484e444cu
 
@@ -47,9 +53,10 @@ typedef void veil_closed_fn(veil_handle_t *h);
 
 typedef enum {
     VEIL_OP_NONE,
-    VEIL_OP_ACCEPT,     /* multishot */
-    VEIL_OP_RECV,       /* multishot, blocks of the loop's buffer ring */
-    VEIL_OP_RECV_EXACT, /* into the caller's memory, all of len */
+    VEIL_OP_ACCEPT,       /* multishot */
+    VEIL_OP_RECV,         /* multishot, blocks of the loop's buffer ring */
+    VEIL_OP_RECV_EXACT,   /* into the caller's memory, all of len */
+    VEIL_OP_RECV_RECORDS, /* as RECV, with the type of TLS records */
     VEIL_OP_SEND,
     VEIL_OP_SENDV,
     VEIL_OP_SENDFILE,
@@ -78,7 +85,8 @@ struct veil_op_s {
     bool cancel : 1;    /* asked for; the outcome is in res */
     bool timed_out : 1; /* cancelled by veil_op_time_out: -ETIMEDOUT */
     bool more : 1;      /* multishot: further completions will follow */
-    bool paced : 1;     /* RECV: one block at a time, the owner decides */
+    bool paced : 1;     /* RECV, RECV_RECORDS: one block at a time, the
+                           owner decides */
     uint8_t backend;    /* private to the back end */
     int res;            /* bytes, descriptor, or -errno */
     uint32_t moved_ms;  /* low bits of the clock when bytes last moved */
@@ -95,6 +103,12 @@ struct veil_op_s {
          * either puts it or keeps it; NULL when res <= 0.
          */
         veil_buf_t buf;
+        /* RECV_RECORDS: u.buf and u.record.buf are the same. */
+        struct {
+            veil_buf_t buf;
+            uint8_t type; /* of the record, see veil_op_recv_records() */
+            bool single;  /* private to the back end */
+        } record;
         struct {
             unsigned char *data; /* SEND, RECV_EXACT, READ, WRITE */
             size_t len;
@@ -202,6 +216,16 @@ void veil_op_accept(veil_op_t *op);
 void veil_op_recv(veil_op_t *op);
 
 /*
+ * The same for a socket whose receiving side of TLS is in the kernel: what
+ * is in u.buf came in records of u.record.type (RFC 8446, 5.1: 20 change
+ * cipher spec, 21 alert, 22 handshake, 23 application data), one or several,
+ * or a part of one.  On any other socket the type is VEIL_RECORD_DATA.  The
+ * end of the stream is a truncation unless a close_notify came before: that
+ * is the caller's to know.  A record that cannot be decrypted: -EBADMSG.
+ */
+void veil_op_recv_records(veil_op_t *op);
+
+/*
  * len > 0 bytes into data, all of them: res == len; fewer only at the end of
  * the stream.  After -errno, too, nbytes says how many have come.
  */
@@ -245,6 +269,13 @@ void veil_op_statx(veil_op_t *op, int dirfd, const char *path, int flags,
  * pipe; waits for the handle's descriptor only.  -EAGAIN: fd was not ready.
  */
 void veil_op_splice(veil_op_t *op, int fd, size_t len, unsigned flags);
+
+/* Whether it is a kind that takes blocks of the loop's pool. */
+static inline bool
+veil_op_takes_blocks(const veil_op_t *op)
+{
+    return op->kind == VEIL_OP_RECV || op->kind == VEIL_OP_RECV_RECORDS;
+}
 
 /* A wish; idle or already cancelled: nothing happens. */
 void veil_op_cancel(veil_op_t *op);

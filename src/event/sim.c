@@ -164,7 +164,7 @@ sim_try(veil_loop_t *loop, sim_t *s, veil_op_t *op)
         veil_op_complete(op, -s->fail[op->kind].err, false);
         return;
     }
-    if (op->kind == VEIL_OP_RECV && sim_chance(s, s->script.starve)) {
+    if (veil_op_takes_blocks(op) && sim_chance(s, s->script.starve)) {
         op->backend = SIM_STARVED;
         veil_rxpool_starve(loop->rx, op);
         return;

@@ -11,6 +11,7 @@
 #include "core/platform.h"
 
 #include <fcntl.h>
+#include <linux/tls.h>
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -54,20 +55,61 @@ step_accept(veil_op_t *op, int *res)
     }
 }
 
+uint8_t
+veil_step_record_type(struct msghdr *msg)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+    if (c != NULL && c->cmsg_level == SOL_TLS
+        && c->cmsg_type == TLS_GET_RECORD_TYPE
+        && c->cmsg_len >= CMSG_LEN(sizeof(uint8_t)))
+    {
+        return *CMSG_DATA(c);
+    }
+    return VEIL_RECORD_DATA;
+}
+
+/* recv(2) into the block that says what kind of record it was. */
+static int
+step_recv_record(veil_op_t *op, void *data, size_t len)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(uint8_t))];
+    } control;
+    struct iovec iov = { .iov_base = data, .iov_len = len };
+    struct msghdr msg = { .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = control.bytes,
+                          .msg_controllen = sizeof(control.bytes) };
+    ssize_t n = recvmsg(op->handle->fd, &msg, 0);
+
+    if (n <= 0) {
+        return n == -1 ? -errno : 0;
+    }
+    op->u.record.type = veil_step_record_type(&msg);
+    return (int) n;
+}
+
 static veil_step_t
 step_recv(veil_op_t *op, size_t max, int *res)
 {
     veil_rxpool_t *rx = op->handle->loop->rx;
     veil_block_t *block = veil_rxpool_take(rx);
+    size_t len;
     ssize_t n;
 
     if (block == NULL) {
         return VEIL_STEP_STARVED;
     }
+    len = veil_min_size(block->size, max);
     do {
-        n = recv(op->handle->fd, block->data, veil_min_size(block->size, max),
-                 0);
-        *res = n == -1 ? -errno : (int) n;
+        if (op->kind == VEIL_OP_RECV_RECORDS) {
+            *res = step_recv_record(op, block->data, len);
+        } else {
+            n = recv(op->handle->fd, block->data, len, 0);
+            *res = n == -1 ? -errno : (int) n;
+        }
     } while (*res == -EINTR);
     if (*res > 0) {
         op->u.buf.pos = block->data;
@@ -322,6 +364,7 @@ veil_step(veil_op_t *op, size_t max, int *res)
     case VEIL_OP_ACCEPT:
         return step_accept(op, res);
     case VEIL_OP_RECV:
+    case VEIL_OP_RECV_RECORDS:
         return step_recv(op, max, res);
     case VEIL_OP_RECV_EXACT:
         return step_recv_exact(op, max, res);

@@ -18,13 +18,16 @@ typedef enum {
     VEIL_STEP_OUT,     /* ... writable */
     VEIL_STEP_POLL,    /* ... has one of u.poll.events */
     VEIL_STEP_AGAIN,   /* try again soon: others shall have a turn */
-    VEIL_STEP_STARVED, /* RECV: there is no block */
+    VEIL_STEP_STARVED, /* RECV, RECV_RECORDS: there is no block */
 } veil_step_t;
 
 /*
- * Moves at most max bytes.  The caller unlinked op->wait.  RECV leaves the
- * block in u.buf.
+ * Moves at most max bytes.  The caller unlinked op->wait.  RECV and
+ * RECV_RECORDS leave the block in u.buf.
  */
 veil_step_t veil_step(veil_op_t *op, size_t max, int *res);
+
+/* The type of TLS record a recvmsg(2) into msg brought; data without one. */
+uint8_t veil_step_record_type(struct msghdr *msg);
 
 #endif

@@ -15,7 +15,9 @@
  *
  * Receiving and accepting are multishot.  The kernel may end a multishot at
  * any time by a completion without F_MORE; it is armed again, unless it was
- * cancelled.  ENOBUFS makes a receive starve (uring_buf.c).
+ * cancelled.  ENOBUFS makes a receive starve (uring_buf.c).  Records of TLS
+ * are received by a multishot recvmsg, which puts their type before them into
+ * the block; Linux 6.1 has that, so there is no other way to fall back on.
  *
  * SENDFILE and SPLICE are made by plain calls in wait(), and wait by polling
  * in the ring: there is no opcode for the first, and the second would run on
@@ -42,6 +44,7 @@
 #include "event/backend.h"
 #include "event/step.h"
 #include "event/uring_buf.h"
+#include "event/uring_fill.h"
 
 #define URING_SQ_SIZE 512u
 #define URING_CQ_MIN 1024u
@@ -285,129 +288,6 @@ uring_sqe(uring_t *u)
     return sqe;
 }
 
-/* -- filling entries */
-
-static void
-uring_fill_mem(struct io_uring_sqe *sqe, unsigned opcode, veil_op_t *op)
-{
-    sqe->opcode = (uint8_t) opcode;
-    sqe->addr = (uintptr_t) (op->u.mem.data + op->u.mem.nbytes);
-    sqe->len = (uint32_t) (op->u.mem.len - op->u.mem.nbytes);
-}
-
-static void
-uring_fill_sendv(uring_t *u, struct io_uring_sqe *sqe, veil_op_t *op)
-{
-    struct msghdr *msg = &u->msgs[sqe - u->ring.sq.sqes];
-
-    sqe->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    if (op->u.vec.niov == 1) {
-        sqe->opcode = IORING_OP_SEND;
-        sqe->addr = (uintptr_t) op->u.vec.iov->iov_base;
-        sqe->len = (uint32_t) op->u.vec.iov->iov_len;
-        return;
-    }
-    /* Read while submitting, so the slot lives as long as its entry. */
-    msg->msg_iov = op->u.vec.iov;
-    msg->msg_iovlen = op->u.vec.niov;
-    sqe->opcode = IORING_OP_SENDMSG;
-    sqe->addr = (uintptr_t) msg;
-    sqe->len = 1;
-}
-
-static void
-uring_fill_path(struct io_uring_sqe *sqe, veil_op_t *op)
-{
-    sqe->fd = op->u.path.dirfd;
-    sqe->addr = (uintptr_t) op->u.path.path;
-    sqe->len = op->u.path.mode;
-    if (op->kind == VEIL_OP_OPENAT) {
-        sqe->opcode = IORING_OP_OPENAT;
-        sqe->open_flags = (uint32_t) op->u.path.flags;
-    } else {
-        sqe->opcode = IORING_OP_STATX;
-        sqe->off = (uintptr_t) op->u.path.statx;
-        sqe->statx_flags = (uint32_t) op->u.path.flags;
-    }
-}
-
-static void
-uring_fill_msg(struct io_uring_sqe *sqe, veil_op_t *op)
-{
-    sqe->opcode =
-        op->kind == VEIL_OP_SENDMSG ? IORING_OP_SENDMSG : IORING_OP_RECVMSG;
-    sqe->addr = (uintptr_t) op->u.msg.msg;
-    sqe->len = 1;
-    sqe->msg_flags = (uint32_t) op->u.msg.flags;
-}
-
-static void
-uring_fill(uring_t *u, struct io_uring_sqe *sqe, veil_op_t *op)
-{
-    switch (op->kind) {
-    case VEIL_OP_ACCEPT:
-        sqe->opcode = IORING_OP_ACCEPT;
-        sqe->ioprio = IORING_ACCEPT_MULTISHOT;
-        sqe->accept_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-        break;
-    case VEIL_OP_RECV:
-        sqe->opcode = IORING_OP_RECV;
-        sqe->ioprio = op->paced ? 0 : IORING_RECV_MULTISHOT;
-        sqe->flags = IOSQE_BUFFER_SELECT;
-        sqe->buf_group = 0;
-        break;
-    case VEIL_OP_RECV_EXACT:
-        uring_fill_mem(sqe, IORING_OP_RECV, op);
-        break;
-    case VEIL_OP_SEND:
-        uring_fill_mem(sqe, IORING_OP_SEND, op);
-        sqe->msg_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
-        break;
-    case VEIL_OP_SENDV:
-        uring_fill_sendv(u, sqe, op);
-        break;
-    case VEIL_OP_SENDMSG:
-    case VEIL_OP_RECVMSG:
-        uring_fill_msg(sqe, op);
-        break;
-    case VEIL_OP_CONNECT:
-        sqe->opcode = IORING_OP_CONNECT;
-        sqe->addr = (uintptr_t) op->u.addr.addr;
-        sqe->off = op->u.addr.len;
-        break;
-    case VEIL_OP_READ:
-    case VEIL_OP_WRITE:
-        uring_fill_mem(
-            sqe, op->kind == VEIL_OP_READ ? IORING_OP_READ : IORING_OP_WRITE,
-            op);
-        sqe->off = op->u.mem.offset;
-        break;
-    case VEIL_OP_OPENAT:
-    case VEIL_OP_STATX:
-        uring_fill_path(sqe, op);
-        break;
-    default:
-        veil_panic("an op of kind %d cannot be started", op->kind);
-    }
-}
-
-static unsigned
-uring_poll_events(const veil_op_t *op)
-{
-    switch (op->kind) {
-    case VEIL_OP_POLL:
-        return op->u.poll.events;
-    case VEIL_OP_SENDFILE:
-    case VEIL_OP_SENDMSG:
-    case VEIL_OP_WRITE:
-    case VEIL_OP_SEND:
-    case VEIL_OP_SENDV:
-        return POLLOUT;
-    default:
-        return POLLIN;
-    }
-}
-
 /* Submits the op's entry, or a poll for what it waits for. */
 static void
 uring_submit(uring_t *u, veil_op_t *op, bool poll)
@@ -425,14 +305,14 @@ uring_submit(uring_t *u, veil_op_t *op, bool poll)
     if (poll) {
         op->backend = URING_POLLING;
         sqe->opcode = IORING_OP_POLL_ADD;
-        sqe->poll32_events = uring_poll_events(op);
+        sqe->poll32_events = veil_uring_poll_events(op);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
         sqe->poll32_events =
             sqe->poll32_events << 16 | sqe->poll32_events >> 16;
 #endif
     } else {
         op->backend = URING_KERNEL;
-        uring_fill(u, sqe, op);
+        veil_uring_fill(sqe, op, &u->msgs[sqe - u->ring.sq.sqes]);
     }
 }
 
@@ -449,7 +329,7 @@ uring_start(veil_loop_t *loop, veil_op_t *op)
 
     if (uring_is_inline(op)) {
         veil_list_append(&u->ready, &op->wait);
-    } else if (op->kind == VEIL_OP_RECV && veil_rxpool_free(loop->rx) == 0) {
+    } else if (veil_op_takes_blocks(op) && veil_rxpool_free(loop->rx) == 0) {
         veil_rxpool_starve(loop->rx, op);
     } else {
         uring_submit(u, op, op->kind == VEIL_OP_POLL);
@@ -496,8 +376,8 @@ uring_cancel(veil_loop_t *loop, veil_op_t *op)
 static void
 uring_forget(veil_loop_t *loop, veil_handle_t *h)
 {
-    (void) loop;
-    (void) h; /* the kernel knows descriptors only by the ops, and none is */
+    (void) loop; /* it knows descriptors only by the ops, and none is left */
+    veil_uring_forget(h);
 }
 
 /* -- completions */
@@ -531,7 +411,7 @@ uring_again(veil_loop_t *loop, veil_op_t *op, bool poll)
 {
     if (op->cancel) {
         veil_op_complete(op, -ECANCELED, false);
-    } else if (op->kind == VEIL_OP_RECV && veil_rxpool_free(loop->rx) == 0) {
+    } else if (veil_op_takes_blocks(op) && veil_rxpool_free(loop->rx) == 0) {
         op->backend = URING_QUEUED;
         veil_rxpool_starve(loop->rx, op);
     } else {
@@ -543,7 +423,7 @@ uring_again(veil_loop_t *loop, veil_op_t *op, bool poll)
 static bool
 uring_is_false_alarm(const veil_op_t *op, int events)
 {
-    return uring_poll_events(op) == POLLOUT
+    return veil_uring_poll_events(op) == POLLOUT
            && (events & (POLLOUT | POLLERR | POLLHUP)) == 0;
 }
 
@@ -597,10 +477,14 @@ uring_complete_recv(veil_loop_t *loop, veil_op_t *op, int res, unsigned flags)
         block =
             veil_rxpool_received(loop->rx, flags >> IORING_CQE_BUFFER_SHIFT);
     }
-    if (res > 0) {
+    if (res > 0 && op->kind == VEIL_OP_RECV_RECORDS) {
+        res = veil_uring_record(op, block, res);
+    } else if (res > 0) {
         VEIL_ASSERT(block != NULL);
         op->u.buf.pos = block->data;
         op->u.buf.end = block->data + res;
+    }
+    if (res > 0) {
         op->u.buf.block = block;
         uring_shot(loop, op, res, flags & IORING_CQE_F_MORE);
         return;
@@ -686,6 +570,7 @@ uring_complete(veil_loop_t *loop, veil_op_t *op, int res, unsigned flags)
     }
     switch (op->kind) {
     case VEIL_OP_RECV:
+    case VEIL_OP_RECV_RECORDS:
         uring_complete_recv(loop, op, res, flags);
         break;
     case VEIL_OP_ACCEPT:
