@@ -3,8 +3,10 @@
 # auto/deps: what it would install, on systems made of paper.
 #
 # A directory of fake commands comes first in PATH: dpkg-query knows what
-# "$tmp/installed" lists, apt-cache what "$tmp/known" lists, and sudo, which
-# is used as "id" says 1000, writes down what it was to do.
+# "$tmp/installed" lists, apt-cache what "$tmp/known" lists (and from
+# backports, "$tmp/backports"), and sudo, which is used as "id" says 1000,
+# writes down what it was to do.  In these lists, "name version" is a package
+# of that version, "name" one of 99.
 
 use strict;
 use warnings;
@@ -30,16 +32,41 @@ sub spew {
 
 my %fake = (
     'dpkg-query' => 'for last; do :; done
-        grep -qxF "$last" "$T/installed" || exit 1
-        printf installed',
-    'apt-cache' => 'echo "$2:"
-        if grep -qxF "$2" "$T/known"; then echo "  Candidate: 1.0"
-        else echo "  Candidate: (none)"; fi',
-    'apt-get' => 'echo "not by sudo: $*" >> "$T/done"',
+        version=$(sed -n "s/^$last *//p" "$T/installed")
+        grep -q "^$last\\( .*\\)*$" "$T/installed" || exit 1
+        printf "installed %s" "${version:-99}"',
+    'apt-cache' => 'list=$T/known
+        if [ "$1" = -o ]; then
+            test "$2" = APT::Default-Release=bookworm-backports || exit 1
+            test -e "$T/backports" || exit 100
+            list="$T/backports $list"
+            shift 2
+        fi
+        echo "$2:"
+        version=$(cat $list | sed -n "/^$2\\( .*\\)*$/{s/^$2 *//;s/^$/99/;p}" \
+            | sed -n 1p)
+        echo "  Candidate: ${version:-(none)}"',
+    'apt-get' => 'case $1 in
+            indextargets)   test ! -e "$T/apt.conf" \
+                || APT_CONFIG=$T/apt.conf /usr/bin/apt-get "$@" ;;
+            *)              echo "not by sudo: $*" >> "$T/done" ;;
+        esac',
     'id' => 'echo 1000',
     'sudo' => 'echo "$*" >> "$T/done"
-        case $1 in tee) cat > /dev/null ;; esac
-        test ! -e "$T/fail"',
+        case $1:$2 in
+            tee:*policy-rc.d)   cat > /dev/null ;;
+            tee:*)              cat > "$T/source"
+                                test -e "$T/useless" || : > "$T/backports" ;;
+        esac
+        if [ -e "$T/fail" ] && echo "$*" | grep -q "$(cat "$T/fail")"; then
+            exit 1
+        fi
+        case "$*" in
+            "apt-get update -q")
+                if [ -e "$T/backports" ]; then
+                    cat "$T/offered" > "$T/backports"
+                fi ;;
+        esac',
 );
 spew("$tmp/bin/$_", "#!/bin/sh\nT=$tmp\n$fake{$_}\n", 0755) for keys %fake;
 
@@ -57,10 +84,11 @@ sub deps {
     return ($status, $out, scalar <$f>);
 }
 
-my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev/;
+my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
+    android-libboringssl-dev/;
 my @test = qw/libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
-    perl curl python3 nginx-light/;
-my @bench = qw/nginx-light haproxy wrk curl python3/;
+    perl curl python3 openssl nginx-light chromium/;
+my @bench = qw/nginx-light haproxy wrk curl python3 openssl/;
 
 # Nothing to do
 
@@ -96,12 +124,184 @@ unlike($done, qr/criterion/, '--bench: nothing of the tests');
 # Debian 13 has other names for some
 
 my @newer = (@build, qw/libcriterion-dev clang libclang-rt-dev clang-format
-    perl curl python3 nginx-light/);
+    perl curl python3 openssl nginx-light chromium/);
 (undef, $out, $done) = deps([], [ @newer ], '--test');
 like($done, qr/install .* clang libclang-rt-dev clang-format /m,
     'the next best name is taken');
 ($status, undef, $done) = deps([ @newer ], [ @newer ], '--test');
 is($done, '', 'and counts as installed afterwards');
+
+# What veil can do without
+
+my @must = grep { !/boringssl/ } @build;
+my $ssl = 'android-libboringssl-dev';
+
+($status, $out, $done) = deps([ @must ], [ @must ]);
+is($status, 0, 'apt does not know an optional package');
+like($out, qr/^deps: going on without $ssl: apt does not know it$/m,
+    'and that is said');
+unlike($done, qr/ install /, 'nothing is installed');
+($status, undef, $done) = deps([], [ @must ]);
+is($status, 0, 'neither does it hinder the others');
+like($done, qr/ install .* gcc make /, 'which are installed');
+
+spew("$tmp/fail", 'update');
+($status, $out) = deps([ @must ], [ @build ]);
+is($status, 0, 'apt-get update fails, and only that is missing');
+like($out, qr/without $ssl: apt-get update failed/, 'and that is said');
+spew("$tmp/fail", "install.*$ssl");
+($status, $out, $done) = deps([ 'gcc' ], [ @build ]);
+is($status, 0, 'it cannot be installed');
+like($out, qr/without $ssl: apt-get install failed/, 'and that is said');
+like($done, qr/ install .* make libc6-dev /, 'the others are');
+unlink "$tmp/fail";
+
+# Versions, and backports of Debian 12
+#
+# apt is asked, with sources of its own and without a network, which one is
+# Debian's.
+
+($status, $out) = deps([ @must, "$ssl 14.0.0" ], []);
+is($out, "deps: all packages are installed\n", 'new enough');
+($status, $out) = deps([ @must, "$ssl 13.0.0" ], []);
+is($out, "deps: all packages are installed\n", 'an older one will do');
+(undef, undef, $done) = deps([ @must ], [ "$ssl 14.0.0" ]);
+like($done, qr/ install .*recommends $ssl$/m, 'what apt takes is new enough');
+unlike($done, qr/tee .*sources/, 'and needs no other source');
+
+# sources(FILE => TEXT): what /etc/apt would have.
+sub sources {
+    my ($file, $text) = @_;
+    my $apt = "$tmp/apt";
+    system('rm', '-rf', $apt, "$tmp/source", "$tmp/backports");
+    system('mkdir', '-p', "$apt/sources.list.d", "$apt/apt.conf.d",
+        "$apt/lists/partial") == 0 or die;
+    spew("$tmp/apt.conf", qq{Dir::Etc "$apt";\nDir::State::lists }
+        . qq{"$apt/lists";\nDir::Cache::pkgcache "";\n}
+        . qq{Dir::Cache::srcpkgcache "";\n});
+    spew("$apt/$file", $text);
+    my %release = (
+        'mirror.invalid_debian_dists_bookworm' => 'Debian',
+        'other.invalid_packages_dists_bookworm' => 'somebody',
+    );
+    for my $name (keys %release) {
+        spew("$apt/lists/${name}_Release", "Origin: $release{$name}\n"
+            . "Codename: bookworm\nComponents: main\nArchitectures: amd64 "
+            . "arm64\nDate: Sat, 17 May 2025 09:00:00 UTC\nMD5Sum:\n");
+        spew("$apt/lists/${name}_main_binary-${_}_Packages", '')
+            for qw/amd64 arm64/;
+    }
+    spew("$tmp/offered", "$ssl 14.0.0~bpo\n$ssl 14.0.0\n");
+    return;
+}
+
+sub written {
+    open my $f, '<', "$tmp/source" or return '';
+    local $/;
+    return scalar <$f>;
+}
+
+my %form = (
+    'sources.list' => <<'END',
+# deb http://old.invalid/debian bookworm main
+
+deb http://other.invalid/packages bookworm main
+deb [ arch=amd64,arm64 trusted=yes ] http://mirror.invalid/debian bookworm main # x
+END
+    'sources.list.d/some.sources' => <<'END',
+# What this is.
+
+Enabled: no
+Types: deb
+URIs: http://off.invalid/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+URIs: http://other.invalid/packages
+Suites: bookworm
+Components: main
+
+
+# The mirror.
+Types: deb deb-src
+architectures: amd64 arm64
+# It may be several.
+uris: http://mirror.invalid/debian
+suites: bookworm
+ bookworm-updates
+Trusted: yes
+Components: main
+ contrib
+END
+);
+
+SKIP: {
+skip 'there is no apt to ask', 1 if !-x '/usr/bin/apt-get';
+for my $file (sort keys %form) {
+    sources($file, $form{$file});
+    ($status, $out, $done) = deps([ @must ], [ "$ssl 13.0.0" ]);
+    is($status, 0, "$file: too old a version");
+    like($out, qr{^deps: a source for bookworm-backports: /etc/\S+$}m,
+        "$file: a source is added, and that is said");
+    like($done, qr{^tee /etc/apt/sources.list.d/veil-backports.sources$}m,
+        "$file: it is a file of its own");
+    my $text = written();
+    like($text, qr{^# Written by veil's auto/deps}, "$file: that says whose");
+    is(join("\n", sort grep { !/^#/ } split /\n/, $text),
+        join("\n", 'Components: main', 'Suites: bookworm-backports',
+            'Trusted: yes', 'Types: deb',
+            'URIs: http://mirror.invalid/debian',
+            'architectures: amd64 arm64'),
+        "$file: like that of the system")
+        if $file =~ /sources$/;
+    like($text, qr{^URIs: http://mirror\.invalid/debian$}m,
+        "$file: the same mirror");
+    like($text, qr{^trusted: yes$}mi, "$file: its options");
+    like($text, qr{^architectures: amd64 arm64$}mi, "$file: and others");
+    is(() = $text =~ /^(?:suites|components|types|uris):/mig, 4,
+        "$file: each field once");
+    like($done, qr/update.*tee.*update.* install .*-t bookworm-backports $ssl$/s,
+        "$file: and it is taken from there");
+}
+
+# Twice is as good as once.
+($status, $out, $done) = deps([ @must ], [ "$ssl 13.0.0" ]);
+unlike($done, qr/tee .*sources/, 'the source is there already');
+like($done, qr/ install .*-t bookworm-backports $ssl$/m, 'and is used');
+
+# It offers nothing, or does not work: the older one, then.
+sources('sources.list', $form{'sources.list'});
+spew("$tmp/offered", '');
+($status, $out, $done) = deps([ @must ], [ "$ssl 13.0.0" ]);
+is($status, 0, 'backports have it not');
+like($done, qr/ install .*recommends $ssl$/m, 'the older one is taken');
+
+sources('sources.list', $form{'sources.list'});
+spew("$tmp/useless", '');
+{
+    # Only the update after the source was written fails.
+    my $sudo = "#!/bin/sh\nT=$tmp\nif [ \"\$*\" = 'apt-get update -q' ] && "
+        . "[ -e $tmp/source ]; then echo \"\$*\" >> $tmp/done\nexit 1; fi\n"
+        . "$fake{sudo}\n";
+    spew("$tmp/bin/sudo", $sudo, 0755);
+    ($status, $out, $done) = deps([ @must ], [ "$ssl 13.0.0" ]);
+    spew("$tmp/bin/sudo", "#!/bin/sh\nT=$tmp\n$fake{sudo}\n", 0755);
+}
+is($status, 0, 'the mirror has no backports');
+like($out, qr/the source is taken away again/, 'and that is said');
+like($done, qr{^rm -f /etc/apt/sources.list.d/veil-backports.sources$}m,
+    'the file is removed');
+like($done, qr/ install .*recommends $ssl$/m, 'the older one is taken');
+unlink "$tmp/useless";
+
+# Another distribution's sources are not followed.
+sources('sources.list', "deb http://other.invalid/packages bookworm main\n");
+($status, $out, $done) = deps([ @must ], [ "$ssl 13.0.0" ]);
+unlike($done, qr/tee .*sources/, 'no source is made of another');
+like($done, qr/ install .*recommends $ssl$/m, 'the older one is taken');
+}
+unlink "$tmp/apt.conf", "$tmp/backports";
 
 # Mistakes
 
@@ -113,7 +313,7 @@ like($out, qr/unknown option "--tset"/, 'is named');
 isnt($status, 0, 'a package that apt does not know');
 like($out, qr/apt does not know gcc/, 'is named');
 
-spew("$tmp/fail", '');
+spew("$tmp/fail", 'update');
 ($status, $out) = deps([], [ @build ]);
 isnt($status, 0, 'apt-get fails');
 like($out, qr/error: apt-get update failed/, 'and that is said');
@@ -133,5 +333,11 @@ for my $tool (qw/sh grep sed tr cat rm chmod tee env/) {
 isnt($status, 0, 'neither root nor sudo');
 like($out, qr/become root, or install these packages: gcc make/,
     'names what is missing');
+{
+    local $ENV{PATH} = "$tmp/tools";
+    ($status, $out) = deps([ @must ], [ @build ]);
+}
+is($status, 0, 'neither root nor sudo, and only an optional one missing');
+like($out, qr/without $ssl: only root can install it/, 'says so');
 
 done_testing();
