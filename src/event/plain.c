@@ -22,14 +22,13 @@
 /* Of one operation; page-aligned and below INT_MAX. */
 #define PLAIN_FILE_MAX ((size_t) 0x40000000)
 
-static void plain_received(veil_op_t *op);
 static void plain_sent(veil_op_t *op);
 
 static void
 plain_start_reading(veil_conn_t *c)
 {
     if (veil_op_is_idle(&c->recv)) {
-        c->recv.done = plain_received;
+        c->recv.done = veil_plain_received;
         veil_op_recv(&c->recv);
     }
 }
@@ -40,8 +39,8 @@ plain_stop_reading(veil_conn_t *c)
     veil_op_cancel(&c->recv);
 }
 
-static void
-plain_received(veil_op_t *op)
+void
+veil_plain_received(veil_op_t *op)
 {
     veil_conn_t *c = veil_container_of(op, veil_conn_t, recv);
     veil_buf_t b;

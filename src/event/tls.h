@@ -168,13 +168,13 @@ typedef struct {
     /*
      * The context for the name the client asks for: lower case, without a
      * final dot, empty when it does not.  NULL refuses with the alert
-     * "unrecognized_name"; &veil_tls_later: veil_tls_select() will follow,
+     * "unrecognized_name"; VEIL_TLS_LATER: veil_tls_select() will follow,
      * from the loop.
      */
     veil_tls_ctx_t *(*select)(veil_conn_t *c, veil_str_t name);
 } veil_tls_accept_ops_t;
 
-extern veil_tls_ctx_t veil_tls_later;
+#define VEIL_TLS_LATER ((veil_tls_ctx_t *) 1)
 
 /*
  * The connection is new, nothing was read.  A handshake begins when the

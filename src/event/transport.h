@@ -74,6 +74,12 @@ void veil_conn_sent(veil_conn_t *c, ssize_t res);
 /* The transport has nothing more to send: closes the descriptor. */
 void veil_conn_end(veil_conn_t *c);
 
+/*
+ * plain.c's completion of c->recv, for a transport that turns out to be none:
+ * make it op->done, then call it with the op at hand.
+ */
+void veil_plain_received(veil_op_t *op);
+
 /* connect.c's part of veil_conn_trim(). */
 void veil_connect_trim(void);
 

@@ -13,6 +13,7 @@
 #include "core/main_conf.h"
 #include "core/time.h"
 #include "http/http.h"
+#include "http/tls.h"
 
 /*
  * The pool holds veil_http_conn_t, its own head and nothing else.  A little
@@ -105,7 +106,11 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
     veil_list_append(&conn_all, &hc->link);
     conn_count++;
     veil_acceptors_count(1);
-    veil_h1_start(hc);
+    if (port->ssl) {
+        veil_http_tls_start(hc);
+    } else {
+        veil_h1_start(hc);
+    }
 }
 
 void

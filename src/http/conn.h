@@ -20,7 +20,8 @@
 
 struct veil_http_conn_s {
     uint32_t magic;
-    uint32_t nrequests;
+    uint32_t nrequests : 31;
+    uint32_t secure : 1; /* TLS */
     veil_pool_t *pool;
     const veil_http_port_t *port;
     veil_http_server_t *server; /* the port's default one */

@@ -46,6 +46,8 @@ struct veil_http_server_s {
     veil_str_t name;            /* the first, for $server_name */
     veil_array_t listens;       /* of veil_http_listen_t (server.h) */
     veil_http_location_t *root; /* the server's own confs and the tree */
+    struct veil_tls_ctx_s *tls; /* of the ssl module; NULL: no certificate */
+    uint64_t tls_handshake_timeout; /* ms */
     void **main_conf;
     void **server_conf;
     void **loc_conf;

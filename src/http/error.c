@@ -35,13 +35,34 @@ error_ends_connection(int status)
     }
 }
 
+/* nginx's own statuses, for error_page; clients get a 400. */
 static veil_str_t
-error_page_text(veil_http_request_t *r, int status)
+error_tls_reason(int status)
+{
+    switch (status) {
+    case 495:
+        return VEIL_STR("The SSL certificate error");
+    case 496:
+        return VEIL_STR("No required SSL certificate was sent");
+    case 497:
+        return VEIL_STR("The plain HTTP request was sent to HTTPS port");
+    default:
+        return VEIL_STR_NULL;
+    }
+}
+
+static veil_str_t
+error_page_reason(int status)
+{
+    /* The page says "Found" where nginx's status line says otherwise. */
+    return status == 302 ? VEIL_STR("Found") : veil_http_status_reason(status);
+}
+
+static veil_str_t
+error_page_text(veil_http_request_t *r, int status, veil_str_t why)
 {
     const veil_http_core_loc_t *conf = veil_http_core_loc(r);
-    /* The page says "Found" where nginx's status line says otherwise. */
-    veil_str_t reason =
-        status == 302 ? VEIL_STR("Found") : veil_http_status_reason(status);
+    veil_str_t reason = why.len != 0 ? why : error_page_reason(status);
     const char *version =
         conf->server_tokens == VEIL_TOKENS_OFF ? "" : "/" VEIL_VERSION;
 
@@ -80,7 +101,8 @@ error_reset_response(veil_http_request_t *r)
 static void
 error_send_builtin(veil_http_request_t *r)
 {
-    int status = r->status;
+    veil_str_t why = error_tls_reason(r->status);
+    int status = why.len != 0 ? 400 : r->status;
     veil_str_t text;
 
     if (status == 499 || status == 444) {
@@ -98,7 +120,7 @@ error_send_builtin(veil_http_request_t *r)
         veil_http_send_response(r);
         return;
     }
-    text = error_page_text(r, status);
+    text = error_page_text(r, status, why);
     r->out.content_type = VEIL_STR("text/html");
     r->out.content_length = (int64_t) text.len;
     r->out.body = veil_http_body_text(r->pool, text);

@@ -11,6 +11,7 @@
 #include "core/platform.h"
 
 #include "core/main_conf.h"
+#include "event/tls.h"
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/server.h"
@@ -114,13 +115,12 @@ listen_set_flag(veil_http_listen_t *l, veil_str_t word)
 static veil_rc_t
 listen_refuse(veil_conf_t *cf, unsigned i)
 {
-    static const char *const later[] = { "ssl",  "http2",
-                                         "quic", "proxy_protocol",
+    static const char *const later[] = { "http2", "quic", "proxy_protocol",
                                          "spdy", NULL };
     static const char *const words[] = {
         "default_server", "bind",          "reuseport", "deferred",
         "backlog=",       "rcvbuf=",       "sndbuf=",   "fastopen=",
-        "ipv6only=",      "so_keepalive=", NULL
+        "ipv6only=",      "so_keepalive=", "ssl",       NULL
     };
     unsigned k;
 
@@ -142,6 +142,12 @@ listen_set_parameter(veil_conf_t *cf, unsigned i, veil_http_listen_t *l)
 
     if (listen_set_flag(l, veil_conf_arg(cf, i))) {
         return VEIL_OK;
+    }
+    if (veil_str_eq(veil_conf_arg(cf, i), VEIL_STR("ssl"))) {
+        l->ssl = true;
+        return veil_tls_is_built() ? VEIL_OK
+                                   : veil_conf_error_at(
+                                       cf, i, "this build of veil has no TLS");
     }
     l->bind = true; /* all that follow concern the socket */
     if (veil_conf_arg_is(cf, i, "backlog", &value)) {
@@ -336,6 +342,7 @@ listen_add_server(veil_conf_t *cf, veil_http_main_t *main,
         port->explicit_default = true;
         port->default_server = s;
     }
+    port->ssl = port->ssl || l->ssl;
     *(veil_http_server_t **) veil_array_push(&port->servers) = s;
     return VEIL_OK;
 }

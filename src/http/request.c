@@ -109,7 +109,7 @@ veil_http_request_create(veil_http_conn_t *conn,
     r->start_ms = veil_now_ms();
     r->start_sec = veil_clock.sec;
     r->start_msec = veil_clock.msec;
-    r->in.scheme = VEIL_STR("http");
+    r->in.scheme = conn->secure ? VEIL_STR("https") : VEIL_STR("http");
     r->in.content_length = -1;
     r->in.headers.pool = pool;
     r->out.content_length = -1;
@@ -177,6 +177,11 @@ veil_http_request_start(veil_http_request_t *r)
     request_enter_server(r,
                          veil_http_server_find(r->conn->port, r->in.host, r));
 
+    if (r->conn->port->ssl && !r->conn->secure) {
+        r->keepalive = false;
+        veil_http_request_refuse(r, 497, "plain HTTP to an HTTPS port");
+        return;
+    }
     if (r->in.form == VEIL_TARGET_AUTHORITY || r->in.method == VEIL_CONNECT) {
         r->keepalive = false;
         veil_http_request_refuse(r, 405, "a CONNECT request");

@@ -39,6 +39,7 @@
 #include "event/loop.h"
 #include "event/offload.h"
 #include "event/resolver.h"
+#include "event/tls.h"
 #include "process/channel.h"
 #include "process/leftover.h"
 #include "process/message.h"
@@ -574,9 +575,9 @@ worker_leave(void)
     if (worker.loop->nops == 0) {
         veil_cycle->loop = NULL;
         veil_loop_destroy(&worker.loop);
-        veil_conn_trim();
     }
     veil_conn_trim();
+    veil_tls_trim();
     veil_syslog_close_all();
     veil_leftover_report(worker.log);
     veil_log(worker.log, VEIL_LOG_NOTICE, 0, "exit");

@@ -1,0 +1,144 @@
+/*
+ * tls_impl.h -- what the tls_*.c files share; nobody else includes it.
+ */
+
+#ifndef VEIL_EVENT_TLS_IMPL_H
+#define VEIL_EVENT_TLS_IMPL_H
+
+#include "core/platform.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "core/assert.h"
+#include "event/tls.h"
+#include "event/transport.h"
+
+#define VEIL_TLS_MAGIC 0x544c5353u
+#define VEIL_TLS_CTX_MAGIC 0x544c5343u
+
+/* What a record may carry, and what it adds at most (RFC 8446, 5.2). */
+#define VEIL_TLS_RECORD 16384
+#define VEIL_TLS_OVERHEAD 256
+
+/* Ciphertext of one operation; memory that a slow reader costs. */
+#define VEIL_TLS_OUT_MAX (2 * (VEIL_TLS_RECORD + VEIL_TLS_OVERHEAD))
+
+typedef struct veil_tls_out_s veil_tls_out_t;
+
+/* Ciphertext to be sent. */
+struct veil_tls_out_s {
+    veil_tls_out_t *next;
+    size_t cap;
+    size_t len;
+    unsigned char data[];
+};
+
+/* A certificate of a context. */
+typedef struct {
+    X509 *leaf;
+    X509 *issuer;           /* NULL: unknown */
+    STACK_OF(X509) * chain; /* without the leaf */
+    EVP_PKEY *key;
+    veil_str_t name; /* of the file, for messages */
+    uint8_t *staple; /* OCSP response; NULL: none */
+    size_t staple_len;
+} veil_tls_cert_t;
+
+struct veil_tls_ctx_s {
+    uint32_t magic;
+    unsigned refs; /* of those made at run time; the configuration's: 1 */
+    veil_tls_options_t o;
+    SSL_CTX *ssl;
+    veil_tls_cert_t *certs;
+    unsigned ncerts;
+};
+
+typedef enum {
+    VEIL_TLS_FIRST,     /* server: no byte yet, may turn out to be plain */
+    VEIL_TLS_HANDSHAKE, /* the peer is to speak */
+    VEIL_TLS_WAIT,      /* for a context or a signature; input is kept */
+    VEIL_TLS_OPEN,
+    VEIL_TLS_DEAD /* failed or ended: nothing more is read */
+} veil_tls_state_t;
+
+struct veil_tls_s {
+    uint32_t magic;
+    uint8_t state; /* veil_tls_state_t */
+    bool server : 1;
+    bool refused : 1;   /* by select() */
+    bool later : 1;     /* select() has said so */
+    bool selected : 1;  /* select() was asked */
+    bool ended : 1;     /* the stream's end was passed up */
+    bool got_close : 1; /* close_notify came */
+    bool said_close : 1;
+    bool shut : 1; /* SHUT_WR when all is sent */
+    bool eof : 1;  /* of the ciphertext */
+    veil_conn_t *conn;
+    SSL *ssl;
+    veil_tls_ctx_t *ctx;
+    const veil_tls_accept_ops_t *accept; /* server */
+    veil_tls_done_fn *done;              /* NULL once it was called */
+    int err;                             /* of sending; -errno */
+    unsigned iov_at;                     /* of conn->send: encrypted so far */
+    size_t left;                         /* of it: not encrypted yet */
+    veil_buf_t in;                       /* what the library reads now */
+    veil_chain_t kept;                   /* in VEIL_TLS_WAIT */
+    veil_tls_out_t *out;                 /* ciphertext to be sent, a list */
+    veil_tls_out_t *out_last;
+    size_t out_len;          /* bytes in it */
+    veil_tls_out_t *sending; /* in an operation */
+    veil_send_t *own;        /* its operation, when no write is under way */
+    veil_post_t post;        /* goes on outside of a call */
+    veil_timer_t timer;      /* of the goodbye */
+    char *name;              /* SNI; heap; NULL: none */
+    char *session_key;       /* client; heap; NULL: sessions are not kept */
+    veil_tls_hello_t *hello; /* heap */
+};
+
+/* --- tls_conn.c */
+
+/* Runs the handshake again after VEIL_TLS_WAIT; from the loop. */
+void veil_tls_go_on(veil_tls_t *t);
+static inline veil_tls_t *
+veil_tls_of_ssl(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+/* --- tls_bio.c */
+
+/* What a session reads and writes through; the caller's. */
+BIO *veil_tls_bio_create(veil_tls_t *t);
+void veil_tls_out_put(veil_tls_out_t *out);
+/* Forgets what was not sent. */
+void veil_tls_out_drop(veil_tls_t *t);
+
+/* --- tls_ctx.c */
+
+/*
+ * One line from the library's queue of errors, which it empties:
+ * "text (SSL: error:...:reason)".  veil_tls_error() is the same for a
+ * directive.
+ */
+void veil_tls_log(const veil_log_t *log, veil_log_level_t level,
+                  const char *text);
+veil_rc_t veil_tls_error(veil_conf_t *cf, const veil_conf_node_t *node,
+                         const char *text);
+/* An SSL of this context is for t from here on. */
+bool veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t);
+
+/* --- tls_client.c */
+
+/* The client's part of a context; VEIL_ERROR after reporting. */
+veil_rc_t veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
+/* Whom this session is for. */
+void veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target);
+
+/* --- tls_cert.c */
+
+/* The SSL_CTX's certificate, among several that for this client. */
+bool veil_tls_cert_choose(veil_tls_ctx_t *ctx, SSL *ssl,
+                          const SSL_CLIENT_HELLO *hello);
+
+#endif

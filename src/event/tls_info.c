@@ -1,0 +1,83 @@
+/*
+ * tls_info.c -- what may be asked of a session.
+ */
+
+#include "event/tls_impl.h"
+
+veil_str_t
+veil_tls_alpn(const veil_tls_t *t)
+{
+    const uint8_t *p;
+    unsigned n;
+
+    SSL_get0_alpn_selected(t->ssl, &p, &n);
+    return veil_str_n((const char *) p, n);
+}
+
+bool
+veil_tls_is_resumed(const veil_tls_t *t)
+{
+    return SSL_session_reused(t->ssl);
+}
+
+bool
+veil_tls_is_early(const veil_tls_t *t)
+{
+    return SSL_in_early_data(t->ssl);
+}
+
+veil_str_t
+veil_tls_server_name(const veil_tls_t *t)
+{
+    return t->name != NULL ? veil_str_z(t->name) : VEIL_STR_NULL;
+}
+
+const veil_tls_ctx_t *
+veil_tls_session_ctx(const veil_tls_t *t)
+{
+    return t->ctx;
+}
+
+bool
+veil_tls_was_closed(const veil_tls_t *t)
+{
+    return t->got_close;
+}
+
+const char *
+veil_tls_version(const veil_tls_t *t)
+{
+    return SSL_get_version(t->ssl);
+}
+
+SSL *
+veil_tls_ssl(const veil_tls_t *t)
+{
+    return t->ssl;
+}
+
+const veil_tls_hello_t *
+veil_tls_hello(const veil_tls_t *t)
+{
+    return t->hello;
+}
+
+long
+veil_tls_verify_result(const veil_tls_t *t)
+{
+    return SSL_get_verify_result(t->ssl);
+}
+
+bool
+veil_tls_is_ktls_tx(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+bool
+veil_tls_is_ktls_rx(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}

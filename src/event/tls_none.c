@@ -1,0 +1,80 @@
+/*
+ * tls_none.c -- what stands for TLS in a build without BoringSSL.
+ *
+ * A context cannot be made, which is reported where it is asked for; so there
+ * are no sessions, and what asks about one is never called.
+ */
+
+#include "core/platform.h"
+
+#include "core/assert.h"
+#include "event/tls.h"
+
+static const char tls_none_text[] =
+    "this build of veil has no TLS: configure it with BoringSSL";
+
+bool
+veil_tls_is_built(void)
+{
+    return false;
+}
+
+const char *
+veil_tls_library(void)
+{
+    return NULL;
+}
+
+void
+veil_tls_options_default(veil_tls_options_t *o, bool server)
+{
+    memset(o, 0, sizeof(*o));
+    o->server = server;
+}
+
+veil_tls_ctx_t *
+veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
+{
+    (void) veil_conf_error_node(cf, o->node, 0, "%s", tls_none_text);
+    return NULL;
+}
+
+void
+veil_tls_accept(veil_conn_t *c, veil_tls_ctx_t *ctx,
+                const veil_tls_accept_ops_t *accept)
+{
+    (void) c;
+    (void) ctx;
+    (void) accept;
+    VEIL_ASSERT(!"no TLS");
+}
+
+void
+veil_tls_connect(veil_conn_t *c, veil_tls_ctx_t *ctx,
+                 const veil_tls_target_t *target, veil_tls_done_fn *done)
+{
+    (void) c;
+    (void) ctx;
+    (void) target;
+    (void) done;
+    VEIL_ASSERT(!"no TLS");
+}
+
+bool
+veil_tls_is_early(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+bool
+veil_tls_was_closed(const veil_tls_t *t)
+{
+    (void) t;
+    return true;
+}
+
+void
+veil_tls_trim(void)
+{
+}

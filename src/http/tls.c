@@ -1,0 +1,87 @@
+/*
+ * tls.c -- TLS on a client's connection: from accept to its protocol.
+ *
+ * The handshake has the connection to itself; this file only says which
+ * server's context holds, how long it may take, and what comes after it.
+ * Nothing here knows the library, and nothing above knows TLS: a request has
+ * its scheme, and what asks for more (variables, client certificates) asks
+ * the session.
+ */
+
+#include "core/platform.h"
+
+#include "http/tls.h"
+
+#include "event/tls.h"
+#include "http/http.h"
+
+static veil_http_conn_t *
+tls_of(veil_conn_t *c)
+{
+    veil_http_conn_t *hc = veil_container_of(c, veil_http_conn_t, c);
+
+    VEIL_CHECK(hc, VEIL_HTTP_CONN);
+    return hc;
+}
+
+static void
+tls_on_timeout(veil_conn_t *c)
+{
+    veil_log(&c->log, VEIL_LOG_INFO, ETIMEDOUT,
+             "client timed out while SSL handshaking");
+    veil_conn_close(c);
+}
+
+static void
+tls_on_closed(veil_conn_t *c)
+{
+    veil_http_conn_closed(tls_of(c));
+}
+
+/* Until the handshake is done nothing else is called (event/tls.h). */
+static const veil_conn_ops_t tls_conn_ops = {
+    .name = "tls handshake",
+    .on_read_timeout = tls_on_timeout,
+    .on_closed = tls_on_closed,
+};
+
+static veil_tls_ctx_t *
+tls_select(veil_conn_t *c, veil_str_t name)
+{
+    veil_http_conn_t *hc = tls_of(c);
+
+    if (name.len != 0) {
+        hc->server = veil_http_server_find(hc->port, name, NULL);
+    }
+    return hc->server->tls != NULL ? hc->server->tls
+                                   : hc->port->default_server->tls;
+}
+
+static void
+tls_done(veil_conn_t *c, int rc)
+{
+    veil_http_conn_t *hc = tls_of(c);
+
+    if (rc < 0) {
+        veil_conn_close(c);
+        return;
+    }
+    hc->secure = rc == 0;
+    veil_h1_start(hc);
+    if (veil_http_is_draining()) {
+        veil_h1_drain(hc);
+    }
+}
+
+static const veil_tls_accept_ops_t tls_accept_ops = {
+    .done = tls_done,
+    .select = tls_select,
+};
+
+void
+veil_http_tls_start(veil_http_conn_t *hc)
+{
+    hc->c.ops = &tls_conn_ops;
+    veil_conn_read_timeout(&hc->c, hc->server->tls_handshake_timeout);
+    veil_tls_accept(&hc->c, hc->server->tls, &tls_accept_ops);
+}
