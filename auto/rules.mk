@@ -98,6 +98,12 @@ $(B)/bench/responder: bench/responder.c $(B)/libveil.a $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(B)/libveil.a $(LIBS)
 
+# A client: nothing of the server is in it.
+bench-tlsload: $(B)/bench/tlsload
+$(B)/bench/tlsload: bench/tlsload.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(LIBS)
+
 # For auto/quick: what of the changed files is a part of this build.
 sources:
 	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS)
@@ -133,7 +139,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-changed unit-programs bench-responder sources \
-    style check fuzz install
+.PHONY: all veil lib unit unit-changed unit-programs bench-responder \
+    bench-tlsload sources style check fuzz install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -155,7 +156,49 @@ http {{
             proxy_set_header Connection "";
         }}
     }}
-}}
+
+{tls}}}
+"""
+
+# Both servers get the same certificates, the same protocols and the same
+# kind of resumption; the clients offer one suite and one group each (X25519,
+# AES-128-GCM), so there is nothing to choose.
+TLS_CONF = """\
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256;
+    ssl_session_tickets on;
+    ssl_session_timeout 1h;
+
+    server {{
+        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        ssl_certificate {dir}/ecdsa.crt;
+        ssl_certificate_key {dir}/ecdsa.key;
+        root {dir}/html;
+
+        location = /return {{
+            return 200 "{hello}";
+        }}
+    }}
+
+    server {{
+        listen 127.0.0.1:{rsa_port} ssl backlog=4096;
+        ssl_certificate {dir}/rsa.crt;
+        ssl_certificate_key {dir}/rsa.key;
+        root {dir}/html;
+    }}
+"""
+
+# For clients on OpenSSL (wrk, Python): what TLS_CONF relies on.
+OPENSSL_CONF = """\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = client
+[client]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_128_GCM_SHA256
+Groups = X25519
 """
 
 NGINX_TEMP = "".join(
@@ -207,6 +250,15 @@ backend b
 """
 
 
+def tls_context():
+    """TLS 1.3 for Python's clients, who trust everybody."""
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    return c
+
+
 def escaped(text):
     return text.replace("\n", "\\n")
 
@@ -220,6 +272,8 @@ class Server:
         self.version = version
         self.process = None
         self.port = None
+        self.tls_port = None  # P-256
+        self.rsa_port = None
 
     @property
     def pid(self):
@@ -337,7 +391,43 @@ class Bench:
         )
         return server
 
-    def start(self, server, core, backend_port, connections=8192):
+    def has_tls(self, server):
+        """Whether it can take part in what is about TLS."""
+        if server.name == "haproxy":
+            return False
+        flag = "-V" if server.name == "nginx" else "-m"
+        out = subprocess.run(
+            [server.command, flag],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=10,
+        ).stdout
+        return re.search(r"(?<![a-z])(?:http_)?ssl(?:_module)?\b", out)
+
+    def make_certificates(self):
+        """One of P-256, one of RSA-2048; signed by themselves."""
+        for name, kind in (
+            ("ecdsa", ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+            ("rsa", ["rsa:2048"]),
+        ):
+            path = os.path.join(self.dir, name)
+            if os.path.exists(path + ".crt"):
+                continue
+            subprocess.run(
+                ["openssl", "req", "-x509", "-nodes", "-newkey", *kind,
+                 "-keyout", path + ".key", "-out", path + ".crt",
+                 "-subj", "/CN=localhost", "-days", "30"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+
+    def openssl_conf(self):
+        """The path of what OPENSSL_CONF should be for a client."""
+        return self.write("openssl.cnf", OPENSSL_CONF)
+
+    def start(self, server, core, backend_port, connections=8192, tls=False):
         server.port = free_port()
         values = dict(
             dir=self.dir,
@@ -347,7 +437,14 @@ class Bench:
             hello=escaped(HELLO),
             connections=connections,
             temp_paths="",
+            tls="",
         )
+        if tls and self.has_tls(server):
+            self.make_certificates()
+            server.tls_port, server.rsa_port = free_port(), free_port()
+            values["tls_port"] = server.tls_port
+            values["rsa_port"] = server.rsa_port
+            values["tls"] = TLS_CONF.format(**values)
         if server.name == "haproxy":
             text = HAPROXY_CONF.format(**values)
             conf = self.write("haproxy.cfg", text)
@@ -381,9 +478,16 @@ class Bench:
                     pass
             p.wait()
 
-    def check(self, server, path, body):
+    def check(self, server, path, body, tls_port=None):
         """The answer must be the right one before its speed means anything."""
-        c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        if tls_port:
+            c = http.client.HTTPSConnection(
+                "127.0.0.1", tls_port, timeout=10, context=tls_context()
+            )
+        else:
+            c = http.client.HTTPConnection(
+                "127.0.0.1", server.port, timeout=10
+            )
         for _ in range(2):
             c.request("GET", path)
             r = c.getresponse()

@@ -11,7 +11,18 @@ KINDS = [
     ("static1k", "static file, 1 KB"),
     ("static1m", "static file, 1 MB"),
     ("proxy1k", "proxied, 1 KB"),
+    ("tls1k", "static file, 1 KB, TLS keep-alive"),
+    ("tls1m", "static file, 1 MB, TLS keep-alive"),
+    ("handshake", "full TLS handshake and a request"),
+    ("resumed", "resumed TLS handshake and a request"),
 ]
+VARIANTS = {
+    "ecdsa": "P-256",
+    "ecdsa12": "P-256, TLS 1.2",
+    "rsa": "RSA-2048",
+    "tls13": "TLS 1.3",
+    "tls12": "TLS 1.2",
+}
 WIDTH, PANEL_W, PANEL_H, TOP, GAP = 960, 440, 270, 112, 26
 INK, DIM, LINE = "#0f172a", "#64748b", "#e2e8f0"
 
@@ -115,7 +126,10 @@ def svg(document):
         groups = []
         for name, results in document["scenarios"].items():
             if name.split("-")[0] == kind:
-                label = f"{int(name.split('-')[1]):,} connections"
+                _, *variant, connections = name.split("-")
+                label = f"{int(connections):,} connections"
+                if variant:
+                    label = VARIANTS[variant[0]]
                 groups.append((label, results))
         if groups:
             panels.append((title, groups))
