@@ -141,4 +141,36 @@ void veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target);
 bool veil_tls_cert_choose(veil_tls_ctx_t *ctx, SSL *ssl,
                           const SSL_CLIENT_HELLO *hello);
 
+/*
+ * --- resumption: tls_ticket.c, tls_cache.c, tls_sid.c -----------------------
+ *
+ * For contexts of servers, when their certificate, the names of the client
+ * authorities and the store are set.  The library keeps tickets and sessions
+ * with the context a session was created with, and calls its functions; ours
+ * look at the context the session has by then (SSL_set_SSL_CTX), so every
+ * context gets them, and each server has its own keys and cache all the same.
+ * The options of a context (SSL_OP_NO_TICKET) do not follow it into the
+ * session by themselves.
+ */
+
+/*
+ * Ticket keys (o->tickets, ticket_keys, keys), lifetimes (session_timeout)
+ * and the context of session ids.  Reads the files of keys.  VEIL_ERROR after
+ * reporting at the directives.
+ */
+veil_rc_t veil_tls_ticket_apply(veil_conf_t *cf, SSL_CTX *ctx,
+                                const veil_tls_options_t *o);
+/* The same at run time, with the keys of a context that has them. */
+void veil_tls_ticket_share(SSL_CTX *ctx, const SSL_CTX *base,
+                           const veil_tls_options_t *o);
+
+/* Sessions by id, for TLS 1.2 and older: o->cache. */
+veil_rc_t veil_tls_cache_apply(SSL_CTX *ctx, const veil_tls_options_t *o);
+
+/*
+ * Sessions of this context are resumed only where all that makes up the
+ * peer's identity is the same: certificate, verification, authorities, CRL.
+ */
+void veil_tls_sid_apply(SSL_CTX *ctx, const veil_tls_options_t *o);
+
 #endif
