@@ -48,6 +48,23 @@ tls_sid_cert(SHA256_CTX *sha, const X509 *cert)
     }
 }
 
+/* Where a session gets its certificate later, the context has none. */
+static void
+tls_sid_certs(SHA256_CTX *sha, const SSL_CTX *ctx, const veil_tls_options_t *o)
+{
+    const X509 *leaf = SSL_CTX_get0_certificate(ctx);
+    unsigned i;
+
+    tls_sid_cert(sha, leaf);
+    for (i = 0; leaf == NULL && o->certs != NULL && i < o->certs->n; i++) {
+        veil_str_t name =
+            veil_array_at(o->certs, veil_tls_cert_files_t, i)->cert;
+
+        tls_sid_tag(sha, "file", name.len);
+        SHA256_Update(sha, name.data, name.len);
+    }
+}
+
 static void
 tls_sid_store(SHA256_CTX *sha, const SSL_CTX *ctx)
 {
@@ -117,7 +134,7 @@ veil_tls_sid_apply(SSL_CTX *ctx, const veil_tls_options_t *o)
 
     SHA256_Init(&sha);
     tls_sid_tag(&sha, "veil", 1);
-    tls_sid_cert(&sha, SSL_CTX_get0_certificate(ctx));
+    tls_sid_certs(&sha, ctx, o);
     tls_sid_tag(&sha, "verify", (uint64_t) o->verify);
     if (o->verify != VEIL_TLS_VERIFY_OFF) {
         tls_sid_tag(&sha, "depth", (uint64_t) o->verify_depth);
