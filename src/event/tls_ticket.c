@@ -371,7 +371,9 @@ ticket_read_file(const char *path, uint8_t *buf, size_t n, mode_t *mode)
         return -errno;
     }
     rc = fstat(fd, &st) != 0 ? -errno : 0;
-    *mode = rc == 0 ? st.st_mode : 0;
+    if (rc == 0) {
+        *mode = st.st_mode;
+    }
     while (rc == 0 && len < n) {
         got = read(fd, buf + len, n - len);
         if (got <= 0) {
@@ -406,7 +408,7 @@ ticket_load(veil_conf_t *cf, const veil_tls_options_t *o, veil_str_t path,
 {
     uint8_t data[TICKET_FILE_LARGE + 1];
     veil_rc_t rc = VEIL_OK;
-    mode_t mode;
+    mode_t mode = 0;
     int n;
 
     n = ticket_read_file(path.data, data, sizeof(data), &mode);
