@@ -103,14 +103,14 @@ typedef struct {
 /* What became of the keys when somebody wanted one. */
 typedef enum { TICKET_SAME, TICKET_RENEWED, TICKET_LOST } ticket_news_t;
 
-static const char ticket_zone_tag[] = "tls ticket keys";
+static const char tls_ticket_zone_tag[] = "tls ticket keys";
 
 /* --- keys in the zone -----------------------------------------------------
  */
 
 /* len comes last: it is what makes a key one. */
 static void
-ticket_make_key(ticket_zone_t *z, ticket_key_t *key, uint64_t now_ms)
+tls_ticket_make_key(ticket_zone_t *z, ticket_key_t *key, uint64_t now_ms)
 {
     OPENSSL_cleanse(key, sizeof(*key));
     TICKET_POINT();
@@ -124,15 +124,15 @@ ticket_make_key(ticket_zone_t *z, ticket_key_t *key, uint64_t now_ms)
 }
 
 static void
-ticket_make_all(ticket_zone_t *z, uint64_t now_ms)
+tls_ticket_make_all(ticket_zone_t *z, uint64_t now_ms)
 {
     OPENSSL_cleanse(&z->previous, sizeof(z->previous));
-    ticket_make_key(z, &z->current, now_ms);
+    tls_ticket_make_key(z, &z->current, now_ms);
 }
 
 /* A clock that is behind the key's maker's: the key is new. */
 static uint64_t
-ticket_age(const ticket_key_t *key, uint64_t now_ms)
+tls_ticket_age(const ticket_key_t *key, uint64_t now_ms)
 {
     return now_ms > key->made_ms ? now_ms - key->made_ms : 0;
 }
@@ -140,9 +140,9 @@ ticket_age(const ticket_key_t *key, uint64_t now_ms)
 /* Under the lock: brings the keys up to date.  True when there is a new one.
  */
 static bool
-ticket_rotate(ticket_zone_t *z, uint64_t lifetime_ms, uint64_t now_ms)
+tls_ticket_rotate(ticket_zone_t *z, uint64_t lifetime_ms, uint64_t now_ms)
 {
-    uint64_t age = ticket_age(&z->current, now_ms);
+    uint64_t age = tls_ticket_age(&z->current, now_ms);
 
     if (age < lifetime_ms) {
         return false;
@@ -153,13 +153,13 @@ ticket_rotate(ticket_zone_t *z, uint64_t lifetime_ms, uint64_t now_ms)
         z->previous = z->current;
     }
     TICKET_POINT();
-    ticket_make_key(z, &z->current, now_ms);
+    tls_ticket_make_key(z, &z->current, now_ms);
     TICKET_POINT();
     return true;
 }
 
 static veil_rc_t
-ticket_zone_init(veil_shm_zone_t *zone, bool fresh)
+tls_ticket_zone_init(veil_shm_zone_t *zone, bool fresh)
 {
     ticket_zone_t *z = zone->addr;
 
@@ -171,7 +171,7 @@ ticket_zone_init(veil_shm_zone_t *zone, bool fresh)
         return VEIL_OK;
     }
     OPENSSL_cleanse(z, sizeof(*z));
-    ticket_make_all(z, veil_now_ms());
+    tls_ticket_make_all(z, veil_now_ms());
     z->version = TICKET_ZONE_VERSION;
     z->magic = TICKET_ZONE_MAGIC;
     return VEIL_OK;
@@ -184,12 +184,12 @@ veil_tls_keys_zone(veil_conf_t *cf, uint64_t lifetime_ms)
     veil_tls_keys_t *k;
 
     zone = veil_shm_zone_add(cf, VEIL_STR("tls ticket keys"), TICKET_ZONE_SIZE,
-                             ticket_zone_tag);
+                             tls_ticket_zone_tag);
     if (zone == NULL) {
         return NULL;
     }
     if (zone->data == NULL) {
-        zone->init = ticket_zone_init;
+        zone->init = tls_ticket_zone_init;
         k = VEIL_POOL_NEW(cf->pool, veil_tls_keys_t);
         k->zone = zone;
         k->log = &cf->cycle->log;
@@ -204,25 +204,25 @@ veil_tls_keys_zone(veil_conf_t *cf, uint64_t lifetime_ms)
 
 /* With the lock, and keys that are up to date. */
 static ticket_zone_t *
-ticket_enter(veil_tls_keys_t *k, ticket_news_t *news)
+tls_ticket_enter(veil_tls_keys_t *k, ticket_news_t *news)
 {
     ticket_zone_t *z = k->zone->addr;
     uint64_t now_ms = veil_now_ms();
 
     VEIL_ASSERT(z != NULL && z->magic == TICKET_ZONE_MAGIC);
     if (!veil_lock(&z->lock)) {
-        ticket_make_all(z, now_ms);
+        tls_ticket_make_all(z, now_ms);
         veil_lock_mend(&z->lock);
         *news = TICKET_LOST;
     } else {
-        *news = ticket_rotate(z, k->lifetime_ms, now_ms) ? TICKET_RENEWED
-                                                         : TICKET_SAME;
+        *news = tls_ticket_rotate(z, k->lifetime_ms, now_ms) ? TICKET_RENEWED
+                                                             : TICKET_SAME;
     }
     return z;
 }
 
 static void
-ticket_leave(veil_tls_keys_t *k, ticket_zone_t *z, ticket_news_t news)
+tls_ticket_leave(veil_tls_keys_t *k, ticket_zone_t *z, ticket_news_t news)
 {
     unsigned long long made = z->made;
 
@@ -239,39 +239,40 @@ ticket_leave(veil_tls_keys_t *k, ticket_zone_t *z, ticket_news_t news)
 }
 
 static void
-ticket_current(veil_tls_keys_t *k, ticket_key_t *key)
+tls_ticket_current(veil_tls_keys_t *k, ticket_key_t *key)
 {
     ticket_news_t news;
-    ticket_zone_t *z = ticket_enter(k, &news);
+    ticket_zone_t *z = tls_ticket_enter(k, &news);
 
     *key = z->current;
-    ticket_leave(k, z, news);
+    tls_ticket_leave(k, z, news);
 }
 
 static bool
-ticket_has_name(const ticket_key_t *key, const uint8_t *name)
+tls_ticket_has_name(const ticket_key_t *key, const uint8_t *name)
 {
     return key->len != 0 && memcmp(key->name, name, TICKET_NAME_LEN) == 0;
 }
 
 /* 0: unknown, 1: current, 2: the ticket is to be renewed. */
 static int
-ticket_find(veil_tls_keys_t *k, const uint8_t *name, ticket_key_t *key)
+tls_ticket_find(veil_tls_keys_t *k, const uint8_t *name, ticket_key_t *key)
 {
     ticket_news_t news;
-    ticket_zone_t *z = ticket_enter(k, &news);
+    ticket_zone_t *z = tls_ticket_enter(k, &news);
     int found = 0;
 
-    if (ticket_has_name(&z->current, name)) {
+    if (tls_ticket_has_name(&z->current, name)) {
         *key = z->current;
         found = 1;
-    } else if (ticket_has_name(&z->previous, name)
-               && ticket_age(&z->previous, veil_now_ms()) / 2 < k->lifetime_ms)
+    } else if (tls_ticket_has_name(&z->previous, name)
+               && tls_ticket_age(&z->previous, veil_now_ms()) / 2
+                      < k->lifetime_ms)
     {
         *key = z->previous;
         found = 2;
     }
-    ticket_leave(k, z, news);
+    tls_ticket_leave(k, z, news);
     return found;
 }
 
@@ -279,7 +280,7 @@ ticket_find(veil_tls_keys_t *k, const uint8_t *name, ticket_key_t *key)
  */
 
 static int
-ticket_index(void)
+tls_ticket_index(void)
 {
     static int index = -1;
 
@@ -291,8 +292,8 @@ ticket_index(void)
 }
 
 static bool
-ticket_start(const ticket_key_t *key, const uint8_t *iv,
-             EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac, bool encrypt)
+tls_ticket_start(const ticket_key_t *key, const uint8_t *iv,
+                 EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac, bool encrypt)
 {
     const EVP_CIPHER *aes =
         key->len == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
@@ -301,18 +302,18 @@ ticket_start(const ticket_key_t *key, const uint8_t *iv,
            && HMAC_Init_ex(hmac, key->hmac, key->len, EVP_sha256(), NULL) == 1;
 }
 
-/* As ticket_find. */
+/* As tls_ticket_find. */
 static int
-ticket_conf_find(const ticket_conf_t *conf, const uint8_t *name,
-                 ticket_key_t *key)
+tls_ticket_conf_find(const ticket_conf_t *conf, const uint8_t *name,
+                     ticket_key_t *key)
 {
     unsigned i;
 
     if (conf->n == 0) {
-        return ticket_find(conf->shared, name, key);
+        return tls_ticket_find(conf->shared, name, key);
     }
     for (i = 0; i < conf->n; i++) {
-        if (ticket_has_name(&conf->keys[i], name)) {
+        if (tls_ticket_has_name(&conf->keys[i], name)) {
             *key = conf->keys[i];
             return i == 0 ? 1 : 2;
         }
@@ -321,11 +322,11 @@ ticket_conf_find(const ticket_conf_t *conf, const uint8_t *name,
 }
 
 static int
-ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
-                HMAC_CTX *hmac, int encrypt)
+tls_ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv,
+                    EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac, int encrypt)
 {
     const ticket_conf_t *conf =
-        SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ticket_index());
+        SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tls_ticket_index());
     ticket_key_t key;
     int rc = 1;
 
@@ -334,7 +335,7 @@ ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
         return encrypt ? -1 : 0;
     }
     if (!encrypt) {
-        rc = ticket_conf_find(conf, name, &key);
+        rc = tls_ticket_conf_find(conf, name, &key);
         if (rc == 0) {
             return 0;
         }
@@ -342,12 +343,12 @@ ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
         if (conf->n != 0) {
             key = conf->keys[0];
         } else {
-            ticket_current(conf->shared, &key);
+            tls_ticket_current(conf->shared, &key);
         }
         memcpy(name, key.name, TICKET_NAME_LEN);
         RAND_bytes(iv, TICKET_IV_LEN);
     }
-    if (!ticket_start(&key, iv, cipher, hmac, encrypt)) {
+    if (!tls_ticket_start(&key, iv, cipher, hmac, encrypt)) {
         rc = -1;
     }
     OPENSSL_cleanse(&key, sizeof(key));
@@ -359,7 +360,7 @@ ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
 
 /* The bytes of the file, at most n; or -errno. */
 static int
-ticket_read_file(const char *path, uint8_t *buf, size_t n, mode_t *mode)
+tls_ticket_read_file(const char *path, uint8_t *buf, size_t n, mode_t *mode)
 {
     struct stat st;
     size_t len = 0;
@@ -387,7 +388,7 @@ ticket_read_file(const char *path, uint8_t *buf, size_t n, mode_t *mode)
 }
 
 static void
-ticket_parse(ticket_key_t *key, const uint8_t *data, size_t n)
+tls_ticket_parse(ticket_key_t *key, const uint8_t *data, size_t n)
 {
     key->len = n == TICKET_FILE_SMALL ? 16 : 32;
     memcpy(key->name, data, TICKET_NAME_LEN);
@@ -403,15 +404,15 @@ ticket_parse(ticket_key_t *key, const uint8_t *data, size_t n)
 }
 
 static veil_rc_t
-ticket_load(veil_conf_t *cf, const veil_tls_options_t *o, veil_str_t path,
-            ticket_key_t *key)
+tls_ticket_load(veil_conf_t *cf, const veil_tls_options_t *o, veil_str_t path,
+                ticket_key_t *key)
 {
     uint8_t data[TICKET_FILE_LARGE + 1];
     veil_rc_t rc = VEIL_OK;
     mode_t mode = 0;
     int n;
 
-    n = ticket_read_file(path.data, data, sizeof(data), &mode);
+    n = tls_ticket_read_file(path.data, data, sizeof(data), &mode);
     if (n < 0) {
         rc = veil_conf_error_node(
             cf, o->node, 0, "the session ticket key \"%s\" cannot be read: %s",
@@ -429,14 +430,14 @@ ticket_load(veil_conf_t *cf, const veil_tls_options_t *o, veil_str_t path,
                                 "(mode %04o)",
                                 path.data, (unsigned) (mode & 07777));
         }
-        ticket_parse(key, data, (size_t) n);
+        tls_ticket_parse(key, data, (size_t) n);
     }
     OPENSSL_cleanse(data, sizeof(data));
     return rc;
 }
 
 static void
-ticket_forget(void *data)
+tls_ticket_forget(void *data)
 {
     ticket_conf_t *conf = data;
 
@@ -444,7 +445,7 @@ ticket_forget(void *data)
 }
 
 static ticket_conf_t *
-ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
+tls_ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
 {
     unsigned i, n = o->ticket_keys == NULL ? 0 : o->ticket_keys->n;
     ticket_conf_t *conf;
@@ -453,11 +454,11 @@ ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
         veil_pool_zalloc(cf->pool, sizeof(*conf) + n * sizeof(conf->keys[0]));
     conf->shared = o->keys;
     conf->n = n;
-    veil_pool_on_destroy(cf->pool, ticket_forget, conf);
+    veil_pool_on_destroy(cf->pool, tls_ticket_forget, conf);
     for (i = 0; i < n; i++) {
         veil_str_t path = *veil_array_at(o->ticket_keys, veil_str_t, i);
 
-        if (ticket_load(cf, o, path, &conf->keys[i]) != VEIL_OK) {
+        if (tls_ticket_load(cf, o, path, &conf->keys[i]) != VEIL_OK) {
             return NULL;
         }
     }
@@ -468,7 +469,7 @@ ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
  */
 
 static void
-ticket_set(SSL_CTX *ctx, ticket_conf_t *conf, const veil_tls_options_t *o)
+tls_ticket_set(SSL_CTX *ctx, ticket_conf_t *conf, const veil_tls_options_t *o)
 {
     uint64_t sec = o->session_timeout / 1000;
 
@@ -480,11 +481,11 @@ ticket_set(SSL_CTX *ctx, ticket_conf_t *conf, const veil_tls_options_t *o)
     SSL_CTX_set_session_psk_dhe_timeout(ctx, (uint32_t) sec);
     veil_tls_sid_apply(ctx, o);
 
-    SSL_CTX_set_tlsext_ticket_key_cb(ctx, ticket_callback);
+    SSL_CTX_set_tlsext_ticket_key_cb(ctx, tls_ticket_callback);
     if (conf == NULL) {
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
     }
-    VEIL_ASSERT(SSL_CTX_set_ex_data(ctx, ticket_index(), conf) == 1);
+    VEIL_ASSERT(SSL_CTX_set_ex_data(ctx, tls_ticket_index(), conf) == 1);
 }
 
 veil_rc_t
@@ -494,12 +495,12 @@ veil_tls_ticket_apply(veil_conf_t *cf, SSL_CTX *ctx,
     ticket_conf_t *conf = NULL;
 
     if (o->tickets && (o->ticket_keys != NULL || o->keys != NULL)) {
-        conf = ticket_conf_create(cf, o);
+        conf = tls_ticket_conf_create(cf, o);
         if (conf == NULL) {
             return VEIL_ERROR;
         }
     }
-    ticket_set(ctx, conf, o);
+    tls_ticket_set(ctx, conf, o);
     return VEIL_OK;
 }
 
@@ -507,5 +508,5 @@ void
 veil_tls_ticket_share(SSL_CTX *ctx, const SSL_CTX *base,
                       const veil_tls_options_t *o)
 {
-    ticket_set(ctx, SSL_CTX_get_ex_data(base, ticket_index()), o);
+    tls_ticket_set(ctx, SSL_CTX_get_ex_data(base, tls_ticket_index()), o);
 }

@@ -292,7 +292,7 @@ Test(tls_ticket, a_worker_dies_while_it_renews_them)
         cr_assert_geq(pid, 0);
         if (pid == 0) {
             die_at = n;
-            ticket_current(keys, &k);
+            tls_ticket_current(keys, &k);
             _exit(0);
         }
         cr_assert_eq(waitpid(pid, &status, 0), pid);
