@@ -76,6 +76,9 @@ $(UNIT_BINS): %: %.o $(B)/libveil.a
 unit-programs: $(UNIT_BINS)
 unit: unit-programs
 	@auto/run-unit $(UNIT_BINS)
+# Of what stands in for a library that this build is without.
+unit-none: $(filter %_none,$(UNIT_BINS))
+	@auto/run-unit $(filter %_none,$(UNIT_BINS))
 # Those that changed since they last passed; $(B)/passed remembers.
 unit-changed: unit-programs
 	@auto/run-unit --changed $(B)/passed $(UNIT_BINS)
@@ -139,7 +142,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-changed unit-programs bench-responder \
-    bench-tlsload sources style check fuzz install
+.PHONY: all veil lib unit unit-changed unit-none unit-programs \
+    bench-responder bench-tlsload sources style check fuzz install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

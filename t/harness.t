@@ -153,6 +153,14 @@ like(script('', '$t->has("gzip");' . $simple),
 like(script('', '$t->has("gzip");' . $simple,
         VEIL_EXPECT_FEATURES => 'proxy, gzip'),
     qr/\Astatus [1-9].*not ok 1 - gzip is not built/s, 'has: expected');
+like(script('', '$t->has("gzip");' . $simple,
+        VEIL_EXPECT_FEATURES => 'all, -gzip'),
+    qr/SKIP gzip is not built/, 'has: all but this is expected');
+like(script('', '$t->has("gzip");' . $simple,
+        VEIL_EXPECT_FEATURES => 'all -tls'),
+    qr/\Astatus [1-9].*not ok 1 - gzip is not built/s, 'has: all but another');
+like(script('', '$t->has("tls");' . $simple), qr/SKIP tls is not/,
+    'has: no TLS library');
 like(script('', '$t->has("limit");' . $simple), qr/SKIP limit is not/,
     'has: whole names only');
 

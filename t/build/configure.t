@@ -354,6 +354,7 @@ my $no_ssl = cc_without('ssl');
     like($out, qr/^  TLS: +none: .*\n.*android-libboringssl-dev/m,
         'the summary says what to install');
     is(tls_of($dir), 'no', 'TLS is off');
+    like(slurp("$dir/lacking"), qr/^tls$/m, 'as tests get to know');
     unlike(slurp("$dir/veil_auto_config.h"), qr/TLS/, 'no VEIL_HAVE_TLS');
     unlike(slurp("$dir/Makefile"), qr/isystem|-lssl/, 'and no flags');
 }
@@ -407,6 +408,7 @@ module veil_http_plain_module on "" "plain"
 echo "modules:$VEIL_MODULES"
 echo "off:$VEIL_OFF"
 echo "libs:$VEIL_LIBS"
+echo "lacking:$VEIL_LACKING"
 END
     my $both = `sh $list 'IO_URING PCRE2 TLS' '' $tmp 2>&1`;
     like($both, qr/^modules: veil_http_needy_module veil_http_plain_module$/m,
@@ -417,6 +419,8 @@ END
             "$default: it has not, and is off");
         like($one, qr/^  - needy \(needs TLS\)$/m, "$default: it says why");
         unlike($one, qr/-lneedy/, "$default: its library is not linked");
+        like($one, qr/^lacking: veil_http_needy_module$/m,
+            "$default: and tests get to know");
     }
     my $asked = `sh $list 'IO_URING' http_needy_module $tmp off 2>&1`;
     isnt($?, 0, 'it is asked for, and cannot be');

@@ -189,9 +189,10 @@ sub _find_binary {
 }
 
 # has(@features): skips the whole file when one is not built; fails instead
-# when VEIL_EXPECT_FEATURES lists it (separated by blanks or commas; "all").
-# A feature is the name of a module as "veil -m" or a --with option of
-# "veil -V" has it, with or without http_ and _module.
+# when VEIL_EXPECT_FEATURES lists it (separated by blanks or commas; "all",
+# and "-name" is an exception).  A feature is the name of a module as "veil
+# -m" or a --with option of "veil -V" has it, with or without http_ and
+# _module; "tls" is a TLS library.
 
 sub has {
     my ($self, @features) = @_;
@@ -207,7 +208,7 @@ sub _missing {
     my %expect = map { $_ => 1 }
         split /[\s,]+/, $ENV{VEIL_EXPECT_FEATURES} // '';
 
-    if ($expect{all} || $expect{$feature}) {
+    if (!$expect{"-$feature"} && ($expect{all} || $expect{$feature})) {
         $tb->ok(0, "$why, but VEIL_EXPECT_FEATURES wants it");
         $finished = 1;
         $tb->done_testing;
@@ -232,6 +233,7 @@ sub has_feature {
     my $v = _about($self->{binary}, '-V');
     my $mod = qr/(?:veil_|ngx_)?(?:http_|stream_|event_|core_)?$f(?:_module)?/;
 
+    return $v =~ /^built with \S*SSL /m ? 1 : 0 if $feature eq 'tls';
     return 1 if $v =~ /--with-(?:$mod)(?![\w-])/;
     return 0 if $v =~ /--without-(?:$mod)(?![\w-])/;
     if ($self->{is_nginx}) {
