@@ -203,4 +203,57 @@ like($out, qr/layers.*core must not include event\/op\.h/s, 'and says which');
 like($out, qr/src\/core\/a\.c:1: a file opens with its design comment/,
     'and looks for the comment at the top');
 
+# -- without a build of its own it makes one, and brings either up to date
+#
+# The tree gets the real configure, with few modules, so this takes a second.
+# The layout was looked at above, where there is the tool to do it.
+
+$ENV{CLANG_FORMAT} = 'true';
+
+copy("$top/configure", "$tmp/configure") or die;
+for my $script (grep { -f } glob "$top/auto/*") {
+    my $to = "$tmp/auto/" . (split m{/}, $script)[-1];
+    copy($script, $to) or die;
+    chmod 0755, $to;
+}
+chmod 0755, "$tmp/configure";
+spew('auto/modules', "added_modules\n");
+
+my %small = (
+    'src/core/platform.h' => "/* x */\n#include \"veil_auto_config.h\"\n",
+    'src/core/a.h' => "/* x */\n\nint veil_a(int n);\n",
+    'src/core/a.c' => "/* x */\n\n#include \"core/platform.h\"\n\n"
+        . "#include \"core/a.h\"\n\nint\nveil_a(int n)\n{\n"
+        . "    return n + 1;\n}\n",
+);
+my $bad = "/* x */\n\nint wrong_name = 1;\n";
+
+tree(%small);
+remove_tree('objs');
+silent('timeout 60 auto/check-style', 'no build: a tree that is as it should be');
+ok(-f 'objs-style/libveil.a', 'no build: one is made in objs-style');
+ok(!-e 'objs' && !-e 'Makefile', 'no build: and nowhere else');
+spew('src/core/b.c', $bad);
+finds('timeout 60 auto/check-style', qr{src/core/b\.c: exported.*wrong_name},
+    'no build: what came since is looked at');
+ok(!-e 'objs', 'no build: it is the same one');
+
+spew('src/core/b.c', "/* x */\n\nint veil_b = ;\n");
+my $status = system('timeout 60 auto/check-style > out 2>&1');
+is($status >> 8, 2, 'a tree that does not compile cannot be judged');
+unlink 'src/core/b.c', 'out';
+
+is(system('./configure > /dev/null 2>&1'), 0, 'objs is configured');
+spew('src/core/c.c', $bad);
+remove_tree('objs-style');
+finds('timeout 60 auto/check-style', qr{src/core/c\.c: exported.*wrong_name},
+    'a build in objs: it is brought up to date and looked at');
+ok(!-e 'objs-style', 'a build in objs: no other is made');
+
+remove_tree('objs');
+spew('configure', "#!/bin/sh\necho 'no compiler' >&2\nexit 1\n");
+$status = system('timeout 60 auto/check-style > out 2>&1');
+is($status >> 8, 2, 'a tree that cannot be configured cannot be judged');
+unlink 'out';
+
 done_testing();
