@@ -80,7 +80,7 @@ typedef struct {
     bool tickets;
     veil_array_t *ticket_keys; /* of veil_str_t, paths; the first is used */
     veil_tls_keys_t *keys;     /* shared ones; used without ticket_keys */
-    veil_tls_cache_t *cache;   /* NULL: no sessions by id */
+    veil_tls_cache_t *cache;   /* NULL: "none" */
     bool session_reuse;        /* client */
     bool early_data;
     bool reject;              /* ssl_reject_handshake: no certificate needed */
@@ -148,6 +148,12 @@ veil_tls_cache_t *veil_tls_cache_zone(veil_conf_t *cf, veil_str_t name,
                                       size_t size);
 /* "builtin": of this worker alone, at most n sessions. */
 veil_tls_cache_t *veil_tls_cache_local(veil_conf_t *cf, unsigned n);
+/*
+ * "off": no id is given out.  (NULL is "none": clients get an id that is
+ * never found again.)  Sessions of a server are stored only if the default
+ * server of its listener is not off.
+ */
+veil_tls_cache_t *veil_tls_cache_off(void);
 
 /*
  * --- sessions ------------------------------------------------------------
