@@ -65,7 +65,8 @@ typedef struct {
 typedef struct {
     bool server;
     unsigned protocols; /* VEIL_TLS_1_... */
-    veil_str_t ciphers; /* OpenSSL's syntax; TLS 1.3's cannot be chosen */
+    veil_str_t ciphers; /* OpenSSL's syntax, zero-terminated; those of TLS
+                           1.3 cannot be chosen */
     veil_str_t curves;  /* "X25519:prime256v1"; "auto": the library's */
     bool prefer_server_ciphers;
     veil_array_t *certs;     /* of veil_tls_cert_files_t */
@@ -84,14 +85,26 @@ typedef struct {
     bool session_reuse;        /* client */
     bool early_data;
     bool reject;              /* ssl_reject_handshake: no certificate needed */
+    bool certs_later;         /* certs are not to be read: handshakes bring
+                                 theirs (veil_tls_ctx_with) */
     bool compress;            /* certificates, RFC 8879 */
-    veil_str_t ech_file;      /* path */
+    veil_array_t *ech_files;  /* of veil_str_t, paths; the preferred first */
     const veil_array_t *alpn; /* of veil_str_t, the preferred one first */
     int64_t buffer_size;      /* of a record, at most 16k */
     int sign;                 /* veil_tls_sign_t */
     bool ktls;
     bool ktls_fallback;
     const veil_conf_node_t *node; /* for messages about the whole */
+    struct {                      /* and about these; NULL: node */
+        const veil_conf_node_t *protocols;
+        const veil_conf_node_t *ciphers;
+        const veil_conf_node_t *curves;
+        const veil_conf_node_t *client_ca;
+        const veil_conf_node_t *trusted;
+        const veil_conf_node_t *crl;
+        const veil_conf_node_t *ech;
+        const veil_conf_node_t *compress;
+    } at;
 } veil_tls_options_t;
 
 /* nginx's defaults, for a server or a client. */
@@ -110,14 +123,7 @@ const char *veil_tls_library(void);
  */
 veil_tls_ctx_t *veil_tls_ctx_create(veil_conf_t *cf,
                                     const veil_tls_options_t *o);
-/*
- * The same options with another certificate, made at run time (variables in
- * ssl_certificate): NULL after logging.  Reads files: call it on a thread or
- * where that does not matter.  Counted: put it when done.
- */
-veil_tls_ctx_t *veil_tls_ctx_with(const veil_tls_ctx_t *base,
-                                  const veil_tls_cert_files_t *files,
-                                  const veil_log_t *log);
+/* Counted: each get needs a put.  The configuration holds one itself. */
 veil_tls_ctx_t *veil_tls_ctx_get(veil_tls_ctx_t *ctx);
 void veil_tls_ctx_put(veil_tls_ctx_t *ctx);
 const veil_tls_options_t *veil_tls_ctx_options(const veil_tls_ctx_t *ctx);

@@ -5,12 +5,16 @@
  * it is one of "veil -t".  The library's own errors say what was wrong with a
  * file; they are put into one line, in nginx's form.
  *
- * A client's hello decides which server's context holds: the session begins
- * in the default server's and moves (veil_tls_ctx_enter()).  Tickets and
- * sessions stay with the first one, as with every server on this library.
+ * What holds for servers only is tls_hello.c's, for clients tls_client.c's.
+ *
+ * A context is counted: the configuration holds one reference, each session
+ * another.  One that is made at run time has other certificates and shares
+ * the rest, the SSL_CTX included, with the one it was made of.
  */
 
 #include "event/tls_impl.h"
+
+#include <openssl/bytestring.h>
 
 #include "core/cycle.h"
 
@@ -92,219 +96,396 @@ veil_tls_options_default(veil_tls_options_t *o, bool server)
     o->ktls_fallback = true;
 }
 
-/* --- the hello -------------------------------------------------------------
+/* --- protocols, ciphers, curves --------------------------------------------
  */
 
-/* The name of the first host_name entry (RFC 6066, 3); false: malformed. */
-static bool
-tls_ctx_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
+static const veil_conf_node_t *
+ctx_at(const veil_tls_options_t *o, const veil_conf_node_t *node)
 {
-    const uint8_t *data;
-    size_t len;
-    CBS ext, list;
-    uint8_t type;
-
-    CBS_init(name, NULL, 0);
-    if (!SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_server_name,
-                                              &data, &len))
-    {
-        return true;
-    }
-    CBS_init(&ext, data, len);
-    return CBS_get_u16_length_prefixed(&ext, &list) && CBS_len(&ext) == 0
-           && CBS_get_u8(&list, &type) && type == TLSEXT_NAMETYPE_host_name
-           && CBS_get_u16_length_prefixed(&list, name) && CBS_len(&list) == 0
-           && CBS_len(name) > 0 && CBS_len(name) <= TLSEXT_MAXLEN_host_name
-           && !CBS_contains_zero_byte(name);
+    return node != NULL ? node : o->node;
 }
 
-static void
-tls_ctx_keep_name(veil_tls_t *t, const CBS *name)
-{
-    size_t len = CBS_len(name);
+static const struct {
+    unsigned bit;
+    uint32_t off;
+    const char *name;
+} ctx_versions[] = { { VEIL_TLS_1_0, SSL_OP_NO_TLSv1, "TLSv1" },
+                     { VEIL_TLS_1_1, SSL_OP_NO_TLSv1_1, "TLSv1.1" },
+                     { VEIL_TLS_1_2, SSL_OP_NO_TLSv1_2, "TLSv1.2" },
+                     { VEIL_TLS_1_3, SSL_OP_NO_TLSv1_3, "TLSv1.3" } };
 
-    if (len == 0 || t->name != NULL) {
-        return;
-    }
-    t->name = veil_alloc(len + 1);
-    veil_str_lower(t->name, (const char *) CBS_data(name), len);
-    if (len > 1 && t->name[len - 1] == '.') {
-        len--;
-    }
-    t->name[len] = '\0';
-}
+#define CTX_NVERSIONS (sizeof(ctx_versions) / sizeof(ctx_versions[0]))
 
-bool
-veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t)
-{
-    if (ctx != t->ctx) {
-        if (SSL_set_SSL_CTX(t->ssl, ctx->ssl) == NULL) {
-            return false;
-        }
-        veil_tls_ctx_put(t->ctx);
-        t->ctx = veil_tls_ctx_get(ctx);
-        SSL_set_verify(t->ssl, SSL_CTX_get_verify_mode(ctx->ssl),
-                       SSL_CTX_get_verify_callback(ctx->ssl));
-    }
-    return true;
-}
-
-static enum ssl_select_cert_result_t
-tls_ctx_on_hello(const SSL_CLIENT_HELLO *hello)
-{
-    veil_tls_t *t = veil_tls_of_ssl(hello->ssl);
-    veil_tls_ctx_t *ctx;
-    CBS name;
-
-    if (!t->selected) {
-        if (!tls_ctx_parse_name(hello, &name)) {
-            return ssl_select_cert_error;
-        }
-        t->selected = true;
-        tls_ctx_keep_name(t, &name);
-        ctx = t->accept->select(t->conn, veil_tls_server_name(t));
-        if (ctx == VEIL_TLS_LATER) {
-            t->later = true;
-        } else if (ctx == NULL || !veil_tls_ctx_enter(ctx, t)) {
-            t->refused = true;
-        }
-    }
-    if (t->later) {
-        return ssl_select_cert_retry;
-    }
-    if (!t->refused && !veil_tls_cert_choose(t->ctx, t->ssl, hello)) {
-        return ssl_select_cert_error;
-    }
-    return ssl_select_cert_success;
-}
-
-/* Only here can the alert be chosen. */
-static int
-tls_ctx_on_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
-{
-    if (veil_tls_of_ssl(ssl)->refused) {
-        *alert = SSL_AD_UNRECOGNIZED_NAME;
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-    return SSL_TLSEXT_ERR_OK;
-}
-
-/* The first of ours that the client has. */
-static int
-tls_ctx_on_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len,
-                const uint8_t *in, unsigned in_len, void *arg VEIL_UNUSED)
-{
-    const veil_array_t *ours = veil_tls_of_ssl(ssl)->ctx->o.alpn;
-    veil_str_t want;
-    CBS list, one;
-    unsigned i;
-
-    for (i = 0; ours != NULL && i < ours->n; i++) {
-        want = *veil_array_at(ours, veil_str_t, i);
-        CBS_init(&list, in, in_len);
-        while (CBS_get_u8_length_prefixed(&list, &one)) {
-            if (CBS_mem_equal(&one, (const uint8_t *) want.data, want.len)) {
-                *out = CBS_data(&one);
-                *out_len = (uint8_t) CBS_len(&one);
-                return SSL_TLSEXT_ERR_OK;
-            }
-        }
-    }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-}
-
-/* --- making one ------------------------------------------------------------
- */
-
-static void
-tls_ctx_set_protocols(SSL_CTX *ssl, unsigned mask)
-{
-    static const struct {
-        unsigned bit;
-        uint16_t version;
-        uint32_t off;
-    } all[] = { { VEIL_TLS_1_0, TLS1_VERSION, SSL_OP_NO_TLSv1 },
-                { VEIL_TLS_1_1, TLS1_1_VERSION, SSL_OP_NO_TLSv1_1 },
-                { VEIL_TLS_1_2, TLS1_2_VERSION, SSL_OP_NO_TLSv1_2 },
-                { VEIL_TLS_1_3, TLS1_3_VERSION, SSL_OP_NO_TLSv1_3 } };
-    unsigned i;
-
-    (void) SSL_CTX_set_min_proto_version(ssl, TLS1_VERSION);
-    (void) SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION);
-    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        if ((mask & all[i].bit) == 0) {
-            SSL_CTX_set_options(ssl, all[i].off);
-        }
-    }
-}
-
+/* The library negotiates a range: it would cut one with a hole short. */
 static veil_rc_t
-tls_ctx_load_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx,
-                  const veil_tls_cert_files_t *f)
+ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
-    SSL_CTX *ssl = ctx->ssl;
+    unsigned mask = ctx->o.protocols, i;
+    int hole = -1;
+    bool begun = false;
 
-    if (SSL_CTX_use_certificate_chain_file(ssl, f->cert.data) != 1) {
-        return veil_tls_error(cf, f->cert_node, "cannot load certificate");
-    }
-    if (SSL_CTX_use_PrivateKey_file(ssl, f->key.data, SSL_FILETYPE_PEM) != 1) {
-        return veil_tls_error(cf, f->key_node, "cannot load certificate key");
+    (void) SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_VERSION);
+    (void) SSL_CTX_set_max_proto_version(ctx->ssl, TLS1_3_VERSION);
+    for (i = 0; i < CTX_NVERSIONS; i++) {
+        if ((mask & ctx_versions[i].bit) == 0) {
+            SSL_CTX_set_options(ctx->ssl, ctx_versions[i].off);
+            hole = begun && hole < 0 ? (int) i : hole;
+            continue;
+        }
+        begun = true;
+        if (hole >= 0) {
+            return veil_conf_error_node(
+                cf, ctx_at(&ctx->o, ctx->o.at.protocols), 0,
+                "BoringSSL cannot leave out %s between other protocols",
+                ctx_versions[hole].name);
+        }
     }
     return VEIL_OK;
 }
 
 static veil_rc_t
-tls_ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_tls_options_t *o = &ctx->o;
-    SSL_CTX *ssl = ctx->ssl;
+    char why[256];
+
+    if (o->server && o->prefer_server_ciphers) {
+        SSL_CTX_set_options(ctx->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    }
+    if (SSL_CTX_set_cipher_list(ctx->ssl, o->ciphers.data) == 1) {
+        return VEIL_OK;
+    }
+    return veil_conf_error_node(
+        cf, ctx_at(o, o->at.ciphers), 1,
+        "BoringSSL has none of the ciphers \"%.*s\" (%s); those of TLS 1.3 "
+        "cannot be chosen",
+        VEIL_STR_ARG(o->ciphers), veil_tls_error_text(why, sizeof(why)));
+}
+
+/* Names as OpenSSL and nginx have them, and the library's. */
+static const struct {
+    const char *name;
+    const char *curve;
+} ctx_curves[] = {
+    { "X25519", "X25519" },
+    { "prime256v1", "P-256" },
+    { "secp256r1", "P-256" },
+    { "P-256", "P-256" },
+    { "secp384r1", "P-384" },
+    { "P-384", "P-384" },
+    { "secp521r1", "P-521" },
+    { "P-521", "P-521" },
+#ifdef SSL_CURVE_X25519KYBER768
+    { "X25519KYBER", "X25519KYBER" },
+#endif
+#ifdef SSL_CURVE_P256KYBER768
+    { "P256KYBER", "P256KYBER" },
+#endif
+#ifdef SSL_GROUP_X25519_MLKEM768
+    { "X25519MLKEM768", "X25519MLKEM768" },
+#endif
+};
+
+#define CTX_NCURVES (sizeof(ctx_curves) / sizeof(ctx_curves[0]))
+/* What "auto" is: the library's own choice, said aloud. */
+#define CTX_CURVES_AUTO "X25519:P-256:P-384"
+
+static const char *
+ctx_curve(veil_str_t name)
+{
     unsigned i;
 
-    tls_ctx_set_protocols(ssl, o->protocols);
-    SSL_CTX_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN);
-    if (SSL_CTX_set_cipher_list(ssl, o->ciphers.data) != 1) {
-        return veil_tls_error(cf, o->node, "cannot use these ciphers");
+    for (i = 0; i < CTX_NCURVES; i++) {
+        if (veil_str_caseeq(name, veil_str_z(ctx_curves[i].name))) {
+            return ctx_curves[i].curve;
+        }
     }
-    for (i = 0; o->certs != NULL && i < o->certs->n; i++) {
-        if (tls_ctx_load_cert(
-                cf, ctx, veil_array_at(o->certs, veil_tls_cert_files_t, i))
-            != VEIL_OK)
+    return NULL;
+}
+
+static veil_rc_t
+ctx_unknown_curve(veil_conf_t *cf, const veil_tls_options_t *o,
+                  veil_str_t name)
+{
+    char list[256];
+    size_t len = 0;
+    unsigned i;
+
+    for (i = 0; i < CTX_NCURVES; i++) {
+        len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
+                             i == 0 ? "" : ", ", ctx_curves[i].name);
+    }
+    return veil_conf_error_node(cf, ctx_at(o, o->at.curves), 1,
+                                "BoringSSL has no curve \"%.*s\", only %s",
+                                VEIL_STR_ARG(name), list);
+}
+
+static veil_rc_t
+ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    veil_str_t rest = ctx->o.curves, name;
+    char list[256], why[256];
+    size_t len = 0;
+    const char *curve;
+
+    ctx->curves = CTX_CURVES_AUTO;
+    if (!veil_str_eq(rest, VEIL_STR("auto"))) {
+        do {
+            name = veil_str_cut(&rest, ':');
+            curve = ctx_curve(name);
+            if (curve == NULL) {
+                return ctx_unknown_curve(cf, &ctx->o, name);
+            }
+            len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
+                                 len == 0 ? "" : ":", curve);
+        } while (rest.len != 0);
+        ctx->curves = veil_pool_strz(cf->pool, veil_str_n(list, len));
+    }
+    if (SSL_CTX_set1_curves_list(ctx->ssl, ctx->curves)) {
+        return VEIL_OK;
+    }
+    return veil_conf_error_node(
+        cf, ctx_at(&ctx->o, ctx->o.at.curves), 1,
+        "BoringSSL does not take the curves \"%.*s\": %s",
+        VEIL_STR_ARG(ctx->o.curves), veil_tls_error_text(why, sizeof(why)));
+}
+
+/* --- certificates ----------------------------------------------------------
+ */
+
+typedef struct {
+    veil_conf_t *cf;
+    const veil_tls_cert_files_t *files;
+} ctx_report_t;
+
+static void
+ctx_tell(void *data, bool warning, bool of_key, const char *text)
+{
+    const ctx_report_t *to = data;
+    const veil_conf_node_t *node =
+        of_key ? to->files->key_node : to->files->cert_node;
+
+    if (warning) {
+        veil_conf_warn_node(to->cf, node, "%s", text);
+    } else {
+        (void) veil_conf_error_node(to->cf, node, 1, "%s", text);
+    }
+}
+
+/* Each is tried, so that what the library dislikes is known now. */
+static veil_rc_t
+ctx_try_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx, const veil_tls_cert_t *cert,
+             const veil_tls_cert_files_t *files)
+{
+    char why[256];
+
+    if (SSL_CTX_set_chain_and_key(ctx->ssl, cert->chain, cert->nchain,
+                                  cert->key, NULL))
+    {
+        return VEIL_OK;
+    }
+    return veil_conf_error_node(cf, files->cert_node, 1,
+                                "BoringSSL does not take the certificate: %s",
+                                veil_tls_error_text(why, sizeof(why)));
+}
+
+static veil_rc_t
+ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    const veil_array_t *files = ctx->o.certs;
+    ctx_report_t to = { .cf = cf };
+    unsigned i;
+
+    if (files == NULL || files->n == 0 || ctx->o.certs_later) {
+        return VEIL_OK;
+    }
+    ctx->certs = veil_zalloc(files->n * sizeof(*ctx->certs));
+    for (i = 0; i < files->n; i++) {
+        to.files = veil_array_at(files, veil_tls_cert_files_t, i);
+        if (!veil_tls_cert_load(&ctx->certs[i], to.files, ctx->o.passwords,
+                                ctx_tell, &to))
         {
             return VEIL_ERROR;
         }
+        ctx->ncerts++;
     }
-    if (o->server) {
-        SSL_CTX_set_select_certificate_cb(ssl, tls_ctx_on_hello);
-        SSL_CTX_set_tlsext_servername_callback(ssl, tls_ctx_on_server_name);
-        SSL_CTX_set_alpn_select_cb(ssl, tls_ctx_on_alpn, NULL);
-        SSL_CTX_set_early_data_enabled(ssl, o->early_data);
-        return VEIL_OK;
+    /* The first at last: it stays. */
+    for (i = ctx->ncerts; i > 0; i--) {
+        to.files = veil_array_at(files, veil_tls_cert_files_t, i - 1);
+        if (ctx_try_cert(cf, ctx, &ctx->certs[i - 1], to.files) != VEIL_OK) {
+            return VEIL_ERROR;
+        }
     }
-    return veil_tls_client_fill(cf, ctx);
+    return VEIL_OK;
+}
+
+/* --- verification ----------------------------------------------------------
+ */
+
+/*
+ * A client is let in whatever it shows: the request is answered with an
+ * error that a person can read, as nginx does.
+ */
+static int
+ctx_let_in(int ok VEIL_UNUSED, X509_STORE_CTX *x VEIL_UNUSED)
+{
+    return 1;
+}
+
+static veil_rc_t
+ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    const veil_tls_options_t *o = &ctx->o;
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+
+    VEIL_ASSERT(names != NULL);
+    if (veil_tls_trust_file(cf, ctx_at(o, o->at.client_ca), ctx->ssl,
+                            o->client_ca, names)
+        != VEIL_OK)
+    {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        return VEIL_ERROR;
+    }
+    SSL_CTX_set_client_CA_list(ctx->ssl, names);
+    return VEIL_OK;
+}
+
+static veil_rc_t
+ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    /* The library's list, and Ed25519 and P-521, which OpenSSL takes. */
+    static const uint16_t algs[] = {
+        SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_RSA_PSS_RSAE_SHA256,
+        SSL_SIGN_RSA_PKCS1_SHA256,       SSL_SIGN_ED25519,
+        SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
+        SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_ECDSA_SECP521R1_SHA512,
+        SSL_SIGN_RSA_PSS_RSAE_SHA512,    SSL_SIGN_RSA_PKCS1_SHA512,
+    };
+    const veil_tls_options_t *o = &ctx->o;
+
+    SSL_CTX_set_verify_depth(ctx->ssl, (int) o->verify_depth);
+    /* All contexts have the same: a session keeps those of its first. */
+    VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
+        ctx->ssl, algs, sizeof(algs) / sizeof(algs[0])));
+    if (o->verify != VEIL_TLS_VERIFY_OFF) {
+        SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, ctx_let_in);
+    }
+    if (o->client_ca.len != 0 && ctx_set_client_names(cf, ctx) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    if (o->trusted.len != 0
+        && veil_tls_trust_file(cf, ctx_at(o, o->at.trusted), ctx->ssl,
+                               o->trusted, NULL)
+               != VEIL_OK)
+    {
+        return VEIL_ERROR;
+    }
+    if (o->crl.len != 0) {
+        return veil_tls_trust_crl(cf, ctx_at(o, o->at.crl), ctx->ssl, o->crl);
+    }
+    return VEIL_OK;
+}
+
+/* --- making one ------------------------------------------------------------
+ */
+
+static veil_rc_t
+ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    const veil_tls_options_t *o = &ctx->o;
+
+    veil_tls_hello_fill(ctx);
+    SSL_CTX_set_early_data_enabled(ctx->ssl, o->early_data);
+    if (o->ech_files != NULL && veil_tls_ech_fill(cf, ctx) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    if (ctx_set_verify(cf, ctx) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    return veil_tls_ticket_apply(cf, ctx->ssl, o);
+}
+
+static veil_rc_t
+ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
+    SSL_CTX_set_mode(ctx->ssl, SSL_MODE_NO_AUTO_CHAIN);
+    if (ctx_set_protocols(cf, ctx) != VEIL_OK
+        || ctx_set_ciphers(cf, ctx) != VEIL_OK
+        || ctx_set_curves(cf, ctx) != VEIL_OK
+        || ctx_load_certs(cf, ctx) != VEIL_OK)
+    {
+        return VEIL_ERROR;
+    }
+    return ctx->o.server ? ctx_fill_server(cf, ctx)
+                         : veil_tls_client_fill(cf, ctx);
 }
 
 static void
-tls_ctx_free(void *data)
+ctx_drop(void *data)
 {
-    veil_tls_ctx_t *ctx = data;
-
-    SSL_CTX_free(ctx->ssl);
-    ctx->magic = VEIL_MAGIC_DEAD;
+    veil_tls_ctx_put(data);
 }
 
 veil_tls_ctx_t *
 veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
 {
-    veil_tls_ctx_t *ctx = VEIL_POOL_NEW(cf->pool, veil_tls_ctx_t);
+    veil_tls_ctx_t *ctx = veil_zalloc(sizeof(*ctx));
 
     ctx->magic = VEIL_TLS_CTX_MAGIC;
     ctx->refs = 1;
     ctx->o = *o;
     ctx->ssl = SSL_CTX_new(TLS_method());
     VEIL_ASSERT(ctx->ssl != NULL);
-    veil_pool_on_destroy(cf->pool, tls_ctx_free, ctx);
-    return tls_ctx_fill(cf, ctx) == VEIL_OK ? ctx : NULL;
+    veil_pool_on_destroy(cf->pool, ctx_drop, ctx);
+    return ctx_fill(cf, ctx) == VEIL_OK ? ctx : NULL;
 }
+
+/* Sessions of other certificates are others: the base's digest and theirs. */
+static void
+ctx_derive_sid(veil_tls_ctx_t *ctx)
+{
+    const CRYPTO_BUFFER *leaf;
+    SHA256_CTX sha;
+    size_t len;
+    const uint8_t *base;
+    unsigned i;
+    SSL *ssl = SSL_new(ctx->ssl);
+
+    VEIL_ASSERT(ssl != NULL);
+    base = SSL_get0_session_id_context(ssl, &len);
+    SHA256_Init(&sha);
+    SHA256_Update(&sha, base, len);
+    for (i = 0; i < ctx->ncerts; i++) {
+        leaf = ctx->certs[i].chain[0];
+        SHA256_Update(&sha, CRYPTO_BUFFER_data(leaf), CRYPTO_BUFFER_len(leaf));
+    }
+    SHA256_Final(ctx->sid, &sha);
+    SSL_free(ssl);
+}
+
+veil_tls_ctx_t *
+veil_tls_ctx_with(veil_tls_ctx_t *base, const veil_tls_cert_t *certs,
+                  unsigned n)
+{
+    veil_tls_ctx_t *ctx = veil_zalloc(sizeof(*ctx));
+
+    VEIL_CHECK(base, VEIL_TLS_CTX);
+    ctx->magic = VEIL_TLS_CTX_MAGIC;
+    ctx->refs = 1;
+    ctx->o = base->o;
+    ctx->ssl = base->ssl;
+    SSL_CTX_up_ref(ctx->ssl);
+    ctx->curves = base->curves;
+    ctx->derived = true;
+    ctx->ncerts = n;
+    ctx->certs = veil_alloc(n * sizeof(*certs));
+    memcpy(ctx->certs, certs, n * sizeof(*certs));
+    ctx_derive_sid(ctx);
+    return ctx;
+}
+
+/* --- using one -------------------------------------------------------------
+ */
 
 veil_tls_ctx_t *
 veil_tls_ctx_get(veil_tls_ctx_t *ctx)
@@ -317,13 +498,74 @@ veil_tls_ctx_get(veil_tls_ctx_t *ctx)
 void
 veil_tls_ctx_put(veil_tls_ctx_t *ctx)
 {
+    unsigned i;
+
     VEIL_CHECK(ctx, VEIL_TLS_CTX);
     VEIL_ASSERT(ctx->refs > 0);
-    ctx->refs--;
+    if (--ctx->refs > 0) {
+        return;
+    }
+    for (i = 0; i < ctx->ncerts; i++) {
+        veil_tls_cert_free(&ctx->certs[i]);
+    }
+    veil_free(ctx->certs);
+    SSL_CTX_free(ctx->ssl);
+    ctx->magic = VEIL_MAGIC_DEAD;
+    veil_free(ctx);
 }
 
 const veil_tls_options_t *
 veil_tls_ctx_options(const veil_tls_ctx_t *ctx)
 {
     return &ctx->o;
+}
+
+unsigned
+veil_tls_ctx_certs(const veil_tls_ctx_t *ctx)
+{
+    return ctx->ncerts;
+}
+
+X509 *
+veil_tls_ctx_cert(const veil_tls_ctx_t *ctx, unsigned i)
+{
+    VEIL_ASSERT(i < ctx->ncerts);
+    return ctx->certs[i].leaf;
+}
+
+/* From the chain that is sent, else among those trusted. */
+X509 *
+veil_tls_ctx_issuer(const veil_tls_ctx_t *ctx, unsigned i)
+{
+    veil_tls_cert_t *cert;
+    X509_STORE_CTX *x;
+
+    VEIL_ASSERT(i < ctx->ncerts);
+    cert = &ctx->certs[i];
+    if (cert->issuer == NULL) {
+        x = X509_STORE_CTX_new();
+        VEIL_ASSERT(x != NULL);
+        if (!X509_STORE_CTX_init(x, SSL_CTX_get_cert_store(ctx->ssl), NULL,
+                                 NULL)
+            || X509_STORE_CTX_get1_issuer(&cert->issuer, x, cert->leaf) != 1)
+        {
+            cert->issuer = NULL;
+        }
+        X509_STORE_CTX_free(x);
+        ERR_clear_error();
+    }
+    return cert->issuer;
+}
+
+void
+veil_tls_ctx_set_staple(veil_tls_ctx_t *ctx, unsigned i, const void *der,
+                        size_t len)
+{
+    VEIL_ASSERT(i < ctx->ncerts);
+    CRYPTO_BUFFER_free(ctx->certs[i].staple);
+    ctx->certs[i].staple = NULL;
+    if (len != 0) {
+        ctx->certs[i].staple = CRYPTO_BUFFER_new(der, len, NULL);
+        VEIL_ASSERT(ctx->certs[i].staple != NULL);
+    }
 }

@@ -8,10 +8,12 @@
 #include "core/platform.h"
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 
 #include "core/assert.h"
 #include "event/tls.h"
+#include "event/tls_cert.h"
 #include "event/transport.h"
 
 #define VEIL_TLS_MAGIC 0x544c5353u
@@ -34,24 +36,16 @@ struct veil_tls_out_s {
     unsigned char data[];
 };
 
-/* A certificate of a context. */
-typedef struct {
-    X509 *leaf;
-    X509 *issuer;           /* NULL: unknown */
-    STACK_OF(X509) * chain; /* without the leaf */
-    EVP_PKEY *key;
-    veil_str_t name; /* of the file, for messages */
-    uint8_t *staple; /* OCSP response; NULL: none */
-    size_t staple_len;
-} veil_tls_cert_t;
-
 struct veil_tls_ctx_s {
     uint32_t magic;
     unsigned refs; /* of those made at run time; the configuration's: 1 */
     veil_tls_options_t o;
     SSL_CTX *ssl;
-    veil_tls_cert_t *certs;
+    veil_tls_cert_t *certs; /* heap */
     unsigned ncerts;
+    const char *curves; /* as the library calls them */
+    bool derived;       /* made at run time: ssl and curves are another's */
+    uint8_t sid[SHA256_DIGEST_LENGTH]; /* of a derived one; tls_sid.c */
 };
 
 typedef enum {
@@ -125,8 +119,30 @@ void veil_tls_log(const veil_log_t *log, veil_log_level_t level,
                   const char *text);
 veil_rc_t veil_tls_error(veil_conf_t *cf, const veil_conf_node_t *node,
                          const char *text);
+
+/* --- tls_hello.c */
+
+/* What a server does with a ClientHello: names, certificates, protocols. */
+void veil_tls_hello_fill(veil_tls_ctx_t *ctx);
 /* An SSL of this context is for t from here on. */
 bool veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t);
+
+/* --- tls_trust.c: VEIL_ERROR after reporting */
+
+/*
+ * The certificates of a file as those that are trusted; names (may be NULL)
+ * gets their subjects, for clients to choose by.
+ */
+veil_rc_t veil_tls_trust_file(veil_conf_t *cf, const veil_conf_node_t *node,
+                              SSL_CTX *ssl, veil_str_t path,
+                              STACK_OF(X509_NAME) * names);
+/* Revoked certificates; from then on each needs a list that knows it. */
+veil_rc_t veil_tls_trust_crl(veil_conf_t *cf, const veil_conf_node_t *node,
+                             SSL_CTX *ssl, veil_str_t path);
+
+/* --- tls_ech.c */
+
+veil_rc_t veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
 
 /* --- tls_client.c */
 
@@ -134,12 +150,6 @@ bool veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t);
 veil_rc_t veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
 /* Whom this session is for. */
 void veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target);
-
-/* --- tls_cert.c */
-
-/* The SSL_CTX's certificate, among several that for this client. */
-bool veil_tls_cert_choose(veil_tls_ctx_t *ctx, SSL *ssl,
-                          const SSL_CLIENT_HELLO *hello);
 
 /*
  * --- resumption: tls_ticket.c, tls_cache.c, tls_sid.c -----------------------

@@ -39,6 +39,14 @@ veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
     return NULL;
 }
 
+const veil_tls_options_t *
+veil_tls_ctx_options(const veil_tls_ctx_t *ctx)
+{
+    (void) ctx;
+    VEIL_ASSERT(!"no TLS");
+    return NULL;
+}
+
 void
 veil_tls_accept(veil_conn_t *c, veil_tls_ctx_t *ctx,
                 const veil_tls_accept_ops_t *accept)

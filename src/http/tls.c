@@ -49,12 +49,14 @@ static veil_tls_ctx_t *
 tls_select(veil_conn_t *c, veil_str_t name)
 {
     veil_http_conn_t *hc = tls_of(c);
+    veil_tls_ctx_t *ctx;
 
     if (name.len != 0) {
         hc->server = veil_http_server_find(hc->port, name, NULL);
     }
-    return hc->server->tls != NULL ? hc->server->tls
-                                   : hc->port->default_server->tls;
+    ctx = hc->server->tls != NULL ? hc->server->tls
+                                  : hc->port->default_server->tls;
+    return veil_tls_ctx_options(ctx)->reject ? NULL : ctx;
 }
 
 static void

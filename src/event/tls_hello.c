@@ -1,0 +1,447 @@
+/*
+ * tls_hello.c -- what a server makes of a ClientHello.
+ *
+ * The library shows it before it does anything with it.  The name that is
+ * asked for chooses the context (select() of the owner, who may take his
+ * time), and among the context's certificates one is taken that this client
+ * can verify.  Moving a session to another context takes the certificates
+ * along and what the library looks up there (ciphers, authorities, ALPN); the
+ * rest was copied when the session began and is copied again here.  Tickets
+ * and sessions stay with the context it began in, as with nginx.
+ *
+ * Several certificates side by side are our doing: BoringSSL has one for a
+ * context.  Which of them fits is read from the signature algorithms, and
+ * for TLS 1.2 from ciphers and groups, as OpenSSL does.
+ */
+
+#include "event/tls_impl.h"
+
+#include <openssl/bytestring.h>
+#include <openssl/nid.h>
+
+/* $ssl_ciphers and the like are wanted. */
+static bool hello_keep;
+
+/* --- the name --------------------------------------------------------------
+ */
+
+/* The name of the first host_name entry (RFC 6066, 3); false: malformed. */
+static bool
+hello_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
+{
+    const uint8_t *data;
+    size_t len;
+    CBS ext, list;
+    uint8_t type;
+
+    CBS_init(name, NULL, 0);
+    if (!SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_server_name,
+                                              &data, &len))
+    {
+        return true;
+    }
+    CBS_init(&ext, data, len);
+    return CBS_get_u16_length_prefixed(&ext, &list) && CBS_len(&ext) == 0
+           && CBS_get_u8(&list, &type) && type == TLSEXT_NAMETYPE_host_name
+           && CBS_get_u16_length_prefixed(&list, name) && CBS_len(&list) == 0
+           && CBS_len(name) > 0 && CBS_len(name) <= TLSEXT_MAXLEN_host_name
+           && !CBS_contains_zero_byte(name);
+}
+
+static void
+hello_keep_name(veil_tls_t *t, const CBS *name)
+{
+    size_t len = CBS_len(name);
+
+    if (len == 0 || t->name != NULL) {
+        return;
+    }
+    t->name = veil_alloc(len + 1);
+    veil_str_lower(t->name, (const char *) CBS_data(name), len);
+    if (len > 1 && t->name[len - 1] == '.') {
+        len--;
+    }
+    t->name[len] = '\0';
+}
+
+/* --- what is kept of it ----------------------------------------------------
+ */
+
+void
+veil_tls_keep_hello(bool keep)
+{
+    hello_keep = keep;
+}
+
+/* The list inside of an extension; empty when there is none. */
+static veil_str_t
+hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
+{
+    const uint8_t *data;
+    size_t len;
+    CBS ext, list;
+
+    if (!SSL_early_callback_ctx_extension_get(hello, type, &data, &len)) {
+        return VEIL_STR_NULL;
+    }
+    CBS_init(&ext, data, len);
+    if (!CBS_get_u16_length_prefixed(&ext, &list)) {
+        return VEIL_STR_NULL;
+    }
+    return veil_str_n((const char *) CBS_data(&list), CBS_len(&list));
+}
+
+static veil_str_t
+hello_copy(char **p, veil_str_t s)
+{
+    veil_str_t copy = veil_str_n(*p, s.len);
+
+    *p = veil_fmt_str(*p, s);
+    return copy;
+}
+
+static void
+hello_keep_fields(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
+{
+    veil_str_t ciphers = veil_str_n((const char *) hello->cipher_suites,
+                                    hello->cipher_suites_len);
+    veil_str_t curves = hello_list_text(hello, TLSEXT_TYPE_supported_groups);
+    veil_str_t sigalgs =
+        hello_list_text(hello, TLSEXT_TYPE_signature_algorithms);
+    char *p;
+
+    t->hello =
+        veil_alloc(sizeof(*t->hello) + ciphers.len + curves.len + sigalgs.len);
+    p = (char *) (t->hello + 1);
+    t->hello->ciphers = hello_copy(&p, ciphers);
+    t->hello->curves = hello_copy(&p, curves);
+    t->hello->sigalgs = hello_copy(&p, sigalgs);
+}
+
+/* --- the choice ------------------------------------------------------------
+ */
+
+/* What a ClientHello says that matters here. */
+typedef struct {
+    bool tls13;       /* that will be spoken */
+    bool rsa, ecdsa;  /* TLS 1.2: ciphers that need such a key */
+    bool has_sigalgs; /* else those of old: SHA-1 */
+    CBS sigalgs;      /* of two bytes each */
+    bool has_groups;
+    CBS groups;
+} hello_facts_t;
+
+/* A list of two-byte numbers with a length of two bytes in front. */
+static bool
+hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
+{
+    const uint8_t *data;
+    size_t len;
+    CBS cbs;
+
+    if (!SSL_early_callback_ctx_extension_get(hello, type, &data, &len)) {
+        return false;
+    }
+    CBS_init(&cbs, data, len);
+    return CBS_get_u16_length_prefixed(&cbs, list) && CBS_len(list) % 2 == 0;
+}
+
+static bool
+hello_in(CBS list, unsigned value)
+{
+    uint16_t v;
+
+    while (CBS_get_u16(&list, &v)) {
+        if (v == value) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+hello_offers_tls13(const SSL_CLIENT_HELLO *hello)
+{
+    const uint8_t *data;
+    size_t len;
+    CBS cbs, list;
+
+    if (!SSL_early_callback_ctx_extension_get(
+            hello, TLSEXT_TYPE_supported_versions, &data, &len))
+    {
+        return false;
+    }
+    CBS_init(&cbs, data, len);
+    return CBS_get_u8_length_prefixed(&cbs, &list)
+           && hello_in(list, TLS1_3_VERSION);
+}
+
+/* Of the ciphers that both sides have, which keys could be used. */
+static void
+hello_kinds_of_ciphers(hello_facts_t *h, const SSL_CLIENT_HELLO *hello,
+                       const STACK_OF(SSL_CIPHER) * ciphers)
+{
+    const SSL_CIPHER *cipher;
+    CBS list;
+    size_t i;
+    int auth;
+
+    CBS_init(&list, hello->cipher_suites, hello->cipher_suites_len);
+    for (i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        cipher = sk_SSL_CIPHER_value(ciphers, i);
+        auth = SSL_CIPHER_get_auth_nid(cipher);
+        if ((auth == NID_auth_rsa && !h->rsa)
+            || (auth == NID_auth_ecdsa && !h->ecdsa)) {
+            if (hello_in(list, SSL_CIPHER_get_protocol_id(cipher))) {
+                h->rsa |= auth == NID_auth_rsa;
+                h->ecdsa |= auth == NID_auth_ecdsa;
+            }
+        }
+    }
+}
+
+static bool
+hello_any_sigalg(const hello_facts_t *h, const uint16_t *algs)
+{
+    for (; *algs != 0; algs++) {
+        if (hello_in(h->sigalgs, *algs)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+hello_fits_tls13(const hello_facts_t *h, veil_tls_key_kind_t kind)
+{
+    static const uint16_t algs[][4] = {
+        [VEIL_TLS_KEY_RSA] = { SSL_SIGN_RSA_PSS_RSAE_SHA256,
+                               SSL_SIGN_RSA_PSS_RSAE_SHA384,
+                               SSL_SIGN_RSA_PSS_RSAE_SHA512, 0 },
+        [VEIL_TLS_KEY_P256] = { SSL_SIGN_ECDSA_SECP256R1_SHA256, 0 },
+        [VEIL_TLS_KEY_P384] = { SSL_SIGN_ECDSA_SECP384R1_SHA384, 0 },
+        [VEIL_TLS_KEY_P521] = { SSL_SIGN_ECDSA_SECP521R1_SHA512, 0 },
+        [VEIL_TLS_KEY_ED25519] = { SSL_SIGN_ED25519, 0 },
+    };
+
+    return hello_any_sigalg(h, algs[kind]);
+}
+
+/*
+ * TLS 1.2: the cipher names the kind of key, the signature algorithm does
+ * not name the curve, but the groups do (RFC 8422, 5.1).
+ */
+static bool
+hello_fits_tls12(const hello_facts_t *h, veil_tls_key_kind_t kind)
+{
+    static const uint16_t rsa[] = {
+        SSL_SIGN_RSA_PKCS1_SHA256,    SSL_SIGN_RSA_PKCS1_SHA384,
+        SSL_SIGN_RSA_PKCS1_SHA512,    SSL_SIGN_RSA_PSS_RSAE_SHA256,
+        SSL_SIGN_RSA_PSS_RSAE_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA512,
+        SSL_SIGN_RSA_PKCS1_SHA1,      0
+    };
+    static const uint16_t ecdsa[] = { SSL_SIGN_ECDSA_SECP256R1_SHA256,
+                                      SSL_SIGN_ECDSA_SECP384R1_SHA384,
+                                      SSL_SIGN_ECDSA_SECP521R1_SHA512,
+                                      SSL_SIGN_ECDSA_SHA1, 0 };
+    static const uint16_t ed25519[] = { SSL_SIGN_ED25519, 0 };
+    static const uint16_t curves[] = {
+        [VEIL_TLS_KEY_P256] = SSL_CURVE_SECP256R1,
+        [VEIL_TLS_KEY_P384] = SSL_CURVE_SECP384R1,
+        [VEIL_TLS_KEY_P521] = SSL_CURVE_SECP521R1,
+    };
+
+    if (kind == VEIL_TLS_KEY_RSA) {
+        return h->rsa && (!h->has_sigalgs || hello_any_sigalg(h, rsa));
+    }
+    if (!h->ecdsa) {
+        return false;
+    }
+    if (kind == VEIL_TLS_KEY_ED25519) {
+        return h->has_sigalgs && hello_any_sigalg(h, ed25519);
+    }
+    return (!h->has_sigalgs || hello_any_sigalg(h, ecdsa))
+           && (!h->has_groups || hello_in(h->groups, curves[kind]));
+}
+
+static unsigned
+hello_find_cert(const veil_tls_cert_t *certs, unsigned n,
+                const SSL_CLIENT_HELLO *hello,
+                const STACK_OF(SSL_CIPHER) * ciphers, bool tls13)
+{
+    hello_facts_t h;
+    unsigned i, found = n;
+
+    if (n < 2) {
+        return 0;
+    }
+    memset(&h, 0, sizeof(h));
+    h.tls13 = tls13 && hello_offers_tls13(hello);
+    h.has_sigalgs =
+        hello_list(hello, TLSEXT_TYPE_signature_algorithms, &h.sigalgs);
+    h.has_groups = hello_list(hello, TLSEXT_TYPE_supported_groups, &h.groups);
+    if (!h.tls13) {
+        hello_kinds_of_ciphers(&h, hello, ciphers);
+    }
+    for (i = 0; i < n; i++) {
+        if (!(h.tls13 ? hello_fits_tls13(&h, certs[i].kind)
+                      : hello_fits_tls12(&h, certs[i].kind)))
+        {
+            continue;
+        }
+        if (certs[i].kind != VEIL_TLS_KEY_RSA) {
+            return i;
+        }
+        if (found == n) {
+            found = i;
+        }
+    }
+    return found == n ? 0 : found;
+}
+
+/* --- contexts --------------------------------------------------------------
+ */
+
+/* What ctx_set_options() of tls_ctx.c may set. */
+#define HELLO_OPTIONS                                                         \
+    (SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_TLSv1_2                  \
+     | SSL_OP_NO_TLSv1_3 | SSL_OP_CIPHER_SERVER_PREFERENCE                    \
+     | SSL_OP_NO_TICKET)
+
+bool
+veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t)
+{
+    SSL *ssl = t->ssl;
+
+    if (ctx == t->ctx) {
+        return true;
+    }
+    if (SSL_set_SSL_CTX(ssl, ctx->ssl) == NULL
+        || (ctx->derived
+            && !SSL_set_session_id_context(ssl, ctx->sid, sizeof(ctx->sid))))
+    {
+        return false;
+    }
+    SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx->ssl),
+                   SSL_CTX_get_verify_callback(ctx->ssl));
+    SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx->ssl));
+    SSL_clear_options(ssl, HELLO_OPTIONS);
+    SSL_set_options(ssl, SSL_CTX_get_options(ctx->ssl) & HELLO_OPTIONS);
+    SSL_set_early_data_enabled(ssl, ctx->o.early_data);
+    if (strcmp(t->ctx->curves, ctx->curves) != 0
+        && !SSL_set1_curves_list(ssl, ctx->curves))
+    {
+        return false;
+    }
+    veil_tls_ctx_put(t->ctx);
+    t->ctx = veil_tls_ctx_get(ctx);
+    return true;
+}
+
+/* The certificate for this client, and what is stapled to it. */
+static bool
+hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
+{
+    const veil_tls_ctx_t *ctx = t->ctx;
+    const veil_tls_cert_t *cert;
+    const uint8_t *data;
+    size_t len;
+    unsigned i;
+
+    if (ctx->ncerts == 0) {
+        return true;
+    }
+    i = hello_find_cert(ctx->certs, ctx->ncerts, hello,
+                        SSL_get_ciphers(t->ssl),
+                        (ctx->o.protocols & VEIL_TLS_1_3) != 0);
+    cert = &ctx->certs[i];
+    if ((i != 0 || ctx->derived)
+        && !SSL_set_chain_and_key(t->ssl, cert->chain, cert->nchain, cert->key,
+                                  NULL))
+    {
+        return false;
+    }
+    if (cert->staple != NULL
+        && SSL_early_callback_ctx_extension_get(
+            hello, TLSEXT_TYPE_status_request, &data, &len))
+    {
+        return SSL_set_ocsp_response(t->ssl, CRYPTO_BUFFER_data(cert->staple),
+                                     CRYPTO_BUFFER_len(cert->staple));
+    }
+    return true;
+}
+
+static enum ssl_select_cert_result_t
+hello_received(const SSL_CLIENT_HELLO *hello)
+{
+    veil_tls_t *t = veil_tls_of_ssl(hello->ssl);
+    veil_tls_ctx_t *ctx;
+    CBS name;
+
+    if (!t->selected) {
+        if (!hello_parse_name(hello, &name)) {
+            return ssl_select_cert_error;
+        }
+        t->selected = true;
+        hello_keep_name(t, &name);
+        if (hello_keep) {
+            hello_keep_fields(t, hello);
+        }
+        ctx = t->accept->select(t->conn, veil_tls_server_name(t));
+        if (ctx == VEIL_TLS_LATER) {
+            t->later = true;
+        } else if (ctx == NULL || !veil_tls_ctx_enter(ctx, t)) {
+            t->refused = true;
+        }
+    }
+    if (t->later) {
+        return ssl_select_cert_retry;
+    }
+    if (!t->refused && !hello_use_cert(t, hello)) {
+        return ssl_select_cert_error;
+    }
+    return ssl_select_cert_success;
+}
+
+/* Only here can the alert be chosen. */
+static int
+hello_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
+{
+    if (veil_tls_of_ssl(ssl)->refused) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* The first of ours that the client has. */
+static int
+hello_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
+           unsigned in_len, void *arg VEIL_UNUSED)
+{
+    const veil_array_t *ours = veil_tls_of_ssl(ssl)->ctx->o.alpn;
+    veil_str_t want;
+    CBS list, one;
+    unsigned i;
+
+    for (i = 0; ours != NULL && i < ours->n; i++) {
+        want = *veil_array_at(ours, veil_str_t, i);
+        CBS_init(&list, in, in_len);
+        while (CBS_get_u8_length_prefixed(&list, &one)) {
+            if (CBS_mem_equal(&one, (const uint8_t *) want.data, want.len)) {
+                *out = CBS_data(&one);
+                *out_len = (uint8_t) CBS_len(&one);
+                return SSL_TLSEXT_ERR_OK;
+            }
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+void
+veil_tls_hello_fill(veil_tls_ctx_t *ctx)
+{
+    SSL_CTX_set_select_certificate_cb(ctx->ssl, hello_received);
+    SSL_CTX_set_tlsext_servername_callback(ctx->ssl, hello_server_name);
+    SSL_CTX_set_alpn_select_cb(ctx->ssl, hello_alpn, NULL);
+}
