@@ -41,7 +41,7 @@
 typedef struct {
     veil_tls_tell_fn *tell;
     void *data;
-} cert_report_t;
+} tls_cert_report_t;
 
 const char *
 veil_tls_error_text(char *buf, size_t n)
@@ -60,12 +60,12 @@ veil_tls_error_text(char *buf, size_t n)
     return buf;
 }
 
-static void cert_tell(const cert_report_t *to, bool warning, bool of_key,
-                      const char *fmt, ...) VEIL_PRINTF(4, 5);
+static void tls_cert_tell(const tls_cert_report_t *to, bool warning,
+                          bool of_key, const char *fmt, ...) VEIL_PRINTF(4, 5);
 
 static void
-cert_tell(const cert_report_t *to, bool warning, bool of_key, const char *fmt,
-          ...)
+tls_cert_tell(const tls_cert_report_t *to, bool warning, bool of_key,
+              const char *fmt, ...)
 {
     char text[1024];
     va_list ap;
@@ -81,7 +81,7 @@ cert_tell(const cert_report_t *to, bool warning, bool of_key, const char *fmt,
  */
 
 static char *
-cert_read_all(int fd, size_t hint, size_t *len)
+tls_cert_read_all(int fd, size_t hint, size_t *len)
 {
     size_t cap = hint + 2, n = 0;
     char *text = OPENSSL_malloc(cap), *more;
@@ -143,7 +143,7 @@ veil_tls_read_file(veil_str_t path, size_t *len, unsigned *mode)
         if (mode != NULL) {
             *mode = st.st_mode;
         }
-        text = cert_read_all(
+        text = tls_cert_read_all(
             fd, st.st_size < CERT_FILE_MAX ? (size_t) st.st_size : 0, len);
     }
     err = errno;
@@ -154,7 +154,7 @@ veil_tls_read_file(veil_str_t path, size_t *len, unsigned *mode)
 
 /* How a source is called in messages: never by what "data:" holds. */
 static veil_str_t
-cert_source_name(veil_str_t source)
+tls_cert_source_name(veil_str_t source)
 {
     return veil_str_starts(source, VEIL_STR("data:")) ? VEIL_STR("data:...")
                                                       : source;
@@ -165,8 +165,8 @@ cert_source_name(veil_str_t source)
  * telling.
  */
 static bool
-cert_text(const cert_report_t *to, veil_str_t source, bool of_key,
-          veil_str_t *text, char **owned)
+tls_cert_text(const tls_cert_report_t *to, veil_str_t source, bool of_key,
+              veil_str_t *text, char **owned)
 {
     unsigned mode = 0;
     int err;
@@ -180,22 +180,24 @@ cert_text(const cert_report_t *to, veil_str_t source, bool of_key,
     if (*owned == NULL) {
         err = errno;
         if (err == ENOENT || err == ENOTDIR) {
-            cert_tell(to, false, of_key, "TLS %s file not found: %.*s",
-                      of_key ? "private key" : "certificate",
-                      VEIL_STR_ARG(source));
+            tls_cert_tell(to, false, of_key, "TLS %s file not found: %.*s",
+                          of_key ? "private key" : "certificate",
+                          VEIL_STR_ARG(source));
         } else {
-            cert_tell(to, false, of_key, "cannot read the TLS %s \"%.*s\": %s",
-                      of_key ? "private key" : "certificate",
-                      VEIL_STR_ARG(source), strerror(err));
+            tls_cert_tell(to, false, of_key,
+                          "cannot read the TLS %s \"%.*s\": %s",
+                          of_key ? "private key" : "certificate",
+                          VEIL_STR_ARG(source), strerror(err));
         }
         return false;
     }
     text->data = *owned;
     if (of_key && (mode & (S_IROTH | S_IWOTH)) != 0) {
-        cert_tell(to, true, true,
-                  "the TLS private key \"%.*s\" is open to every user of this "
-                  "machine (mode %04o)",
-                  VEIL_STR_ARG(source), mode & 07777u);
+        tls_cert_tell(
+            to, true, true,
+            "the TLS private key \"%.*s\" is open to every user of this "
+            "machine (mode %04o)",
+            VEIL_STR_ARG(source), mode & 07777u);
     }
     return true;
 }
@@ -213,7 +215,7 @@ veil_tls_is_end_of_pem(void)
 }
 
 static CRYPTO_BUFFER *
-cert_buffer(X509 *x)
+tls_cert_buffer(X509 *x)
 {
     uint8_t *der = NULL;
     int len = i2d_X509(x, &der);
@@ -228,9 +230,9 @@ cert_buffer(X509 *x)
 
 /* Keeps the bytes of x, and x itself where it is the leaf or its issuer. */
 static void
-cert_add(veil_tls_cert_t *cert, CRYPTO_BUFFER **chain, X509 *x)
+tls_cert_add(veil_tls_cert_t *cert, CRYPTO_BUFFER **chain, X509 *x)
 {
-    chain[cert->nchain++] = cert_buffer(x);
+    chain[cert->nchain++] = tls_cert_buffer(x);
     if (cert->leaf == NULL) {
         cert->leaf = x;
     } else if (cert->issuer == NULL
@@ -243,10 +245,10 @@ cert_add(veil_tls_cert_t *cert, CRYPTO_BUFFER **chain, X509 *x)
 }
 
 static bool
-cert_parse_chain(const cert_report_t *to, veil_tls_cert_t *cert,
-                 veil_str_t source, veil_str_t text)
+tls_cert_parse_chain(const tls_cert_report_t *to, veil_tls_cert_t *cert,
+                     veil_str_t source, veil_str_t text)
 {
-    veil_str_t name = cert_source_name(source);
+    veil_str_t name = tls_cert_source_name(source);
     CRYPTO_BUFFER *chain[CERT_CHAIN_MAX];
     BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t) text.len);
     char why[256];
@@ -260,7 +262,7 @@ cert_parse_chain(const cert_report_t *to, veil_tls_cert_t *cert,
         if (x == NULL) {
             break;
         }
-        cert_add(cert, chain, x);
+        tls_cert_add(cert, chain, x);
     }
     BIO_free(bio);
     if (cert->nchain != 0) {
@@ -268,30 +270,32 @@ cert_parse_chain(const cert_report_t *to, veil_tls_cert_t *cert,
         memcpy(cert->chain, chain, cert->nchain * sizeof(chain[0]));
     }
     if (cert->nchain == CERT_CHAIN_MAX) {
-        cert_tell(to, false, false,
-                  "there are too many certificates for a chain in \"%.*s\"",
-                  VEIL_STR_ARG(name));
+        tls_cert_tell(
+            to, false, false,
+            "there are too many certificates for a chain in \"%.*s\"",
+            VEIL_STR_ARG(name));
         return false;
     }
     if (!veil_tls_is_end_of_pem()) {
-        cert_tell(to, false, false,
-                  "certificate %u in \"%.*s\" cannot be read: %s",
-                  (unsigned) cert->nchain + 1, VEIL_STR_ARG(name),
-                  veil_tls_error_text(why, sizeof(why)));
+        tls_cert_tell(to, false, false,
+                      "certificate %u in \"%.*s\" cannot be read: %s",
+                      (unsigned) cert->nchain + 1, VEIL_STR_ARG(name),
+                      veil_tls_error_text(why, sizeof(why)));
         return false;
     }
     ERR_clear_error();
     if (cert->nchain == 0) {
-        cert_tell(to, false, false,
-                  "there is no certificate (in PEM format) in \"%.*s\"",
-                  VEIL_STR_ARG(name));
+        tls_cert_tell(to, false, false,
+                      "there is no certificate (in PEM format) in \"%.*s\"",
+                      VEIL_STR_ARG(name));
         return false;
     }
     return true;
 }
 
 static void
-cert_check_dates(const cert_report_t *to, const X509 *x, veil_str_t source)
+tls_cert_check_dates(const tls_cert_report_t *to, const X509 *x,
+                     veil_str_t source)
 {
     const char *what = NULL;
     const ASN1_TIME *when = NULL;
@@ -314,9 +318,9 @@ cert_check_dates(const cert_report_t *to, const X509 *x, veil_str_t source)
     n = BIO_read(bio, text, (int) sizeof(text) - 1);
     text[n > 0 ? n : 0] = '\0';
     BIO_free(bio);
-    source = cert_source_name(source);
-    cert_tell(to, true, false, "the TLS certificate \"%.*s\" %s %s",
-              VEIL_STR_ARG(source), what, text);
+    source = tls_cert_source_name(source);
+    tls_cert_tell(to, true, false, "the TLS certificate \"%.*s\" %s %s",
+                  VEIL_STR_ARG(source), what, text);
 }
 
 /* --- the key ---------------------------------------------------------------
@@ -326,13 +330,13 @@ typedef struct {
     const veil_array_t *passwords;
     unsigned next;
     bool asked;
-} cert_passwords_t;
+} tls_cert_passwords_t;
 
 /* The library asks once for each attempt. */
 static int
-cert_password(char *buf, int size, int rwflag VEIL_UNUSED, void *data)
+tls_cert_password(char *buf, int size, int rwflag VEIL_UNUSED, void *data)
 {
-    cert_passwords_t *p = data;
+    tls_cert_passwords_t *p = data;
     veil_str_t s;
 
     p->asked = true;
@@ -348,12 +352,12 @@ cert_password(char *buf, int size, int rwflag VEIL_UNUSED, void *data)
 }
 
 static bool
-cert_parse_key(const cert_report_t *to, veil_tls_cert_t *cert,
-               veil_str_t source, veil_str_t text,
-               const veil_array_t *passwords)
+tls_cert_parse_key(const tls_cert_report_t *to, veil_tls_cert_t *cert,
+                   veil_str_t source, veil_str_t text,
+                   const veil_array_t *passwords)
 {
-    cert_passwords_t p = { .passwords = passwords };
-    veil_str_t name = cert_source_name(source);
+    tls_cert_passwords_t p = { .passwords = passwords };
+    veil_str_t name = tls_cert_source_name(source);
     char why[256];
     BIO *bio;
 
@@ -362,7 +366,7 @@ cert_parse_key(const cert_report_t *to, veil_tls_cert_t *cert,
         p.asked = false;
         bio = BIO_new_mem_buf(text.data, (ossl_ssize_t) text.len);
         VEIL_ASSERT(bio != NULL);
-        cert->key = PEM_read_bio_PrivateKey(bio, NULL, cert_password, &p);
+        cert->key = PEM_read_bio_PrivateKey(bio, NULL, tls_cert_password, &p);
         BIO_free(bio);
     } while (cert->key == NULL && p.asked && passwords != NULL
              && ++p.next < passwords->n);
@@ -371,28 +375,29 @@ cert_parse_key(const cert_report_t *to, veil_tls_cert_t *cert,
         return true;
     }
     if (p.asked && (passwords == NULL || passwords->n == 0)) {
-        cert_tell(to, false, true,
-                  "the TLS private key \"%.*s\" is encrypted, and no "
-                  "\"ssl_password_file\" is given",
-                  VEIL_STR_ARG(name));
+        tls_cert_tell(to, false, true,
+                      "the TLS private key \"%.*s\" is encrypted, and no "
+                      "\"ssl_password_file\" is given",
+                      VEIL_STR_ARG(name));
     } else if (p.asked) {
-        cert_tell(to, false, true,
-                  "none of the passwords opens the TLS private key \"%.*s\"",
-                  VEIL_STR_ARG(name));
+        tls_cert_tell(
+            to, false, true,
+            "none of the passwords opens the TLS private key \"%.*s\"",
+            VEIL_STR_ARG(name));
     } else if (veil_tls_is_end_of_pem()) {
-        cert_tell(to, false, true,
-                  "there is no private key (in PEM format) in \"%.*s\"",
-                  VEIL_STR_ARG(name));
+        tls_cert_tell(to, false, true,
+                      "there is no private key (in PEM format) in \"%.*s\"",
+                      VEIL_STR_ARG(name));
     } else {
-        cert_tell(to, false, true,
-                  "the TLS private key \"%.*s\" cannot be read: %s",
-                  VEIL_STR_ARG(name), veil_tls_error_text(why, sizeof(why)));
+        tls_cert_tell(
+            to, false, true, "the TLS private key \"%.*s\" cannot be read: %s",
+            VEIL_STR_ARG(name), veil_tls_error_text(why, sizeof(why)));
     }
     return false;
 }
 
 static bool
-cert_kind(const EVP_PKEY *key, veil_tls_key_kind_t *kind)
+tls_cert_kind(const EVP_PKEY *key, veil_tls_key_kind_t *kind)
 {
     const EC_KEY *ec;
 
@@ -424,28 +429,29 @@ cert_kind(const EVP_PKEY *key, veil_tls_key_kind_t *kind)
 }
 
 static bool
-cert_match(const cert_report_t *to, veil_tls_cert_t *cert,
-           const veil_tls_cert_files_t *files)
+tls_cert_match(const tls_cert_report_t *to, veil_tls_cert_t *cert,
+               const veil_tls_cert_files_t *files)
 {
-    veil_str_t cert_name = cert_source_name(files->cert);
-    veil_str_t key_name = cert_source_name(files->key);
+    veil_str_t cert_name = tls_cert_source_name(files->cert);
+    veil_str_t key_name = tls_cert_source_name(files->key);
     EVP_PKEY *public_key = X509_get_pubkey(cert->leaf);
     bool is_same =
         public_key != NULL && EVP_PKEY_cmp(public_key, cert->key) == 1;
 
     EVP_PKEY_free(public_key);
     if (!is_same) {
-        cert_tell(to, false, true,
-                  "the TLS private key \"%.*s\" does not match the "
-                  "certificate \"%.*s\"",
-                  VEIL_STR_ARG(key_name), VEIL_STR_ARG(cert_name));
+        tls_cert_tell(to, false, true,
+                      "the TLS private key \"%.*s\" does not match the "
+                      "certificate \"%.*s\"",
+                      VEIL_STR_ARG(key_name), VEIL_STR_ARG(cert_name));
         return false;
     }
-    if (!cert_kind(cert->key, &cert->kind)) {
-        cert_tell(to, false, true,
-                  "the TLS private key \"%.*s\" is of a kind that TLS does "
-                  "not use: RSA, P-256, P-384, P-521 and Ed25519 are known",
-                  VEIL_STR_ARG(key_name));
+    if (!tls_cert_kind(cert->key, &cert->kind)) {
+        tls_cert_tell(
+            to, false, true,
+            "the TLS private key \"%.*s\" is of a kind that TLS does "
+            "not use: RSA, P-256, P-384, P-521 and Ed25519 are known",
+            VEIL_STR_ARG(key_name));
         return false;
     }
     return true;
@@ -456,25 +462,26 @@ veil_tls_cert_load(veil_tls_cert_t *cert, const veil_tls_cert_files_t *files,
                    const veil_array_t *passwords, veil_tls_tell_fn *tell,
                    void *data)
 {
-    cert_report_t to = { .tell = tell, .data = data };
+    tls_cert_report_t to = { .tell = tell, .data = data };
     veil_str_t text;
     char *owned;
     bool is_good;
 
     memset(cert, 0, sizeof(*cert));
-    is_good = cert_text(&to, files->cert, false, &text, &owned)
-              && cert_parse_chain(&to, cert, files->cert, text);
+    is_good = tls_cert_text(&to, files->cert, false, &text, &owned)
+              && tls_cert_parse_chain(&to, cert, files->cert, text);
     OPENSSL_free(owned);
     if (is_good) {
-        is_good = cert_text(&to, files->key, true, &text, &owned)
-                  && cert_parse_key(&to, cert, files->key, text, passwords);
+        is_good =
+            tls_cert_text(&to, files->key, true, &text, &owned)
+            && tls_cert_parse_key(&to, cert, files->key, text, passwords);
         OPENSSL_free(owned);
     }
-    if (!is_good || !cert_match(&to, cert, files)) {
+    if (!is_good || !tls_cert_match(&to, cert, files)) {
         veil_tls_cert_free(cert);
         return false;
     }
-    cert_check_dates(&to, cert->leaf, files->cert);
+    tls_cert_check_dates(&to, cert->leaf, files->cert);
     return true;
 }
 
@@ -498,9 +505,9 @@ veil_tls_cert_free(veil_tls_cert_t *cert)
  */
 
 STACK_OF(X509)
-    * veil_tls_certs_read(veil_str_t path, veil_tls_tell_fn *tell, void *data)
+*veil_tls_certs_read(veil_str_t path, veil_tls_tell_fn *tell, void *data)
 {
-    cert_report_t to = { .tell = tell, .data = data };
+    tls_cert_report_t to = { .tell = tell, .data = data };
     STACK_OF(X509) *all = sk_X509_new_null();
     veil_str_t text;
     char *owned, why[256];
@@ -508,7 +515,7 @@ STACK_OF(X509)
     X509 *x;
 
     VEIL_ASSERT(all != NULL);
-    if (!cert_text(&to, path, false, &text, &owned)) {
+    if (!tls_cert_text(&to, path, false, &text, &owned)) {
         sk_X509_free(all);
         return NULL;
     }
@@ -525,15 +532,15 @@ STACK_OF(X509)
         return all;
     }
     if (veil_tls_is_end_of_pem()) {
-        cert_tell(&to, false, false,
-                  "there is no certificate (in PEM format) in \"%.*s\"",
-                  VEIL_STR_ARG(cert_source_name(path)));
+        tls_cert_tell(&to, false, false,
+                      "there is no certificate (in PEM format) in \"%.*s\"",
+                      VEIL_STR_ARG(tls_cert_source_name(path)));
     } else {
-        cert_tell(&to, false, false,
-                  "certificate %u in \"%.*s\" cannot be read: %s",
-                  (unsigned) sk_X509_num(all) + 1,
-                  VEIL_STR_ARG(cert_source_name(path)),
-                  veil_tls_error_text(why, sizeof(why)));
+        tls_cert_tell(&to, false, false,
+                      "certificate %u in \"%.*s\" cannot be read: %s",
+                      (unsigned) sk_X509_num(all) + 1,
+                      VEIL_STR_ARG(tls_cert_source_name(path)),
+                      veil_tls_error_text(why, sizeof(why)));
     }
     sk_X509_pop_free(all, X509_free);
     return NULL;

@@ -100,7 +100,7 @@ veil_tls_options_default(veil_tls_options_t *o, bool server)
  */
 
 static const veil_conf_node_t *
-ctx_at(const veil_tls_options_t *o, const veil_conf_node_t *node)
+tls_ctx_at(const veil_tls_options_t *o, const veil_conf_node_t *node)
 {
     return node != NULL ? node : o->node;
 }
@@ -109,16 +109,17 @@ static const struct {
     unsigned bit;
     uint32_t off;
     const char *name;
-} ctx_versions[] = { { VEIL_TLS_1_0, SSL_OP_NO_TLSv1, "TLSv1" },
-                     { VEIL_TLS_1_1, SSL_OP_NO_TLSv1_1, "TLSv1.1" },
-                     { VEIL_TLS_1_2, SSL_OP_NO_TLSv1_2, "TLSv1.2" },
-                     { VEIL_TLS_1_3, SSL_OP_NO_TLSv1_3, "TLSv1.3" } };
+} tls_ctx_versions[] = { { VEIL_TLS_1_0, SSL_OP_NO_TLSv1, "TLSv1" },
+                         { VEIL_TLS_1_1, SSL_OP_NO_TLSv1_1, "TLSv1.1" },
+                         { VEIL_TLS_1_2, SSL_OP_NO_TLSv1_2, "TLSv1.2" },
+                         { VEIL_TLS_1_3, SSL_OP_NO_TLSv1_3, "TLSv1.3" } };
 
-#define CTX_NVERSIONS (sizeof(ctx_versions) / sizeof(ctx_versions[0]))
+#define TLS_CTX_NVERSIONS                                                     \
+    (sizeof(tls_ctx_versions) / sizeof(tls_ctx_versions[0]))
 
 /* The library negotiates a range: it would cut one with a hole short. */
 static veil_rc_t
-ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     unsigned mask = ctx->o.protocols, i;
     int hole = -1;
@@ -126,25 +127,25 @@ ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 
     (void) SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_VERSION);
     (void) SSL_CTX_set_max_proto_version(ctx->ssl, TLS1_3_VERSION);
-    for (i = 0; i < CTX_NVERSIONS; i++) {
-        if ((mask & ctx_versions[i].bit) == 0) {
-            SSL_CTX_set_options(ctx->ssl, ctx_versions[i].off);
+    for (i = 0; i < TLS_CTX_NVERSIONS; i++) {
+        if ((mask & tls_ctx_versions[i].bit) == 0) {
+            SSL_CTX_set_options(ctx->ssl, tls_ctx_versions[i].off);
             hole = begun && hole < 0 ? (int) i : hole;
             continue;
         }
         begun = true;
         if (hole >= 0) {
             return veil_conf_error_node(
-                cf, ctx_at(&ctx->o, ctx->o.at.protocols), 0,
+                cf, tls_ctx_at(&ctx->o, ctx->o.at.protocols), 0,
                 "BoringSSL cannot leave out %s between other protocols",
-                ctx_versions[hole].name);
+                tls_ctx_versions[hole].name);
         }
     }
     return VEIL_OK;
 }
 
 static veil_rc_t
-ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_tls_options_t *o = &ctx->o;
     char why[256];
@@ -156,7 +157,7 @@ ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_OK;
     }
     return veil_conf_error_node(
-        cf, ctx_at(o, o->at.ciphers), 1,
+        cf, tls_ctx_at(o, o->at.ciphers), 1,
         "BoringSSL has none of the ciphers \"%.*s\" (%s); those of TLS 1.3 "
         "cannot be chosen",
         VEIL_STR_ARG(o->ciphers), veil_tls_error_text(why, sizeof(why)));
@@ -166,7 +167,7 @@ ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 static const struct {
     const char *name;
     const char *curve;
-} ctx_curves[] = {
+} tls_ctx_curves[] = {
     { "X25519", "X25519" },
     { "prime256v1", "P-256" },
     { "secp256r1", "P-256" },
@@ -186,55 +187,55 @@ static const struct {
 #endif
 };
 
-#define CTX_NCURVES (sizeof(ctx_curves) / sizeof(ctx_curves[0]))
+#define TLS_CTX_NCURVES (sizeof(tls_ctx_curves) / sizeof(tls_ctx_curves[0]))
 /* What "auto" is: the library's own choice, said aloud. */
-#define CTX_CURVES_AUTO "X25519:P-256:P-384"
+#define TLS_CTX_CURVES_AUTO "X25519:P-256:P-384"
 
 static const char *
-ctx_curve(veil_str_t name)
+tls_ctx_curve(veil_str_t name)
 {
     unsigned i;
 
-    for (i = 0; i < CTX_NCURVES; i++) {
-        if (veil_str_caseeq(name, veil_str_z(ctx_curves[i].name))) {
-            return ctx_curves[i].curve;
+    for (i = 0; i < TLS_CTX_NCURVES; i++) {
+        if (veil_str_caseeq(name, veil_str_z(tls_ctx_curves[i].name))) {
+            return tls_ctx_curves[i].curve;
         }
     }
     return NULL;
 }
 
 static veil_rc_t
-ctx_unknown_curve(veil_conf_t *cf, const veil_tls_options_t *o,
-                  veil_str_t name)
+tls_ctx_unknown_curve(veil_conf_t *cf, const veil_tls_options_t *o,
+                      veil_str_t name)
 {
     char list[256];
     size_t len = 0;
     unsigned i;
 
-    for (i = 0; i < CTX_NCURVES; i++) {
+    for (i = 0; i < TLS_CTX_NCURVES; i++) {
         len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
-                             i == 0 ? "" : ", ", ctx_curves[i].name);
+                             i == 0 ? "" : ", ", tls_ctx_curves[i].name);
     }
-    return veil_conf_error_node(cf, ctx_at(o, o->at.curves), 1,
+    return veil_conf_error_node(cf, tls_ctx_at(o, o->at.curves), 1,
                                 "BoringSSL has no curve \"%.*s\", only %s",
                                 VEIL_STR_ARG(name), list);
 }
 
 static veil_rc_t
-ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     veil_str_t rest = ctx->o.curves, name;
     char list[256], why[256];
     size_t len = 0;
     const char *curve;
 
-    ctx->curves = CTX_CURVES_AUTO;
+    ctx->curves = TLS_CTX_CURVES_AUTO;
     if (!veil_str_eq(rest, VEIL_STR("auto"))) {
         do {
             name = veil_str_cut(&rest, ':');
-            curve = ctx_curve(name);
+            curve = tls_ctx_curve(name);
             if (curve == NULL) {
-                return ctx_unknown_curve(cf, &ctx->o, name);
+                return tls_ctx_unknown_curve(cf, &ctx->o, name);
             }
             len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
                                  len == 0 ? "" : ":", curve);
@@ -245,7 +246,7 @@ ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_OK;
     }
     return veil_conf_error_node(
-        cf, ctx_at(&ctx->o, ctx->o.at.curves), 1,
+        cf, tls_ctx_at(&ctx->o, ctx->o.at.curves), 1,
         "BoringSSL does not take the curves \"%.*s\": %s",
         VEIL_STR_ARG(ctx->o.curves), veil_tls_error_text(why, sizeof(why)));
 }
@@ -256,12 +257,12 @@ ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 typedef struct {
     veil_conf_t *cf;
     const veil_tls_cert_files_t *files;
-} ctx_report_t;
+} tls_ctx_report_t;
 
 static void
-ctx_tell(void *data, bool warning, bool of_key, const char *text)
+tls_ctx_tell(void *data, bool warning, bool of_key, const char *text)
 {
-    const ctx_report_t *to = data;
+    const tls_ctx_report_t *to = data;
     const veil_conf_node_t *node =
         of_key ? to->files->key_node : to->files->cert_node;
 
@@ -274,8 +275,9 @@ ctx_tell(void *data, bool warning, bool of_key, const char *text)
 
 /* Each is tried, so that what the library dislikes is known now. */
 static veil_rc_t
-ctx_try_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx, const veil_tls_cert_t *cert,
-             const veil_tls_cert_files_t *files)
+tls_ctx_try_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx,
+                 const veil_tls_cert_t *cert,
+                 const veil_tls_cert_files_t *files)
 {
     char why[256];
 
@@ -290,10 +292,10 @@ ctx_try_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx, const veil_tls_cert_t *cert,
 }
 
 static veil_rc_t
-ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_array_t *files = ctx->o.certs;
-    ctx_report_t to = { .cf = cf };
+    tls_ctx_report_t to = { .cf = cf };
     unsigned i;
 
     if (files == NULL || files->n == 0 || ctx->o.certs_later) {
@@ -303,7 +305,7 @@ ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     for (i = 0; i < files->n; i++) {
         to.files = veil_array_at(files, veil_tls_cert_files_t, i);
         if (!veil_tls_cert_load(&ctx->certs[i], to.files, ctx->o.passwords,
-                                ctx_tell, &to))
+                                tls_ctx_tell, &to))
         {
             return VEIL_ERROR;
         }
@@ -312,7 +314,8 @@ ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     /* The first at last: it stays. */
     for (i = ctx->ncerts; i > 0; i--) {
         to.files = veil_array_at(files, veil_tls_cert_files_t, i - 1);
-        if (ctx_try_cert(cf, ctx, &ctx->certs[i - 1], to.files) != VEIL_OK) {
+        if (tls_ctx_try_cert(cf, ctx, &ctx->certs[i - 1], to.files) != VEIL_OK)
+        {
             return VEIL_ERROR;
         }
     }
@@ -327,19 +330,19 @@ ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
  * error that a person can read, as nginx does.
  */
 static int
-ctx_let_in(int ok VEIL_UNUSED, X509_STORE_CTX *x VEIL_UNUSED)
+tls_ctx_let_in(int ok VEIL_UNUSED, X509_STORE_CTX *x VEIL_UNUSED)
 {
     return 1;
 }
 
 static veil_rc_t
-ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_tls_options_t *o = &ctx->o;
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
 
     VEIL_ASSERT(names != NULL);
-    if (veil_tls_trust_file(cf, ctx_at(o, o->at.client_ca), ctx->ssl,
+    if (veil_tls_trust_file(cf, tls_ctx_at(o, o->at.client_ca), ctx->ssl,
                             o->client_ca, names)
         != VEIL_OK)
     {
@@ -351,7 +354,7 @@ ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 }
 
 static veil_rc_t
-ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     /* The library's list, and Ed25519 and P-521, which OpenSSL takes. */
     static const uint16_t algs[] = {
@@ -368,20 +371,22 @@ ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
         ctx->ssl, algs, sizeof(algs) / sizeof(algs[0])));
     if (o->verify != VEIL_TLS_VERIFY_OFF) {
-        SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, ctx_let_in);
+        SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, tls_ctx_let_in);
     }
-    if (o->client_ca.len != 0 && ctx_set_client_names(cf, ctx) != VEIL_OK) {
+    if (o->client_ca.len != 0 && tls_ctx_set_client_names(cf, ctx) != VEIL_OK)
+    {
         return VEIL_ERROR;
     }
     if (o->trusted.len != 0
-        && veil_tls_trust_file(cf, ctx_at(o, o->at.trusted), ctx->ssl,
+        && veil_tls_trust_file(cf, tls_ctx_at(o, o->at.trusted), ctx->ssl,
                                o->trusted, NULL)
                != VEIL_OK)
     {
         return VEIL_ERROR;
     }
     if (o->crl.len != 0) {
-        return veil_tls_trust_crl(cf, ctx_at(o, o->at.crl), ctx->ssl, o->crl);
+        return veil_tls_trust_crl(cf, tls_ctx_at(o, o->at.crl), ctx->ssl,
+                                  o->crl);
     }
     return VEIL_OK;
 }
@@ -390,7 +395,7 @@ ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
  */
 
 static veil_rc_t
-ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_tls_options_t *o = &ctx->o;
 
@@ -399,29 +404,29 @@ ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     if (o->ech_files != NULL && veil_tls_ech_fill(cf, ctx) != VEIL_OK) {
         return VEIL_ERROR;
     }
-    if (ctx_set_verify(cf, ctx) != VEIL_OK) {
+    if (tls_ctx_set_verify(cf, ctx) != VEIL_OK) {
         return VEIL_ERROR;
     }
     return veil_tls_ticket_apply(cf, ctx->ssl, o);
 }
 
 static veil_rc_t
-ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+tls_ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     SSL_CTX_set_mode(ctx->ssl, SSL_MODE_NO_AUTO_CHAIN);
-    if (ctx_set_protocols(cf, ctx) != VEIL_OK
-        || ctx_set_ciphers(cf, ctx) != VEIL_OK
-        || ctx_set_curves(cf, ctx) != VEIL_OK
-        || ctx_load_certs(cf, ctx) != VEIL_OK)
+    if (tls_ctx_set_protocols(cf, ctx) != VEIL_OK
+        || tls_ctx_set_ciphers(cf, ctx) != VEIL_OK
+        || tls_ctx_set_curves(cf, ctx) != VEIL_OK
+        || tls_ctx_load_certs(cf, ctx) != VEIL_OK)
     {
         return VEIL_ERROR;
     }
-    return ctx->o.server ? ctx_fill_server(cf, ctx)
+    return ctx->o.server ? tls_ctx_fill_server(cf, ctx)
                          : veil_tls_client_fill(cf, ctx);
 }
 
 static void
-ctx_drop(void *data)
+tls_ctx_drop(void *data)
 {
     veil_tls_ctx_put(data);
 }
@@ -436,13 +441,13 @@ veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
     ctx->o = *o;
     ctx->ssl = SSL_CTX_new(TLS_method());
     VEIL_ASSERT(ctx->ssl != NULL);
-    veil_pool_on_destroy(cf->pool, ctx_drop, ctx);
-    return ctx_fill(cf, ctx) == VEIL_OK ? ctx : NULL;
+    veil_pool_on_destroy(cf->pool, tls_ctx_drop, ctx);
+    return tls_ctx_fill(cf, ctx) == VEIL_OK ? ctx : NULL;
 }
 
 /* Sessions of other certificates are others: the base's digest and theirs. */
 static void
-ctx_derive_sid(veil_tls_ctx_t *ctx)
+tls_ctx_derive_sid(veil_tls_ctx_t *ctx)
 {
     const CRYPTO_BUFFER *leaf;
     SHA256_CTX sha;
@@ -480,7 +485,7 @@ veil_tls_ctx_with(veil_tls_ctx_t *base, const veil_tls_cert_t *certs,
     ctx->ncerts = n;
     ctx->certs = veil_alloc(n * sizeof(*certs));
     memcpy(ctx->certs, certs, n * sizeof(*certs));
-    ctx_derive_sid(ctx);
+    tls_ctx_derive_sid(ctx);
     return ctx;
 }
 

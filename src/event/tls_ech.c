@@ -16,7 +16,7 @@
 
 /* The key of the file's PEM as HPKE wants it. */
 static bool
-ech_read_key(veil_str_t text, EVP_HPKE_KEY *key)
+tls_ech_read_key(veil_str_t text, EVP_HPKE_KEY *key)
 {
     BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t) text.len);
     uint8_t raw[X25519_PRIVATE_KEY_LEN];
@@ -40,7 +40,7 @@ ech_read_key(veil_str_t text, EVP_HPKE_KEY *key)
 
 /* The content of the "ECHCONFIG" block; to be freed. */
 static uint8_t *
-ech_read_list(veil_str_t text, size_t *n)
+tls_ech_read_list(veil_str_t text, size_t *n)
 {
     BIO *bio = BIO_new_mem_buf(text.data, (ossl_ssize_t) text.len);
     char *name = NULL, *header = NULL;
@@ -64,8 +64,8 @@ ech_read_list(veil_str_t text, size_t *n)
 
 /* ECHConfigList: each entry has its version, its length and its content. */
 static bool
-ech_add_all(SSL_ECH_KEYS *keys, const uint8_t *data, size_t len,
-            const EVP_HPKE_KEY *key)
+tls_ech_add_all(SSL_ECH_KEYS *keys, const uint8_t *data, size_t len,
+                const EVP_HPKE_KEY *key)
 {
     const uint8_t *start;
     CBS list, cbs, body;
@@ -92,7 +92,7 @@ ech_add_all(SSL_ECH_KEYS *keys, const uint8_t *data, size_t len,
 
 /* Adds what the file has; NULL, or what is wrong with it. */
 static const char *
-ech_add_file(SSL_ECH_KEYS *keys, veil_str_t path, char *why, size_t size)
+tls_ech_add_file(SSL_ECH_KEYS *keys, veil_str_t path, char *why, size_t size)
 {
     EVP_HPKE_KEY *key = EVP_HPKE_KEY_new();
     const char *what = NULL;
@@ -103,13 +103,13 @@ ech_add_file(SSL_ECH_KEYS *keys, veil_str_t path, char *why, size_t size)
     VEIL_ASSERT(key != NULL);
     if (text == NULL) {
         what = strerror(errno);
-    } else if (!ech_read_key(veil_str_n(text, len), key)) {
+    } else if (!tls_ech_read_key(veil_str_n(text, len), key)) {
         what = "it has no \"PRIVATE KEY\" for X25519";
     } else {
-        list = ech_read_list(veil_str_n(text, len), &n);
+        list = tls_ech_read_list(veil_str_n(text, len), &n);
         if (list == NULL) {
             what = "it has no \"ECHCONFIG\"";
-        } else if (!ech_add_all(keys, list, n, key)) {
+        } else if (!tls_ech_add_all(keys, list, n, key)) {
             what = veil_tls_error_text(why, size);
         }
     }
@@ -134,7 +134,7 @@ veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     VEIL_ASSERT(keys != NULL);
     for (i = 0; i < files->n && rc == VEIL_OK; i++) {
         path = *veil_array_at(files, veil_str_t, i);
-        what = ech_add_file(keys, path, why, sizeof(why));
+        what = tls_ech_add_file(keys, path, why, sizeof(why));
         if (what != NULL) {
             rc = veil_conf_error_node(
                 cf, ctx->o.at.ech, 1,

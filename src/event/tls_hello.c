@@ -20,14 +20,14 @@
 #include <openssl/nid.h>
 
 /* $ssl_ciphers and the like are wanted. */
-static bool hello_keep;
+static bool tls_hello_keep;
 
 /* --- the name --------------------------------------------------------------
  */
 
 /* The name of the first host_name entry (RFC 6066, 3); false: malformed. */
 static bool
-hello_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
+tls_hello_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
 {
     const uint8_t *data;
     size_t len;
@@ -49,7 +49,7 @@ hello_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
 }
 
 static void
-hello_keep_name(veil_tls_t *t, const CBS *name)
+tls_hello_keep_name(veil_tls_t *t, const CBS *name)
 {
     size_t len = CBS_len(name);
 
@@ -70,12 +70,12 @@ hello_keep_name(veil_tls_t *t, const CBS *name)
 void
 veil_tls_keep_hello(bool keep)
 {
-    hello_keep = keep;
+    tls_hello_keep = keep;
 }
 
 /* The list inside of an extension; empty when there is none. */
 static veil_str_t
-hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
+tls_hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
 {
     const uint8_t *data;
     size_t len;
@@ -92,7 +92,7 @@ hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
 }
 
 static veil_str_t
-hello_copy(char **p, veil_str_t s)
+tls_hello_copy(char **p, veil_str_t s)
 {
     veil_str_t copy = veil_str_n(*p, s.len);
 
@@ -101,21 +101,22 @@ hello_copy(char **p, veil_str_t s)
 }
 
 static void
-hello_keep_fields(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
+tls_hello_keep_fields(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
 {
     veil_str_t ciphers = veil_str_n((const char *) hello->cipher_suites,
                                     hello->cipher_suites_len);
-    veil_str_t curves = hello_list_text(hello, TLSEXT_TYPE_supported_groups);
+    veil_str_t curves =
+        tls_hello_list_text(hello, TLSEXT_TYPE_supported_groups);
     veil_str_t sigalgs =
-        hello_list_text(hello, TLSEXT_TYPE_signature_algorithms);
+        tls_hello_list_text(hello, TLSEXT_TYPE_signature_algorithms);
     char *p;
 
     t->hello =
         veil_alloc(sizeof(*t->hello) + ciphers.len + curves.len + sigalgs.len);
     p = (char *) (t->hello + 1);
-    t->hello->ciphers = hello_copy(&p, ciphers);
-    t->hello->curves = hello_copy(&p, curves);
-    t->hello->sigalgs = hello_copy(&p, sigalgs);
+    t->hello->ciphers = tls_hello_copy(&p, ciphers);
+    t->hello->curves = tls_hello_copy(&p, curves);
+    t->hello->sigalgs = tls_hello_copy(&p, sigalgs);
 }
 
 /* --- the choice ------------------------------------------------------------
@@ -129,11 +130,11 @@ typedef struct {
     CBS sigalgs;      /* of two bytes each */
     bool has_groups;
     CBS groups;
-} hello_facts_t;
+} tls_hello_facts_t;
 
 /* A list of two-byte numbers with a length of two bytes in front. */
 static bool
-hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
+tls_hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
 {
     const uint8_t *data;
     size_t len;
@@ -147,7 +148,7 @@ hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
 }
 
 static bool
-hello_in(CBS list, unsigned value)
+tls_hello_in(CBS list, unsigned value)
 {
     uint16_t v;
 
@@ -160,7 +161,7 @@ hello_in(CBS list, unsigned value)
 }
 
 static bool
-hello_offers_tls13(const SSL_CLIENT_HELLO *hello)
+tls_hello_offers_tls13(const SSL_CLIENT_HELLO *hello)
 {
     const uint8_t *data;
     size_t len;
@@ -173,13 +174,13 @@ hello_offers_tls13(const SSL_CLIENT_HELLO *hello)
     }
     CBS_init(&cbs, data, len);
     return CBS_get_u8_length_prefixed(&cbs, &list)
-           && hello_in(list, TLS1_3_VERSION);
+           && tls_hello_in(list, TLS1_3_VERSION);
 }
 
 /* Of the ciphers that both sides have, which keys could be used. */
 static void
-hello_kinds_of_ciphers(hello_facts_t *h, const SSL_CLIENT_HELLO *hello,
-                       const STACK_OF(SSL_CIPHER) * ciphers)
+tls_hello_kinds_of_ciphers(tls_hello_facts_t *h, const SSL_CLIENT_HELLO *hello,
+                           const STACK_OF(SSL_CIPHER) * ciphers)
 {
     const SSL_CIPHER *cipher;
     CBS list;
@@ -192,7 +193,7 @@ hello_kinds_of_ciphers(hello_facts_t *h, const SSL_CLIENT_HELLO *hello,
         auth = SSL_CIPHER_get_auth_nid(cipher);
         if ((auth == NID_auth_rsa && !h->rsa)
             || (auth == NID_auth_ecdsa && !h->ecdsa)) {
-            if (hello_in(list, SSL_CIPHER_get_protocol_id(cipher))) {
+            if (tls_hello_in(list, SSL_CIPHER_get_protocol_id(cipher))) {
                 h->rsa |= auth == NID_auth_rsa;
                 h->ecdsa |= auth == NID_auth_ecdsa;
             }
@@ -201,10 +202,10 @@ hello_kinds_of_ciphers(hello_facts_t *h, const SSL_CLIENT_HELLO *hello,
 }
 
 static bool
-hello_any_sigalg(const hello_facts_t *h, const uint16_t *algs)
+tls_hello_any_sigalg(const tls_hello_facts_t *h, const uint16_t *algs)
 {
     for (; *algs != 0; algs++) {
-        if (hello_in(h->sigalgs, *algs)) {
+        if (tls_hello_in(h->sigalgs, *algs)) {
             return true;
         }
     }
@@ -212,7 +213,7 @@ hello_any_sigalg(const hello_facts_t *h, const uint16_t *algs)
 }
 
 static bool
-hello_fits_tls13(const hello_facts_t *h, veil_tls_key_kind_t kind)
+tls_hello_fits_tls13(const tls_hello_facts_t *h, veil_tls_key_kind_t kind)
 {
     static const uint16_t algs[][4] = {
         [VEIL_TLS_KEY_RSA] = { SSL_SIGN_RSA_PSS_RSAE_SHA256,
@@ -224,7 +225,7 @@ hello_fits_tls13(const hello_facts_t *h, veil_tls_key_kind_t kind)
         [VEIL_TLS_KEY_ED25519] = { SSL_SIGN_ED25519, 0 },
     };
 
-    return hello_any_sigalg(h, algs[kind]);
+    return tls_hello_any_sigalg(h, algs[kind]);
 }
 
 /*
@@ -232,7 +233,7 @@ hello_fits_tls13(const hello_facts_t *h, veil_tls_key_kind_t kind)
  * not name the curve, but the groups do (RFC 8422, 5.1).
  */
 static bool
-hello_fits_tls12(const hello_facts_t *h, veil_tls_key_kind_t kind)
+tls_hello_fits_tls12(const tls_hello_facts_t *h, veil_tls_key_kind_t kind)
 {
     static const uint16_t rsa[] = {
         SSL_SIGN_RSA_PKCS1_SHA256,    SSL_SIGN_RSA_PKCS1_SHA384,
@@ -252,40 +253,41 @@ hello_fits_tls12(const hello_facts_t *h, veil_tls_key_kind_t kind)
     };
 
     if (kind == VEIL_TLS_KEY_RSA) {
-        return h->rsa && (!h->has_sigalgs || hello_any_sigalg(h, rsa));
+        return h->rsa && (!h->has_sigalgs || tls_hello_any_sigalg(h, rsa));
     }
     if (!h->ecdsa) {
         return false;
     }
     if (kind == VEIL_TLS_KEY_ED25519) {
-        return h->has_sigalgs && hello_any_sigalg(h, ed25519);
+        return h->has_sigalgs && tls_hello_any_sigalg(h, ed25519);
     }
-    return (!h->has_sigalgs || hello_any_sigalg(h, ecdsa))
-           && (!h->has_groups || hello_in(h->groups, curves[kind]));
+    return (!h->has_sigalgs || tls_hello_any_sigalg(h, ecdsa))
+           && (!h->has_groups || tls_hello_in(h->groups, curves[kind]));
 }
 
 static unsigned
-hello_find_cert(const veil_tls_cert_t *certs, unsigned n,
-                const SSL_CLIENT_HELLO *hello,
-                const STACK_OF(SSL_CIPHER) * ciphers, bool tls13)
+tls_hello_find_cert(const veil_tls_cert_t *certs, unsigned n,
+                    const SSL_CLIENT_HELLO *hello,
+                    const STACK_OF(SSL_CIPHER) * ciphers, bool tls13)
 {
-    hello_facts_t h;
+    tls_hello_facts_t h;
     unsigned i, found = n;
 
     if (n < 2) {
         return 0;
     }
     memset(&h, 0, sizeof(h));
-    h.tls13 = tls13 && hello_offers_tls13(hello);
+    h.tls13 = tls13 && tls_hello_offers_tls13(hello);
     h.has_sigalgs =
-        hello_list(hello, TLSEXT_TYPE_signature_algorithms, &h.sigalgs);
-    h.has_groups = hello_list(hello, TLSEXT_TYPE_supported_groups, &h.groups);
+        tls_hello_list(hello, TLSEXT_TYPE_signature_algorithms, &h.sigalgs);
+    h.has_groups =
+        tls_hello_list(hello, TLSEXT_TYPE_supported_groups, &h.groups);
     if (!h.tls13) {
-        hello_kinds_of_ciphers(&h, hello, ciphers);
+        tls_hello_kinds_of_ciphers(&h, hello, ciphers);
     }
     for (i = 0; i < n; i++) {
-        if (!(h.tls13 ? hello_fits_tls13(&h, certs[i].kind)
-                      : hello_fits_tls12(&h, certs[i].kind)))
+        if (!(h.tls13 ? tls_hello_fits_tls13(&h, certs[i].kind)
+                      : tls_hello_fits_tls12(&h, certs[i].kind)))
         {
             continue;
         }
@@ -340,7 +342,7 @@ veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t)
 
 /* The certificate for this client, and what is stapled to it. */
 static bool
-hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
+tls_hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
 {
     const veil_tls_ctx_t *ctx = t->ctx;
     const veil_tls_cert_t *cert;
@@ -351,9 +353,9 @@ hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
     if (ctx->ncerts == 0) {
         return true;
     }
-    i = hello_find_cert(ctx->certs, ctx->ncerts, hello,
-                        SSL_get_ciphers(t->ssl),
-                        (ctx->o.protocols & VEIL_TLS_1_3) != 0);
+    i = tls_hello_find_cert(ctx->certs, ctx->ncerts, hello,
+                            SSL_get_ciphers(t->ssl),
+                            (ctx->o.protocols & VEIL_TLS_1_3) != 0);
     cert = &ctx->certs[i];
     if ((i != 0 || ctx->derived)
         && !SSL_set_chain_and_key(t->ssl, cert->chain, cert->nchain, cert->key,
@@ -372,20 +374,20 @@ hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
 }
 
 static enum ssl_select_cert_result_t
-hello_received(const SSL_CLIENT_HELLO *hello)
+tls_hello_received(const SSL_CLIENT_HELLO *hello)
 {
     veil_tls_t *t = veil_tls_of_ssl(hello->ssl);
     veil_tls_ctx_t *ctx;
     CBS name;
 
     if (!t->selected) {
-        if (!hello_parse_name(hello, &name)) {
+        if (!tls_hello_parse_name(hello, &name)) {
             return ssl_select_cert_error;
         }
         t->selected = true;
-        hello_keep_name(t, &name);
-        if (hello_keep) {
-            hello_keep_fields(t, hello);
+        tls_hello_keep_name(t, &name);
+        if (tls_hello_keep) {
+            tls_hello_keep_fields(t, hello);
         }
         ctx = t->accept->select(t->conn, veil_tls_server_name(t));
         if (ctx == VEIL_TLS_LATER) {
@@ -397,7 +399,7 @@ hello_received(const SSL_CLIENT_HELLO *hello)
     if (t->later) {
         return ssl_select_cert_retry;
     }
-    if (!t->refused && !hello_use_cert(t, hello)) {
+    if (!t->refused && !tls_hello_use_cert(t, hello)) {
         return ssl_select_cert_error;
     }
     return ssl_select_cert_success;
@@ -405,7 +407,7 @@ hello_received(const SSL_CLIENT_HELLO *hello)
 
 /* Only here can the alert be chosen. */
 static int
-hello_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
+tls_hello_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
 {
     if (veil_tls_of_ssl(ssl)->refused) {
         *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -416,8 +418,8 @@ hello_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
 
 /* The first of ours that the client has. */
 static int
-hello_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
-           unsigned in_len, void *arg VEIL_UNUSED)
+tls_hello_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len,
+               const uint8_t *in, unsigned in_len, void *arg VEIL_UNUSED)
 {
     const veil_array_t *ours = veil_tls_of_ssl(ssl)->ctx->o.alpn;
     veil_str_t want;
@@ -441,7 +443,7 @@ hello_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
 void
 veil_tls_hello_fill(veil_tls_ctx_t *ctx)
 {
-    SSL_CTX_set_select_certificate_cb(ctx->ssl, hello_received);
-    SSL_CTX_set_tlsext_servername_callback(ctx->ssl, hello_server_name);
-    SSL_CTX_set_alpn_select_cb(ctx->ssl, hello_alpn, NULL);
+    SSL_CTX_set_select_certificate_cb(ctx->ssl, tls_hello_received);
+    SSL_CTX_set_tlsext_servername_callback(ctx->ssl, tls_hello_server_name);
+    SSL_CTX_set_alpn_select_cb(ctx->ssl, tls_hello_alpn, NULL);
 }

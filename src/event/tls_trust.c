@@ -12,12 +12,13 @@
 typedef struct {
     veil_conf_t *cf;
     const veil_conf_node_t *node;
-} trust_place_t;
+} tls_trust_place_t;
 
 static void
-trust_tell(void *data, bool warning, bool of_key VEIL_UNUSED, const char *text)
+tls_trust_tell(void *data, bool warning, bool of_key VEIL_UNUSED,
+               const char *text)
 {
-    const trust_place_t *at = data;
+    const tls_trust_place_t *at = data;
 
     if (warning) {
         veil_conf_warn_node(at->cf, at->node, "%s", text);
@@ -30,9 +31,9 @@ veil_rc_t
 veil_tls_trust_file(veil_conf_t *cf, const veil_conf_node_t *node,
                     SSL_CTX *ssl, veil_str_t path, STACK_OF(X509_NAME) * names)
 {
-    trust_place_t at = { .cf = cf, .node = node };
+    tls_trust_place_t at = { .cf = cf, .node = node };
     X509_STORE *store = SSL_CTX_get_cert_store(ssl);
-    STACK_OF(X509) *certs = veil_tls_certs_read(path, trust_tell, &at);
+    STACK_OF(X509) *certs = veil_tls_certs_read(path, tls_trust_tell, &at);
     X509_NAME *name;
     X509 *x;
     size_t i;
