@@ -64,10 +64,10 @@ const char *veil_tls_error_text(char *buf, size_t n);
 /* Whether the last error is that no (further) PEM block was found. */
 bool veil_tls_is_end_of_pem(void);
 /*
- * All certificates of a PEM file, as X509 in a new stack; NULL after telling.
+ * All certificates of a PEM file, in a new STACK_OF(X509); NULL after telling.
  */
-STACK_OF(X509)
-    * veil_tls_certs_read(veil_str_t path, veil_tls_tell_fn *tell, void *data);
+struct stack_st_X509 *veil_tls_certs_read(veil_str_t path,
+                                          veil_tls_tell_fn *tell, void *data);
 
 /*
  * The same options and authorities with other certificates, for what is
