@@ -11,6 +11,7 @@
 #include "http/core_module.h"
 #include "http/http.h"
 #include "http/server.h"
+#include "http/spool.h"
 
 static const veil_conf_enum_t core_lingering[] = {
     { "off", VEIL_LINGER_OFF },
@@ -40,9 +41,9 @@ static const veil_conf_enum_t core_file_mode[] = {
 };
 
 static const veil_conf_enum_t core_in_file[] = {
-    { "off", 0 },
-    { "on", 1 },
-    { "clean", 2 },
+    { "off", VEIL_SPOOL_NAMELESS },
+    { "on", VEIL_SPOOL_LEFT },
+    { "clean", VEIL_SPOOL_NAMED },
     { NULL, 0 },
 };
 
@@ -664,7 +665,8 @@ static const veil_command_t core_commands[] = {
       .data = core_in_file,
       .syntax = "on | clean | off",
       .def = "off",
-      .help = "Saves every request body to a file." },
+      .help = "Saves every request body that is read ahead to a file, "
+              "$request_body_file; clean: until the request has ended." },
 
     CORE_NOOP("server_names_hash_max_size", VEIL_CONF_HTTP, VEIL_ARGS_1,
               "tables grow by themselves"),

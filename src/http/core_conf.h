@@ -136,7 +136,7 @@ typedef struct {
     veil_array_t *early_hints;   /* of compiled values */
     veil_str_t client_body_temp_path;
     unsigned client_body_temp_levels[3];
-    int client_body_in_file_only; /* enum: off, on, clean */
+    int client_body_in_file_only; /* veil_spool_name_t */
     int symlinks;                 /* veil_symlinks_t */
     const veil_http_value_t *symlinks_from;
     int lingering_close;           /* veil_linger_t */

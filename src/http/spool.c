@@ -47,6 +47,7 @@ typedef struct {
     veil_handle_t handle;
     veil_op_t op;
     veil_http_spool_t *spool; /* NULL: gone */
+    veil_str_t path;          /* empty: it has no name */
     unsigned char *buf;
     size_t len;   /* in buf */
     size_t done;  /* of it written */
@@ -225,6 +226,9 @@ spool_close_file(veil_http_spool_t *s)
 
     s->file = NULL;
     if (f != NULL) {
+        if (f->path.len != 0 && s->o.name == VEIL_SPOOL_NAMED) {
+            (void) unlink(f->path.data);
+        }
         f->spool = NULL;
         veil_handle_close(&f->handle, spool_file_closed);
     }
@@ -252,21 +256,22 @@ spool_make_dirs(const veil_http_spool_options_t *o, char *path, size_t n,
 }
 
 static int
-spool_open_temp(const veil_http_spool_options_t *o)
+spool_open_temp(const veil_http_spool_options_t *o, char *path, size_t n)
 {
     static uint64_t number;
-    char path[4096];
     size_t len;
     int fd, tries;
 
     for (tries = 0; tries < 10; tries++) {
         number++;
-        len = spool_make_dirs(o, path, sizeof(path), number);
-        (void) veil_snprintf(path + len, sizeof(path) - len, "/%d.%010llu",
+        len = spool_make_dirs(o, path, n, number);
+        (void) veil_snprintf(path + len, n - len, "/%d.%010llu",
                              (int) getpid(), (unsigned long long) number);
         fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd >= 0) {
-            (void) unlink(path); /* nobody else needs its name */
+            if (o->name == VEIL_SPOOL_NAMELESS) {
+                (void) unlink(path); /* nobody else needs it */
+            }
             return fd;
         }
         if (errno != EEXIST) {
@@ -322,9 +327,10 @@ spool_open_file(veil_http_spool_t *s)
 {
     veil_pool_t *pool;
     spool_file_t *f;
+    char path[4096];
     int fd;
 
-    fd = spool_open_temp(&s->o);
+    fd = spool_open_temp(&s->o, path, sizeof(path));
     if (fd < 0) {
         s->file_failed = true;
         if (s->o.replay) {
@@ -340,7 +346,11 @@ spool_open_file(veil_http_spool_t *s)
     veil_handle_init(&f->handle, s->loop, pool, fd);
     veil_op_init(&f->op, &f->handle, spool_written);
     s->file = f;
-    veil_log(s->o.log, VEIL_LOG_WARN, 0,
+    if (s->o.name != VEIL_SPOOL_NAMELESS) {
+        f->path = veil_str_z(veil_pool_strz(pool, veil_str_z(path)));
+    }
+    /* nginx's levels: what was asked for is no warning. */
+    veil_log(s->o.log, s->o.memory == 0 ? VEIL_LOG_NOTICE : VEIL_LOG_WARN, 0,
              s->o.replay ? "a client request body is buffered to a "
                            "temporary file"
                          : "an upstream response is buffered to a temporary "
@@ -712,10 +722,10 @@ veil_http_spool_file_size(const veil_http_spool_t *s)
     return s->in_file;
 }
 
-int
-veil_http_spool_fd(const veil_http_spool_t *s)
+veil_str_t
+veil_http_spool_path(const veil_http_spool_t *s)
 {
-    return s->file == NULL ? -1 : s->file->handle.fd;
+    return s->file == NULL ? VEIL_STR_NULL : s->file->path;
 }
 
 veil_str_t

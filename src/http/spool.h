@@ -16,12 +16,20 @@
 
 typedef struct veil_http_spool_s veil_http_spool_t;
 
+/* What becomes of the temporary file's name. */
+typedef enum {
+    VEIL_SPOOL_NAMELESS, /* there is none from the beginning */
+    VEIL_SPOOL_NAMED,    /* it goes when the spool does */
+    VEIL_SPOOL_LEFT      /* the file stays */
+} veil_spool_name_t;
+
 typedef struct {
     size_t memory;        /* bytes kept in memory */
     size_t block;         /* size of one block */
     int64_t max_file;     /* bytes in the temporary file; 0: no file */
     veil_str_t temp_path; /* directory */
     unsigned levels[3];
+    veil_spool_name_t name;
     bool replay; /* keep everything so that a reader may start over */
     const veil_log_t *log;
     /*
@@ -34,7 +42,7 @@ typedef struct {
 
 /*
  * Takes the source over and starts pulling, at once.  The spool lives in the
- * pool and ends with it; its file is unlinked from the beginning.
+ * pool and ends with it; its file has no name unless one is asked for.
  */
 veil_http_spool_t *veil_http_spool_create(veil_pool_t *pool, veil_loop_t *loop,
                                           veil_http_body_t *source,
@@ -56,8 +64,8 @@ uint64_t veil_http_spool_file_size(const veil_http_spool_t *s);
  * memory; NULL data if not.
  */
 veil_str_t veil_http_spool_text(veil_http_spool_t *s);
-/* Its temporary file's descriptor, -1: none. */
-int veil_http_spool_fd(const veil_http_spool_t *s);
+/* Its temporary file's name; empty: none, or no file. */
+veil_str_t veil_http_spool_path(const veil_http_spool_t *s);
 /* No replay from here on: memory is freed as readers consume. */
 void veil_http_spool_release(veil_http_spool_t *s);
 /* Source and readers are given up; harmless twice. */

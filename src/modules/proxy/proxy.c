@@ -31,8 +31,10 @@ static veil_http_spool_t *
 proxy_spool_request(proxy_ctx_t *ctx)
 {
     const veil_http_core_loc_t *core = veil_http_core_loc(ctx->r);
+    bool in_file = core->client_body_in_file_only != VEIL_SPOOL_NAMELESS;
     veil_http_spool_options_t o = {
-        .memory = (size_t) core->client_body_buffer_size,
+        .memory = in_file ? 0 : (size_t) core->client_body_buffer_size,
+        .name = (veil_spool_name_t) core->client_body_in_file_only,
         .block = 4096,
         .max_file = INT64_MAX,
         .temp_path = core->client_body_temp_path,
@@ -73,12 +75,51 @@ proxy_must_buffer(const proxy_ctx_t *ctx)
            || (ctx->conf->http_version == 10 && ctx->r->in.chunked);
 }
 
-/* True when the body (or that there is none) is known; else wait. */
+/* Somebody wants the client's body, if only as $request_body_file. */
+static bool
+proxy_wants_body(const proxy_ctx_t *ctx)
+{
+    if (veil_http_core_loc(ctx->r)->client_body_in_file_only
+        != VEIL_SPOOL_NAMELESS)
+    {
+        return true;
+    }
+    return ctx->conf->body != NULL
+               ? !veil_http_value_is_constant(ctx->conf->body)
+               : ctx->conf->pass_request_body;
+}
+
+/* True when it is there, or there is none, or it streams; else wait. */
+static bool
+proxy_read_body(proxy_ctx_t *ctx)
+{
+    veil_http_request_t *r = ctx->r;
+
+    if (!r->in.has_body || !proxy_wants_body(ctx)) {
+        return true;
+    }
+    if (r->body_spool == NULL) {
+        if (!veil_http_request_has_body(r)) {
+            return true; /* it went by already, unbuffered */
+        }
+        if (!proxy_must_buffer(ctx)) {
+            return true;
+        }
+        r->body_spool = proxy_spool_request(ctx);
+    }
+    return veil_http_spool_is_complete(r->body_spool)
+           || veil_http_spool_error(r->body_spool) != 0;
+}
+
+/* True when what is passed on (or that there is nothing) is known. */
 static bool
 proxy_settle_body(proxy_ctx_t *ctx)
 {
     veil_http_request_t *r = ctx->r;
 
+    if (!proxy_read_body(ctx)) {
+        return false;
+    }
     if (ctx->conf->body != NULL) {
         ctx->x.rebody = proxy_text_again;
         ctx->x.body = proxy_text_again(&ctx->x);
@@ -88,21 +129,10 @@ proxy_settle_body(proxy_ctx_t *ctx)
         return true;
     }
     if (r->body_spool == NULL) {
-        if (!veil_http_request_has_body(r)) {
-            return true; /* it went by already, unbuffered */
-        }
-        if (!proxy_must_buffer(ctx)) {
+        if (veil_http_request_has_body(r)) {
             ctx->x.body = veil_http_request_body(r);
-            return true;
         }
-        r->body_spool = proxy_spool_request(ctx);
-    }
-    if (!veil_http_spool_is_complete(r->body_spool)
-        && veil_http_spool_error(r->body_spool) == 0)
-    {
-        return false;
-    }
-    if (veil_http_spool_error(r->body_spool) == 0) {
+    } else if (veil_http_spool_error(r->body_spool) == 0) {
         ctx->x.rebody = proxy_body_again;
         ctx->x.body = proxy_body_again(&ctx->x);
         ctx->x.body->length = (int64_t) veil_http_spool_size(r->body_spool);

@@ -12,6 +12,7 @@
 #include "core/time.h"
 #include "http/http.h"
 #include "http/location.h"
+#include "http/spool.h"
 #include "http/token.h"
 #include "http/uri.h"
 
@@ -129,6 +130,23 @@ GET(request)
 GET(request_method)
 {
     return request_text(r->in.method_name, out);
+}
+
+/* Of a body that was read ahead, and fits the buffer. */
+GET(request_body)
+{
+    (void) v;
+    *out = r->body_spool != NULL ? veil_http_spool_text(r->body_spool)
+                                 : VEIL_STR_NULL;
+    return out->data != NULL;
+}
+
+GET(request_body_file)
+{
+    (void) v;
+    *out = r->body_spool != NULL ? veil_http_spool_path(r->body_spool)
+                                 : VEIL_STR_NULL;
+    return out->len != 0;
 }
 
 GET(scheme)
@@ -484,6 +502,8 @@ static const veil_http_var_def_t request_variables[] = {
     { "request_uri", request_get_request_uri, NULL, NULL, 0 },
     { "request", request_get_request, NULL, NULL, 0 },
     { "request_method", request_get_request_method, NULL, NULL, V },
+    { "request_body", request_get_request_body, NULL, NULL, V },
+    { "request_body_file", request_get_request_body_file, NULL, NULL, V },
     { "scheme", request_get_scheme, NULL, NULL, 0 },
     { "https", request_get_https, NULL, NULL, 0 },
     { "server_protocol", request_get_server_protocol, NULL, NULL, 0 },
