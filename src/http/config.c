@@ -479,6 +479,7 @@ config_init_worker(veil_cycle_t *cycle)
 {
     unsigned i;
 
+    veil_http_requests_init();
     for (i = 0; cycle->http != NULL && veil_modules[i] != NULL; i++) {
         if (veil_modules[i]->http != NULL
             && veil_modules[i]->http->init_worker != NULL

@@ -42,7 +42,6 @@ struct veil_h1_s {
     uint32_t head_len;
     uint32_t head_cap;
     uint32_t scanned; /* of head: known not to end it */
-    uint32_t nlarge;  /* large header buffers in use, in units */
     uint64_t linger_until_ms;
     uint32_t linger_ms;        /* between two pieces of it */
     uint32_t keepalive_ms;     /* of the idle state after this request */

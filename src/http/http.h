@@ -66,7 +66,6 @@ struct veil_http_module_s {
     const veil_http_phase_handler_t *handlers; /* several; phase NONE ends */
     veil_http_filter_t filter;
     const veil_http_var_def_t *variables;
-    const struct veil_upstream_balancer_s *balancer; /* http/upstream.h */
 };
 
 static inline const void *

@@ -77,6 +77,12 @@ request_print_panic(char *buf, size_t n)
         r->responding ? " responding" : "", r->aborted ? " aborted" : "");
 }
 
+void
+veil_http_requests_init(void)
+{
+    veil_panic_register("request", request_print_panic);
+}
+
 /* --- the beginning ----------------------------------------------------------
  */
 
@@ -84,16 +90,10 @@ veil_http_request_t *
 veil_http_request_create(veil_http_conn_t *conn,
                          const veil_http_proto_t *proto, void *stream)
 {
-    static bool registered;
     const veil_http_core_server_t *conf = veil_http_conn_server(conn);
     size_t ctx = conn->server->main->nmodules * sizeof(void *);
     veil_http_request_t *r;
     veil_pool_t *pool;
-
-    if (!registered) {
-        veil_panic_register("request", request_print_panic);
-        registered = true;
-    }
 
     pool = veil_pool_create("request", (size_t) conf->request_pool_size);
     r = veil_pool_zalloc(pool, sizeof(*r) + ctx);
@@ -320,5 +320,6 @@ veil_http_request_body(veil_http_request_t *r)
     }
     VEIL_ASSERT(!r->body_taken);
     r->body_taken = true;
-    return r->proto->body(r);
+    r->body_in = r->proto->body(r);
+    return r->body_in;
 }

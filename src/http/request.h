@@ -190,15 +190,11 @@ struct veil_http_request_s {
     /* private to variable.c */
     struct veil_http_var_slot_s *vars;
 
-    /* private to request_body.c */
+    /* The body as it came, once it was asked for; has its trailers. */
     veil_http_body_t *body_in;
-    bool body_taken;
-
-    /* private to filter.c */
-    unsigned filter_step;
 
     /* private to request.c */
-    veil_list_t link; /* of all requests of the worker */
+    bool body_taken;
     bool ending;
 };
 
@@ -260,10 +256,12 @@ void veil_http_request_end(veil_http_request_t *r);
  */
 void veil_http_client_gone(veil_http_request_t *r, int err);
 
+/* Once in a worker: the panic report tells of requests. */
+void veil_http_requests_init(void);
 /* Requests alive in this worker. */
 unsigned veil_http_requests(void);
 
-/* --- bodies of requests (request_body.c) ----------------------------------
+/* --- bodies of requests (request.c) ---------------------------------------
  */
 
 /*

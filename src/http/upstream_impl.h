@@ -55,8 +55,7 @@ struct veil_exchange_private_s {
     uint64_t first_ms;          /* of the first attempt */
     uint64_t start_ms;          /* of this one */
     unsigned attempts;
-    unsigned nstate; /* of x->states */
-    unsigned first_state;
+    unsigned nstate;                              /* of x->states */
     uint64_t tried[2][VEIL_UPSTREAM_TRIED_WORDS]; /* by set */
     veil_post_t post;
     veil_list_t waiting; /* in group->waiting */

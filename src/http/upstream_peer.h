@@ -10,7 +10,7 @@
  * slot belongs to (group, server, address), not to a position, so a reload
  * that moves lines keeps failures and counts.
  *
- * A balancer is a module's table (veil_http_module_t.balancer) with one
+ * A balancer is a module's table (veil_upstream_set_balancer()) with one
  * function that names a peer.
  */
 

@@ -26,6 +26,8 @@ $t->upstream(a => handler => sub {
 });
 $t->config(<<'EOC');
 http {
+    log_format trailer '$trailer_x_sum|$trailer_none';
+    access_log %%TESTDIR%%/trailer.log trailer;
     client_body_temp_path %%TESTDIR%%/bodies 1;
     client_max_body_size 1m;
     proxy_set_header X-File $request_body_file;
@@ -78,6 +80,11 @@ like($r->body, qr/\|$long\|whole\|0$/, 'the file instead of the body');
 
 $r = $t->post('/body/', 'abc');
 like($r->body, qr/\|5$/, '$request_body in proxy_set_body');
+$t->raw("POST /off/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    . "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n");
+ok($t->wait_for(sub { $t->read_file('trailer.log') =~ /^42\|-$/m }),
+    '$trailer_... has what followed the body');
+
 $r = $t->get('/on/');
 is($r->body, '|0|other|0', 'no body, no file');
 

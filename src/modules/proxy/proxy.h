@@ -76,7 +76,6 @@ typedef struct {
     const veil_http_value_t *body; /* proxy_set_body */
     unsigned ignore_headers;
     unsigned http_version; /* 10, 11 */
-    bool redirect_default; /* as well as, or instead of, redirects */
     bool redirect_off;
     bool pass_request_headers;
     bool pass_request_body;
@@ -106,9 +105,8 @@ typedef struct {
     const proxy_conf_t *conf;
     veil_http_request_t *r;
     proxy_target_t target; /* of this request */
-    veil_http_spool_t *request_spool;
-    bool started; /* the exchange */
-    bool done;    /* its head is there, or err */
+    bool started;          /* the exchange */
+    bool done;             /* its head is there, or err */
     bool waiting_body;
     int err;
 } proxy_ctx_t;
