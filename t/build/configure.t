@@ -253,6 +253,8 @@ sub paper_boringssl {
         . "enum { ssl_encryption_initial };\n"
         . "void SSL_CTX_set_private_key_method(void *, void *);\n"
         . "int SSL_provide_quic_data(void *, int, void *, size_t);\n");
+    spew("$top/include/openssl/x509.h", "void X509_cmp_time_posix(void *, "
+        . "long);\n");
     spew("$top/include/openssl/aead.h", "void EVP_aead_aes_128_gcm(void);\n");
     spew("$top/include/openssl/bytestring.h", "typedef int CBB;\n"
         . "void CBB_zero(CBB *); void CBB_cleanup(CBB *);\n");
@@ -260,6 +262,7 @@ sub paper_boringssl {
         libssl => 'void SSL_CTX_set_private_key_method(void) {}'
             . 'int SSL_provide_quic_data(void) { return 0; }',
         libcrypto => 'void EVP_aead_aes_128_gcm(void) {}'
+            . 'void X509_cmp_time_posix(void) {}'
             . 'void CBB_zero(void) {} void CBB_cleanup(void) {}',
     );
     for my $lib (@libs) {
@@ -289,9 +292,9 @@ mkdir "$tmp/ssl/$_" or die for 'include', 'include/openssl';
 spew("$tmp/ssl/include/openssl/base.h", "#define OPENSSL_VERSION 3\n");
 fails(["--with-boringssl=$tmp/ssl"], qr/is not BoringSSL's/,
     'the headers of OpenSSL');
-fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 16)],
-    qr/too old: its API version is 16, needed is 17/, 'an old BoringSSL');
-fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 17)],
+fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 18)],
+    qr/too old: its API version is 18, needed is 19/, 'an old BoringSSL');
+fails(['--with-boringssl=' . paper_boringssl("$tmp/ssl", 19)],
     qr/no libssl and libcrypto that link.*is it built\?/s,
     'one that is not built');
 fails(["--with-boringssl=$tmp/a b"], qr/make cannot cope/,
@@ -330,7 +333,7 @@ SKIP: {
     );
     for my $n (0 .. $#places) {
         my ($name, @libs) = @{ $places[$n] };
-        my $ssl = paper_boringssl("$tmp/place$n", 17,
+        my $ssl = paper_boringssl("$tmp/place$n", 19,
             map { "$tmp/place$n/$_" } @libs);
         my ($status, $out, $dir) = configure("--with-boringssl=$ssl");
         is($status, 0, "archives in $name") or diag($out);
