@@ -199,6 +199,21 @@ void veil_tls_accept(veil_conn_t *c, veil_tls_ctx_t *ctx,
 /* After select() said later; NULL refuses. */
 void veil_tls_select(veil_conn_t *c, veil_tls_ctx_t *ctx);
 
+/*
+ * The path of the system's bundle of trusted certificates: SSL_CERT_FILE of
+ * the environment, or where distributions have it; NULL: there is none that
+ * can be read.
+ */
+const char *veil_tls_system_bundle(void);
+
+/*
+ * A client's context with another certificate, read now, which blocks; its
+ * sessions are its own.  Counted: put it when done.  NULL after logging.
+ */
+veil_tls_ctx_t *veil_tls_client_with(veil_tls_ctx_t *base,
+                                     const veil_tls_cert_files_t *files,
+                                     const veil_log_t *log);
+
 /* Whom a client wants to talk to; all of it is copied. */
 typedef struct {
     veil_str_t sni;     /* name to send; empty: none */

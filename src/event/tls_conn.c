@@ -69,6 +69,7 @@ tls_done(veil_conn_t *c)
     SSL_free(t->ssl);
     veil_tls_ctx_put(t->ctx);
     veil_free(t->name);
+    veil_free(t->expected);
     veil_free(t->session_key);
     veil_free(t->hello);
     t->magic = VEIL_MAGIC_DEAD;
@@ -188,8 +189,12 @@ tls_log_failure(veil_tls_t *t, const char *text)
 {
     veil_log_t *log = &t->conn->log;
     const char *action = log->action;
+    char why[512];
 
     log->action = tls_action(t);
+    if (!t->server && veil_tls_client_explain(t, why, sizeof(why))) {
+        text = why;
+    }
     veil_tls_log(log, t->server ? VEIL_LOG_INFO : VEIL_LOG_ERR, text);
     log->action = action;
 }

@@ -85,7 +85,7 @@ veil_tls_options_default(veil_tls_options_t *o, bool server)
     memset(o, 0, sizeof(*o));
     o->server = server;
     o->protocols = VEIL_TLS_1_2 | VEIL_TLS_1_3;
-    o->ciphers = VEIL_STR("HIGH:!aNULL:!MD5");
+    o->ciphers = server ? VEIL_STR("HIGH:!aNULL:!MD5") : VEIL_STR("DEFAULT");
     o->curves = VEIL_STR("auto");
     o->verify = server ? VEIL_TLS_VERIFY_OFF : VEIL_TLS_VERIFY_ON;
     o->verify_depth = 1;

@@ -46,6 +46,8 @@ struct veil_tls_ctx_s {
     const char *curves; /* as the library calls them */
     bool derived;       /* made at run time: ssl and curves are another's */
     uint8_t sid[SHA256_DIGEST_LENGTH]; /* of a derived one; tls_sid.c */
+    uint64_t
+        number; /* of a client's, unique in the process: of its sessions */
 };
 
 typedef enum {
@@ -86,6 +88,7 @@ struct veil_tls_s {
     veil_post_t post;        /* goes on outside of a call */
     veil_timer_t timer;      /* of the goodbye */
     char *name;              /* SNI; heap; NULL: none */
+    char *expected;          /* client: whose certificate it must be; heap */
     char *session_key;       /* client; heap; NULL: sessions are not kept */
     veil_tls_hello_t *hello; /* heap */
 };
@@ -150,6 +153,12 @@ veil_rc_t veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
 veil_rc_t veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
 /* Whom this session is for. */
 void veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target);
+/*
+ * Why the server's certificate was not accepted, as a text; the library's
+ * errors are forgotten then.  False: the handshake failed for another reason.
+ */
+bool veil_tls_client_explain(veil_tls_t *t, char *buf, size_t n);
+void veil_tls_client_trim(void);
 
 /*
  * --- resumption: tls_ticket.c, tls_cache.c, tls_sid.c -----------------------

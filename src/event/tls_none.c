@@ -39,11 +39,41 @@ veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
     return NULL;
 }
 
+veil_tls_ctx_t *
+veil_tls_client_with(veil_tls_ctx_t *base, const veil_tls_cert_files_t *files,
+                     const veil_log_t *log)
+{
+    (void) base;
+    (void) files;
+    (void) log;
+    return NULL;
+}
+
+veil_tls_ctx_t *
+veil_tls_ctx_get(veil_tls_ctx_t *ctx)
+{
+    VEIL_ASSERT(!"no TLS");
+    return ctx;
+}
+
+void
+veil_tls_ctx_put(veil_tls_ctx_t *ctx)
+{
+    (void) ctx;
+    VEIL_ASSERT(!"no TLS");
+}
+
 const veil_tls_options_t *
 veil_tls_ctx_options(const veil_tls_ctx_t *ctx)
 {
     (void) ctx;
     VEIL_ASSERT(!"no TLS");
+    return NULL;
+}
+
+const char *
+veil_tls_system_bundle(void)
+{
     return NULL;
 }
 

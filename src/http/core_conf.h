@@ -32,6 +32,7 @@ struct veil_http_main_s {
     veil_array_t ports;     /* of veil_http_port_t * */
     veil_array_t upstreams; /* of veil_upstream_group_t * (upstream.h) */
     veil_http_pipeline_t *pipeline;
+    veil_array_t tls_clients;      /* private to upstream_tls.c */
     veil_array_t temp_paths;       /* of veil_str_t: directories to make */
     veil_array_t file_caches;      /* of veil_filecache_options_t, by id */
     struct veil_http_vars_s *vars; /* private to variable.c */

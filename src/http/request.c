@@ -12,6 +12,7 @@
 #include "http/request.h"
 
 #include "core/time.h"
+#include "event/tls.h"
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/location.h"
@@ -110,6 +111,7 @@ veil_http_request_create(veil_http_conn_t *conn,
     r->start_sec = veil_clock.sec;
     r->start_msec = veil_clock.msec;
     r->in.scheme = conn->secure ? VEIL_STR("https") : VEIL_STR("http");
+    r->in.early = conn->secure && veil_tls_is_early(veil_tls_of(&conn->c));
     r->in.content_length = -1;
     r->in.headers.pool = pool;
     r->out.content_length = -1;

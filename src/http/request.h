@@ -67,6 +67,7 @@ typedef struct {
     bool expect_continue; /* 100 not sent yet */
     bool upgrade;         /* Connection: upgrade with an Upgrade header */
     bool keepalive;       /* the client wants it */
+    bool early; /* it began before the handshake was complete (RFC 8470) */
 } veil_http_in_t;
 
 /* What the response will be; described before VEIL_HTTP_REPLY. */

@@ -5,6 +5,7 @@
  *
  *   pick        upstream_peer.c      a balancer names a peer, or none is left
  *   connection  upstream_pool.c      an idle one, or event/connect.c
+ *               upstream_tls.c       and a handshake, where TLS is spoken
  *   send        upstream_send.c      head, then the request body as it comes
  *   head        upstream_h1.c        the response's head; 1xx are passed on
  *   body        upstream_body.c      pulled by whoever sends it on
@@ -23,6 +24,7 @@
 
 #include "core/inet.h"
 #include "event/conn.h"
+#include "event/tls.h"
 #include "http/body.h"
 #include "http/request.h"
 
@@ -46,6 +48,24 @@ typedef struct veil_exchange_s veil_exchange_t;
 #define VEIL_NEXT_404 0x0100u
 #define VEIL_NEXT_429 0x0200u
 #define VEIL_NEXT_NON_IDEMPOTENT 0x0400u
+
+/*
+ * How TLS is spoken to a server (proxy_ssl_...).  Certificates that are given
+ * with variables are loaded when a connection needs them, and kept by certs.
+ */
+typedef struct veil_upstream_certs_s veil_upstream_certs_t;
+typedef struct {
+    veil_tls_options_t options;
+    bool verify;
+    bool server_name;              /* SNI is sent */
+    const veil_http_value_t *name; /* NULL: of the server, or of the URL */
+    const veil_http_value_t *cert; /* of the client; NULL: none */
+    const veil_http_value_t *key;
+    const veil_conf_node_t *cert_node;
+    const veil_conf_node_t *key_node;
+    const veil_upstream_certs_t *certs; /* NULL: each is loaded again */
+    veil_tls_ctx_t *ctx;                /* NULL: nothing here can need TLS */
+} veil_upstream_tls_t;
 
 /* How to talk: shared by proxy, and later grpc, fastcgi and friends. */
 struct veil_upstream_conf_s {
@@ -72,6 +92,7 @@ struct veil_upstream_conf_s {
     int64_t sndbuf;
     int64_t keepalive; /* idle connections kept outside upstream {} */
     uint64_t keepalive_timeout;
+    veil_upstream_tls_t tls;
 };
 
 /* The result of one attempt, for $upstream_... variables. */
@@ -103,6 +124,29 @@ veil_upstream_group_t *veil_upstream_group_dynamic(veil_http_request_t *r,
                                                    veil_str_t name,
                                                    uint16_t default_port);
 
+/* nginx's defaults, but that servers are verified and told their name. */
+void veil_upstream_tls_default(veil_upstream_tls_t *tls);
+/* Whether anything with these options can need TLS. */
+typedef enum {
+    VEIL_UPSTREAM_TLS_NEVER,
+    VEIL_UPSTREAM_TLS_MAYBE, /* variables will tell */
+    VEIL_UPSTREAM_TLS_ALWAYS
+} veil_upstream_tls_need_t;
+/* What a group that is known asks for, when the URL says http:// or https://.
+ */
+veil_upstream_tls_need_t veil_upstream_tls_need(const veil_http_main_t *m,
+                                                const veil_upstream_group_t *g,
+                                                bool https);
+/*
+ * Makes tls->ctx when the block is complete, or finds that of another block
+ * with the same options.  options.node is where it is needed.
+ */
+veil_rc_t veil_upstream_tls_finish(veil_conf_t *cf, veil_upstream_tls_t *tls,
+                                   veil_upstream_tls_need_t need);
+/* "off | max=N [inactive=time] [valid=time]" from argument 1 on. */
+veil_rc_t veil_upstream_tls_set_cache(veil_conf_t *cf,
+                                      veil_upstream_tls_t *tls);
+
 /*
  * One request to an upstream and its response.  Embedded in, or allocated
  * from, the pool of whoever wants it.
@@ -125,6 +169,9 @@ struct veil_exchange_s {
     bool idempotent;
     bool want_upgrade;  /* a 101 makes a tunnel */
     bool want_trailers; /* the response's are passed on */
+    bool https;         /* TLS, but with servers that say http:// */
+    veil_str_t host;    /* of the URL, without port: what the certificate
+                           must be for when nothing else says so */
     /* A fresh reader of the same body, for a retry; NULL: it has none. */
     veil_http_body_t *(*rebody)(veil_exchange_t *x);
     /* A 1xx other than 101 arrived: its head is in x->status, x->headers. */

@@ -277,7 +277,7 @@ veil_exchange_body_eof(veil_exchange_t *x, int err)
     veil_exchange_private_t *p = x->priv;
 
     p->keepalive = false;
-    if (p->until_close && err == 0) {
+    if (p->until_close && err == 0 && !veil_upstream_tls_was_cut(p->uc)) {
         veil_exchange_finish(x);
         return;
     }
@@ -285,7 +285,7 @@ veil_exchange_body_eof(veil_exchange_t *x, int err)
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream prematurely closed connection",
                           "while reading upstream");
-    } else {
+    } else if (err != -EPROTO) { /* TLS has said what was wrong */
         veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
                           "while reading upstream");
     }

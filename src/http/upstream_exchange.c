@@ -24,16 +24,16 @@ veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n)
 {
     const veil_exchange_private_t *p = x->priv;
     veil_str_t peer = x->group->name;
+    bool https = x->https;
 
     if (p != NULL && p->peer != NULL) {
         peer = p->peer->name;
+        https |= p->peer->server->scheme == VEIL_SCHEME_HTTPS;
     }
-    if (veil_str_starts(peer, VEIL_STR("unix:"))) {
-        return veil_snprintf(buf, n, ", upstream: \"http://%.*s:%.*s\"",
-                             VEIL_STR_ARG(peer), VEIL_STR_ARG(x->uri));
-    }
-    return veil_snprintf(buf, n, ", upstream: \"http://%.*s%.*s\"",
-                         VEIL_STR_ARG(peer), VEIL_STR_ARG(x->uri));
+    return veil_snprintf(buf, n, ", upstream: \"%s://%.*s%s%.*s\"",
+                         https ? "https" : "http", VEIL_STR_ARG(peer),
+                         veil_str_starts(peer, VEIL_STR("unix:")) ? ":" : "",
+                         VEIL_STR_ARG(x->uri));
 }
 
 void
@@ -250,11 +250,33 @@ upstream_exchange_must_wait(const veil_exchange_t *x)
     return s->is_name && s->query.entry != NULL && s->resolve_err == 0;
 }
 
+/* What the configuration asks for cannot be done, with any peer. */
+static void
+upstream_exchange_impossible(veil_exchange_t *x)
+{
+    veil_exchange_state(x)->status = 500;
+    veil_exchange_drop(x, false);
+    veil_exchange_tell_later(x, 500);
+}
+
+void
+veil_exchange_connect(veil_exchange_t *x)
+{
+    int rc = veil_upstream_conn_open(x);
+
+    if (rc == -ENOKEY) {
+        upstream_exchange_impossible(x);
+    } else if (rc < 0) {
+        veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
+                          "while connecting to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+    }
+}
+
 void
 veil_exchange_attempt(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
-    int rc;
 
     if (veil_upstream_pick(x) == NULL) {
         upstream_exchange_no_peers(x);
@@ -266,16 +288,15 @@ veil_exchange_attempt(veil_exchange_t *x)
     x->state->peer = veil_pool_str(x->pool, p->peer->name);
     p->state = VEIL_X_CONNECT;
 
+    if (!veil_upstream_tls_target(x)) {
+        upstream_exchange_impossible(x);
+        return;
+    }
     p->reused = veil_upstream_conn_take(x) != NULL;
     if (p->reused) {
         veil_exchange_connected(x, 0);
-        return;
-    }
-    rc = veil_upstream_conn_open(x);
-    if (rc < 0) {
-        veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
-                          "while connecting to upstream");
-        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+    } else {
+        veil_exchange_connect(x);
     }
 }
 
@@ -341,6 +362,13 @@ veil_exchange_connected(veil_exchange_t *x, int err)
 }
 
 void
+veil_exchange_not_secured(veil_exchange_t *x)
+{
+    VEIL_ASSERT(x->priv->state == VEIL_X_CONNECT);
+    veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+}
+
+void
 veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b)
 {
     veil_exchange_private_t *p = x->priv;
@@ -368,7 +396,7 @@ upstream_exchange_eof_in_head(veil_exchange_t *x, int err)
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream prematurely closed connection",
                           "while reading response header from upstream");
-    } else {
+    } else if (err != -EPROTO) { /* TLS has said what was wrong */
         veil_exchange_log(x, VEIL_LOG_ERR, -err, "recv() failed",
                           "while reading response header from upstream");
     }
@@ -400,6 +428,11 @@ veil_exchange_on_read_timeout(veil_exchange_t *x)
     veil_exchange_private_t *p = x->priv;
 
     switch (p->state) {
+    case VEIL_X_CONNECT:
+        veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",
+                          "while SSL handshaking to upstream");
+        veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
+        return;
     case VEIL_X_HEAD:
         if (!veil_exchange_request_is_sent(x) && !p->send_failed) {
             return; /* the write's timer counts; set again when it is sent */

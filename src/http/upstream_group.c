@@ -26,15 +26,25 @@
 static veil_list_t upstream_group_dynamic;
 static unsigned upstream_group_ndynamic;
 
+/* http://host and https://host are different ones. */
+static bool
+upstream_group_is(const veil_upstream_group_t *g, veil_str_t name,
+                  uint16_t default_port)
+{
+    return (g->default_port == 0 || g->default_port == default_port)
+           && veil_str_caseeq(g->name, name);
+}
+
 veil_upstream_group_t *
-veil_upstream_group_by_name(const veil_http_main_t *m, veil_str_t name)
+veil_upstream_group_by_name(const veil_http_main_t *m, veil_str_t name,
+                            uint16_t default_port)
 {
     veil_upstream_group_t *g;
     unsigned i;
 
     for (i = 0; i < m->upstreams.n; i++) {
         g = *veil_array_at(&m->upstreams, veil_upstream_group_t *, i);
-        if (veil_str_caseeq(g->name, name)) {
+        if (upstream_group_is(g, name, default_port)) {
             return g;
         }
     }
@@ -108,6 +118,8 @@ upstream_group_parse_server(veil_upstream_server_t *s, uint16_t default_port)
         return true;
     }
     s->port = hp.has_port ? hp.port : default_port;
+    s->group->default_port =
+        hp.has_port || s->group->defined ? 0 : default_port;
     s->host = hp.host;
     if (s->host.len == 0) {
         return false; /* a wildcard can be listened on, not connected to */
@@ -182,7 +194,7 @@ veil_upstream_group_t *
 veil_upstream_group_define(veil_conf_t *cf, veil_str_t name)
 {
     veil_http_main_t *m = cf->cycle->http;
-    veil_upstream_group_t *g = veil_upstream_group_by_name(m, name);
+    veil_upstream_group_t *g = veil_upstream_group_by_name(m, name, 0);
 
     if (g != NULL) {
         (void) veil_conf_error(cf, "duplicate upstream \"%.*s\"",
@@ -202,14 +214,15 @@ veil_upstream_group_find(veil_conf_t *cf, veil_str_t name,
                          uint16_t default_port)
 {
     veil_http_main_t *m = cf->cycle->http;
-    veil_upstream_group_t *g = veil_upstream_group_by_name(m, name);
+    veil_upstream_group_t *g =
+        veil_upstream_group_by_name(m, name, default_port);
     veil_hostport_t hp;
 
     if (g != NULL) {
         return g;
     }
     if (veil_hostport_parse(&hp, name) && hp.has_port) {
-        g = veil_upstream_group_by_name(m, hp.host);
+        g = veil_upstream_group_by_name(m, hp.host, default_port);
         if (g != NULL && g->defined) {
             (void) veil_conf_error(cf,
                                    "upstream \"%.*s\" may not have port "
@@ -326,7 +339,7 @@ veil_upstream_group_dynamic(veil_http_request_t *r, veil_str_t name,
                             uint16_t default_port)
 {
     veil_upstream_group_t *g =
-        veil_upstream_group_by_name(r->server->main, name);
+        veil_upstream_group_by_name(r->server->main, name, default_port);
     veil_list_t *l;
 
     if (g != NULL) {
@@ -337,7 +350,10 @@ veil_upstream_group_dynamic(veil_http_request_t *r, veil_str_t name,
     }
     veil_list_foreach (l, &upstream_group_dynamic) {
         g = veil_list_entry(l, veil_upstream_group_t, link);
-        if (veil_str_caseeq(g->name, name)) {
+        if (upstream_group_is(g, name, default_port)
+            && g->resolver == veil_http_core_loc(r)->resolver
+            && g->resolver_timeout == veil_http_core_loc(r)->resolver_timeout)
+        {
             veil_list_remove(&g->link);
             veil_list_push(&upstream_group_dynamic, &g->link);
             return g;
@@ -377,4 +393,5 @@ veil_upstream_exit_worker(veil_cycle_t *cycle)
             &upstream_group_dynamic, veil_upstream_group_t, link));
     }
     veil_upstream_conns_close_all();
+    veil_upstream_tls_exit_worker();
 }

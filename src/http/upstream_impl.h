@@ -32,14 +32,28 @@ typedef struct {
     veil_addr_t local;     /* proxy_bind's; family 0: the kernel's choice */
     veil_block_t *sending; /* what a write under way points into */
     veil_pin_t pin;        /* or the exchange's pool */
+    veil_tls_ctx_t *tls;   /* counted; NULL: plain */
+    const veil_tls_ctx_t
+        *tls_base;      /* it may be another's with a certificate */
+    veil_str_t tls_key; /* as in veil_upstream_target_t */
+    uint64_t number;    /* of its own, for the log */
 } veil_upstream_conn_t;
+
+/* With whom an attempt speaks TLS; upstream_tls.c. */
+typedef struct {
+    const veil_upstream_tls_t *tls; /* NULL: it does not */
+    veil_str_t name;                /* of the server, or an address */
+    bool is_addr;
+    veil_tls_cert_files_t files; /* of the client; empty: those of the ctx */
+    veil_str_t key; /* what connections and sessions must agree in */
+} veil_upstream_target_t;
 
 typedef enum {
     VEIL_X_START,   /* posted */
     VEIL_X_RESOLVE, /* waits for a name */
-    VEIL_X_CONNECT,
-    VEIL_X_HEAD, /* request on its way; no head yet */
-    VEIL_X_BODY, /* head handed over */
+    VEIL_X_CONNECT, /* and shakes hands */
+    VEIL_X_HEAD,    /* request on its way; no head yet */
+    VEIL_X_BODY,    /* head handed over */
     VEIL_X_TUNNEL,
     VEIL_X_DONE /* no connection any more */
 } veil_exchange_state_t;
@@ -57,6 +71,7 @@ struct veil_exchange_private_s {
     unsigned attempts;
     unsigned nstate;                              /* of x->states */
     uint64_t tried[2][VEIL_UPSTREAM_TRIED_WORDS]; /* by set */
+    veil_upstream_target_t target;
     veil_post_t post;
     veil_list_t waiting; /* in group->waiting */
     int err;             /* to be told by post */
@@ -106,8 +121,10 @@ typedef struct veil_exchange_private_s veil_exchange_private_t;
 
 /* --- upstream_group.c: groups of the configuration and of the run time. */
 
+/* default_port tells apart what URLs without a port mean. */
 veil_upstream_group_t *veil_upstream_group_by_name(const veil_http_main_t *m,
-                                                   veil_str_t name);
+                                                   veil_str_t name,
+                                                   uint16_t default_port);
 
 /* --- upstream_resolve.c: names of servers, in the worker. */
 
@@ -149,7 +166,10 @@ extern const veil_conn_ops_t veil_upstream_conn_ops;
 
 /* An idle connection to the peer, taken out; NULL: none. */
 veil_upstream_conn_t *veil_upstream_conn_take(veil_exchange_t *x);
-/* Starts a new one; 0 or -errno. */
+/*
+ * Starts a new one; 0 or -errno.  -ENOKEY: the client's certificate could not
+ * be loaded, which has been logged.
+ */
 int veil_upstream_conn_open(veil_exchange_t *x);
 /* The exchange is through with it: kept if that is allowed. */
 void veil_upstream_conn_release(veil_exchange_t *x, bool keep);
@@ -160,14 +180,41 @@ void veil_upstream_group_close_idle(veil_upstream_group_t *g);
 void veil_upstream_peer_close_idle(veil_upstream_peer_t *p);
 void veil_upstream_conns_close_all(void);
 
+/* --- upstream_tls.c */
+
+/*
+ * Fills in x->priv->target for the peer that was picked.  False after
+ * logging why nobody can be spoken to as the configuration asks for.
+ */
+bool veil_upstream_tls_target(veil_exchange_t *x);
+/* Whether a connection is one the exchange may use, as far as TLS goes. */
+bool veil_upstream_tls_fits(const veil_upstream_conn_t *uc,
+                            const veil_exchange_t *x);
+/* Of a new connection, before it connects; false after logging. */
+bool veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x);
+/* It logs as its exchange does, or by itself. */
+void veil_upstream_tls_attach(veil_upstream_conn_t *uc);
+void veil_upstream_tls_detach(veil_upstream_conn_t *uc);
+/* It goes. */
+void veil_upstream_tls_forget(veil_upstream_conn_t *uc);
+/* It is connected: shakes hands, ends in veil_exchange_connected(). */
+void veil_upstream_tls_start(veil_upstream_conn_t *uc);
+/* The connection ended without saying so: the end may be an attacker's. */
+bool veil_upstream_tls_was_cut(const veil_upstream_conn_t *uc);
+void veil_upstream_tls_exit_worker(void);
+
 /* --- upstream_exchange.c */
 
 /* From the connection: it is there, or err. */
 void veil_exchange_connected(veil_exchange_t *x, int err);
+/* The handshake failed, which has been logged. */
+void veil_exchange_not_secured(veil_exchange_t *x);
 void veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b);
 void veil_exchange_on_eof(veil_exchange_t *x, int err);
 void veil_exchange_on_read_timeout(veil_exchange_t *x);
 void veil_exchange_on_write_timeout(veil_exchange_t *x);
+/* A new connection to the peer of the attempt under way. */
+void veil_exchange_connect(veil_exchange_t *x);
 /* Picks and connects: the first time, and again. */
 void veil_exchange_attempt(veil_exchange_t *x);
 /* on_head(x, err), from a post. */

@@ -41,6 +41,13 @@ typedef struct {
     char key[VEIL_UPSTREAM_KEY_MAX];
 } veil_upstream_slot_t;
 
+/* "http://" or "https://" of a "server" line. */
+typedef enum {
+    VEIL_SCHEME_OF_URL, /* none: that of proxy_pass */
+    VEIL_SCHEME_HTTP,
+    VEIL_SCHEME_HTTPS
+} veil_upstream_scheme_t;
+
 /* One "server" line of upstream {}, or the host of a proxy_pass. */
 struct veil_upstream_server_s {
     veil_upstream_group_t *group;
@@ -55,6 +62,8 @@ struct veil_upstream_server_s {
     uint64_t fail_timeout; /* ms */
     bool backup;
     bool down;
+    veil_upstream_scheme_t scheme;
+    veil_str_t sni;      /* name to ask for and to verify; empty: another's */
     veil_array_t *addrs; /* of veil_addr_t: known when read; NULL: none */
     const veil_conf_node_t *node;
     /* The worker's. */
@@ -101,8 +110,9 @@ struct veil_upstream_group_s {
     int64_t keepalive_requests;
     uint64_t keepalive_timeout;
     uint64_t keepalive_time;
-    bool defined; /* by upstream {} */
-    bool dynamic; /* made at run time */
+    uint16_t default_port; /* of an URL without a port; 0: it has one */
+    bool defined;          /* by upstream {} */
+    bool dynamic;          /* made at run time */
     /* The worker's. */
     veil_upstream_set_t sets[2]; /* primary, backup */
     bool started;

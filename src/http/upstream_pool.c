@@ -109,7 +109,8 @@ veil_upstream_conn_take(veil_exchange_t *x)
     local = upstream_conn_local_addr(x);
     veil_list_foreach (l, &p->idle) {
         uc = veil_list_entry(l, veil_upstream_conn_t, peer_link);
-        if (upstream_conn_is_from(uc, &local)) {
+        if (upstream_conn_is_from(uc, &local) && veil_upstream_tls_fits(uc, x))
+        {
             break;
         }
         uc = NULL;
@@ -124,6 +125,9 @@ veil_upstream_conn_take(veil_exchange_t *x)
     uc->c.bytes_in = 0;
     uc->c.bytes_out = 0;
     x->priv->uc = uc;
+    if (uc->tls != NULL) {
+        veil_upstream_tls_attach(uc);
+    }
     return uc;
 }
 
@@ -159,6 +163,9 @@ veil_upstream_conn_release(veil_exchange_t *x, bool keep)
     }
     x->priv->uc = NULL;
     uc->x = NULL;
+    if (uc->tls != NULL) {
+        veil_upstream_tls_detach(uc);
+    }
     if (!keep || room == 0 || !upstream_conn_may_keep(x, uc)) {
         upstream_conn_close(uc);
         return;
@@ -220,9 +227,14 @@ upstream_conn_connected(veil_conn_t *c, int err)
 {
     veil_upstream_conn_t *uc = upstream_conn_of(c);
 
-    if (uc->x != NULL) {
-        veil_exchange_connected(uc->x, err);
+    if (uc->x == NULL) {
+        return;
     }
+    if (err == 0 && uc->tls != NULL) {
+        veil_upstream_tls_start(uc);
+        return;
+    }
+    veil_exchange_connected(uc->x, err);
 }
 
 int
@@ -234,6 +246,11 @@ veil_upstream_conn_open(veil_exchange_t *x)
     veil_connect_options_t o = { .timeout_ms = x->conf->connect_timeout };
     int rc;
 
+    uc->pool = pool;
+    if (!veil_upstream_tls_prepare(uc, x)) {
+        veil_pool_destroy(&pool);
+        return -ENOKEY;
+    }
     o.addr = p->addr;
     o.rcvbuf = (int) x->conf->rcvbuf;
     o.sndbuf = (int) x->conf->sndbuf;
@@ -245,11 +262,12 @@ veil_upstream_conn_open(veil_exchange_t *x)
     rc = veil_conn_connect(&uc->c, x->loop, pool, &o, upstream_conn_connected,
                            &veil_upstream_conn_ops, &veil_cycle->log);
     if (rc < 0) {
+        veil_upstream_tls_forget(uc);
         veil_pool_destroy(&pool);
         return rc;
     }
     uc->magic = VEIL_UPSTREAM_CONN_MAGIC;
-    uc->pool = pool;
+    uc->number = uc->c.log.connection;
     uc->x = x;
     uc->group = x->group;
     uc->peer = p;
@@ -352,6 +370,7 @@ upstream_conn_on_closed(veil_conn_t *c)
     veil_upstream_conn_unpin(uc);
     veil_list_remove(&uc->link);
     veil_upstream_peer_put(uc->peer);
+    veil_upstream_tls_forget(uc);
     uc->magic = VEIL_MAGIC_DEAD;
     veil_pool_retire(&pool);
 }

@@ -76,21 +76,14 @@ static void
 upstream_retry_same_peer(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
-    veil_upstream_peer_t *peer = p->peer;
-    int rc;
 
     veil_exchange_stop_body(x);
     veil_upstream_conn_release(x, false);
     upstream_retry_reset(x);
     p->state = VEIL_X_CONNECT;
     p->reused = false;
-    VEIL_ASSERT(peer != NULL);
-    rc = veil_upstream_conn_open(x);
-    if (rc < 0) {
-        veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
-                          "while connecting to upstream");
-        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
-    }
+    VEIL_ASSERT(p->peer != NULL);
+    veil_exchange_connect(x);
 }
 
 void

@@ -74,7 +74,9 @@ veil_upstream_zone_default(veil_conf_t *cf, veil_upstream_group_t *g)
     while (size < slots * sizeof(veil_upstream_slot_t)) {
         size *= 2;
     }
-    name = veil_pool_printf(cf->pool, "upstream %.*s", VEIL_STR_ARG(g->name));
+    name = veil_pool_printf(cf->pool, "upstream %s%.*s",
+                            g->default_port == 443 ? "https://" : "",
+                            VEIL_STR_ARG(g->name));
     g->zone = veil_shm_zone_add(cf, name, size, upstream_zone_tag);
     if (g->zone == NULL) {
         return VEIL_ERROR;

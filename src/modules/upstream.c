@@ -79,11 +79,31 @@ upstream_server_number(veil_conf_t *cf, unsigned i, veil_upstream_server_t *s,
 }
 
 static veil_rc_t
+upstream_server_sni(veil_conf_t *cf, unsigned i,
+                    const veil_upstream_server_t *s)
+{
+    if (!veil_tls_is_built()) {
+        return veil_conf_error_at(
+            cf, i, "\"sni=\" needs TLS, which this build does not have");
+    }
+    if (s->scheme == VEIL_SCHEME_HTTP) {
+        return veil_conf_error_at(
+            cf, i, "\"sni=\" has no meaning for a server with http://");
+    }
+    if (s->sni.len == 0) {
+        return veil_conf_error_at(cf, i, "invalid parameter \"%.*s\"",
+                                  VEIL_STR_ARG(veil_conf_arg(cf, i)));
+    }
+    return VEIL_OK;
+}
+
+static veil_rc_t
 upstream_server_word(veil_conf_t *cf, unsigned i, veil_upstream_server_t *s)
 {
     static const char *const words[] = {
-        "weight=", "max_conns=", "max_fails=", "fail_timeout=",
-        "backup",  "down",       "resolve",    NULL
+        "weight=",       "max_conns=", "max_fails=",
+        "fail_timeout=", "backup",     "down",
+        "resolve",       "sni=",       NULL
     };
     veil_str_t arg = veil_conf_arg(cf, i);
     bool bad = false;
@@ -92,6 +112,9 @@ upstream_server_word(veil_conf_t *cf, unsigned i, veil_upstream_server_t *s)
         return bad ? veil_conf_error_at(cf, i, "invalid parameter \"%.*s\"",
                                         VEIL_STR_ARG(arg))
                    : VEIL_OK;
+    }
+    if (veil_conf_arg_is(cf, i, "sni", &s->sni)) {
+        return upstream_server_sni(cf, i, s);
     }
     if (veil_str_eq_z(arg, "backup")) {
         s->backup = true;
@@ -109,20 +132,27 @@ upstream_set_server(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                     void *conf VEIL_UNUSED)
 {
     veil_str_t name = veil_conf_arg(cf, 1);
+    veil_upstream_scheme_t scheme = VEIL_SCHEME_OF_URL;
     veil_upstream_server_t *s;
     unsigned i;
 
     if (veil_str_casestarts(name, VEIL_STR("https://"))) {
-        return veil_conf_error_at(
-            cf, 1, "https:// needs TLS, which is not built yet");
-    }
-    if (veil_str_casestarts(name, VEIL_STR("http://"))) {
+        if (!veil_tls_is_built()) {
+            return veil_conf_error_at(
+                cf, 1, "https:// needs TLS, which this build does not have");
+        }
+        name = veil_str_from(name, 8);
+        scheme = VEIL_SCHEME_HTTPS;
+    } else if (veil_str_casestarts(name, VEIL_STR("http://"))) {
         name = veil_str_from(name, 7);
+        scheme = VEIL_SCHEME_HTTP;
     }
-    s = veil_upstream_server_add(cf, veil_upstream_group_of(cf), name, 80);
+    s = veil_upstream_server_add(cf, veil_upstream_group_of(cf), name,
+                                 scheme == VEIL_SCHEME_HTTPS ? 443 : 80);
     if (s == NULL) {
         return VEIL_ERROR;
     }
+    s->scheme = scheme;
     for (i = 2; i < veil_conf_nargs(cf); i++) {
         if (upstream_server_word(cf, i, s) != VEIL_OK) {
             return VEIL_ERROR;
@@ -238,7 +268,7 @@ static const veil_command_t upstream_commands[] = {
       .flags = VEIL_CONF_MULTI,
       .kind = VEIL_CONF_OF_UPSTREAM,
       .set = upstream_set_server,
-      .syntax = "address [parameter ...]",
+      .syntax = "[http://|https://]address [parameter ...]",
       .help = "A server of the group." },
 
     { .name = "zone",

@@ -24,8 +24,6 @@ EOC
     like($out, $why, $name // $location);
 }
 
-refused('', 'location / { proxy_pass https://127.0.0.1; }',
-    qr/https:\/\/ needs TLS, which is not built yet/);
 refused('', 'location / { proxy_pass ftp://127.0.0.1; }',
     qr/invalid URL prefix/);
 refused('', 'location / { proxy_pass 127.0.0.1; }', qr/invalid URL prefix/);

@@ -230,6 +230,8 @@ proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
     ctx->x.log = &r->log;
     ctx->x.conf = &conf->up;
     ctx->x.group = ctx->target.group;
+    ctx->x.https = ctx->target.https;
+    ctx->x.host = ctx->target.host;
     ctx->x.request = r;
     ctx->x.owner = ctx;
     ctx->x.want_trailers = conf->pass_trailers;

@@ -4,6 +4,7 @@
  *   proxy.c            the module, the handler: begin, send, reply
  *   proxy_commands.c   its directives, as a table
  *   proxy_conf.c       their setters, and what is made of them
+ *   proxy_ssl.c        setters of proxy_ssl_...
  *   proxy_pass.c       proxy_pass: the target, and the URI that goes there
  *   proxy_request.c    the request's head
  *   proxy_response.c   what of the response's head goes on
@@ -25,9 +26,12 @@ typedef struct {
     veil_str_t host_header; /* $proxy_host */
     veil_str_t port;        /* $proxy_port; empty with unix sockets */
     veil_str_t uri;         /* from the slash on; empty: none was given */
+    veil_str_t host;        /* without port and brackets */
     uint16_t default_port;
+    bool https;
     veil_upstream_group_t *group;   /* NULL: found at run time */
     const veil_http_value_t *value; /* not NULL: has variables */
+    const veil_conf_node_t *node;   /* of the directive */
 } proxy_target_t;
 
 /* proxy_set_header */
@@ -135,7 +139,21 @@ veil_conf_set_fn veil_proxy_set_redirect;
 veil_conf_set_fn veil_proxy_set_cookie_pair;
 veil_conf_set_fn veil_proxy_set_cookie_flags;
 
+/* proxy_ssl.c */
+veil_conf_set_fn veil_proxy_set_ssl_certificate;
+veil_conf_set_fn veil_proxy_set_ssl_key;
+veil_conf_set_fn veil_proxy_set_ssl_cache;
+veil_conf_set_fn veil_proxy_set_ssl_passwords;
+veil_conf_set_fn veil_proxy_set_ssl_trusted;
+veil_conf_set_fn veil_proxy_set_ssl_crl;
+veil_conf_set_fn veil_proxy_set_ssl_ciphers;
+veil_conf_set_fn veil_proxy_set_ssl_protocols;
+veil_conf_set_fn veil_proxy_set_ssl_conf_command;
+
 /* proxy_pass.c */
+/* Whether the target can need TLS; t may be NULL. */
+veil_upstream_tls_need_t veil_proxy_tls_need(const veil_http_main_t *m,
+                                             const proxy_target_t *t);
 /* The target of this request; false: it has been logged, status 500. */
 bool veil_proxy_resolve_target(veil_http_request_t *r,
                                const proxy_conf_t *conf, proxy_target_t *t);

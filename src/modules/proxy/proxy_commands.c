@@ -36,6 +36,14 @@ static const veil_conf_enum_t proxy_commands_ignore[] = {
     { NULL, 0 },
 };
 
+static const veil_conf_enum_t proxy_commands_protocols[] = {
+    { "TLSv1", VEIL_TLS_1_0 },
+    { "TLSv1.1", VEIL_TLS_1_1 },
+    { "TLSv1.2", VEIL_TLS_1_2 },
+    { "TLSv1.3", VEIL_TLS_1_3 },
+    { NULL, 0 },
+};
+
 const veil_command_t veil_proxy_commands[] = {
     { .name = "proxy_pass",
       .where =
@@ -44,7 +52,7 @@ const veil_command_t veil_proxy_commands[] = {
       .flags = VEIL_CONF_OWN,
       .set = veil_proxy_set_pass,
       .offset = offsetof(proxy_conf_t, target),
-      .syntax = "http://host[:port][/uri]",
+      .syntax = "http[s]://host[:port][/uri]",
       .help = "Passes requests on to this server or group." },
 
     { .name = "proxy_http_version",
@@ -389,6 +397,127 @@ const veil_command_t veil_proxy_commands[] = {
       .syntax = "off | cookie [flag ...]",
       .def = "off",
       .help = "Sets or removes flags of cookies." },
+
+    { .name = "proxy_ssl_certificate",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_certificate,
+      .syntax = "file | data:certificate",
+      .help =
+          "The certificate of the client, for upstreams that ask for one." },
+
+    { .name = "proxy_ssl_certificate_key",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_key,
+      .syntax = "file | data:key",
+      .help = "The key of the certificate." },
+
+    { .name = "proxy_ssl_certificate_cache",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS(1, 3),
+      .set = veil_proxy_set_ssl_cache,
+      .syntax = "off | max=N [inactive=time] [valid=time]",
+      .def = "off",
+      .help =
+          "How many certificates named by variables are kept, and how long." },
+
+    { .name = "proxy_ssl_password_file",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_passwords,
+      .syntax = "file",
+      .help = "Passwords of keys, one a line." },
+
+    { .name = "proxy_ssl_protocols",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1MORE,
+      .set = veil_proxy_set_ssl_protocols,
+      .offset = offsetof(proxy_conf_t, up.tls.options.protocols),
+      .data = proxy_commands_protocols,
+      .syntax = "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]",
+      .def = "TLSv1.2 TLSv1.3",
+      .help = "The versions of TLS that are offered to upstreams." },
+
+    { .name = "proxy_ssl_ciphers",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_ciphers,
+      .syntax = "ciphers",
+      .def = "DEFAULT",
+      .help = "The ciphers that are offered to upstreams, up to TLS 1.2." },
+
+    { .name = "proxy_ssl_conf_command",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_2,
+      .flags = VEIL_CONF_MULTI,
+      .set = veil_proxy_set_ssl_conf_command,
+      .syntax = "name value",
+      .help = "Refused: BoringSSL has no configuration commands." },
+
+    { .name = "proxy_ssl_verify",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(proxy_conf_t, up.tls.verify),
+      .syntax = "on | off",
+      .def = "on",
+      .nginx = "off",
+      .help = "Whether the certificate of an upstream is verified." },
+
+    { .name = "proxy_ssl_verify_depth",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_num,
+      .offset = offsetof(proxy_conf_t, up.tls.options.verify_depth),
+      .syntax = "number",
+      .def = "1",
+      .help = "How many intermediate certificates a chain may have." },
+
+    { .name = "proxy_ssl_trusted_certificate",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_trusted,
+      .syntax = "file",
+      .help = "The certificates that upstreams are verified with, in place of "
+              "those of the system." },
+
+    { .name = "proxy_ssl_crl",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_ssl_crl,
+      .syntax = "file",
+      .help = "Certificates that are revoked." },
+
+    { .name = "proxy_ssl_name",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_http_set_value,
+      .offset = offsetof(proxy_conf_t, up.tls.name),
+      .syntax = "name",
+      .def = "$proxy_host",
+      .help =
+          "The name that a certificate must be for, and that is asked for." },
+
+    { .name = "proxy_ssl_server_name",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(proxy_conf_t, up.tls.server_name),
+      .syntax = "on | off",
+      .def = "on",
+      .nginx = "off",
+      .help =
+          "Whether an upstream is told the name that is asked for (SNI)." },
+
+    { .name = "proxy_ssl_session_reuse",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(proxy_conf_t, up.tls.options.session_reuse),
+      .syntax = "on | off",
+      .def = "on",
+      .help = "Whether sessions are used again." },
 
     { .name = "proxy_headers_hash_max_size",
       .where = VEIL_CONF_HTTP_ANY,

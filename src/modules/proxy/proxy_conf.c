@@ -31,6 +31,7 @@ veil_proxy_conf_default(void *data)
     up->request_buffering = true;
     up->keepalive = 8;
     up->keepalive_timeout = 30000;
+    veil_upstream_tls_default(&up->tls);
     conf->http_version = 11;
     conf->pass_request_headers = true;
     conf->pass_request_body = true;
@@ -155,6 +156,16 @@ veil_proxy_conf_finish(veil_conf_t *cf, void *data,
             veil_conf_full_path(cf, VEIL_STR(VEIL_PROXY_TEMP_PATH), false);
     }
     veil_http_use_temp_path(cf, conf->up.temp_path);
+    if (conf->target != NULL) {
+        conf->up.tls.options.node = conf->target->node;
+    }
+    if (veil_upstream_tls_finish(
+            cf, &conf->up.tls,
+            veil_proxy_tls_need(cf->cycle->http, conf->target))
+        != VEIL_OK)
+    {
+        return VEIL_ERROR;
+    }
     proxy_conf_plan_request(cf, conf);
     proxy_conf_plan_response(cf, conf);
     return veil_proxy_redirect_finish(cf, conf);

@@ -18,11 +18,21 @@
  */
 
 #include "http/server.h"
+#include "http/upstream_peer.h"
 #include "http/uri.h"
 #include "modules/proxy/proxy.h"
 
 /* --- the target -----------------------------------------------------------
  */
+
+static const char proxy_no_tls[] =
+    "https:// needs TLS, which this build does not have,";
+
+static bool
+proxy_is_https(veil_str_t url)
+{
+    return veil_str_casestarts(url, VEIL_STR("https://"));
+}
 
 /* Cuts what follows "http://"; a message's end, or NULL. */
 static const char *
@@ -38,6 +48,7 @@ proxy_cut_url(veil_pool_t *pool, veil_str_t rest, proxy_target_t *t)
         t->uri =
             end < 0 ? VEIL_STR_NULL : veil_str_from(rest, (size_t) end + 6);
         t->host_header = VEIL_STR("localhost");
+        t->host = t->host_header;
         t->port = VEIL_STR_NULL;
         return t->name.len > 5 ? NULL : "no path in the unix domain socket";
     }
@@ -52,8 +63,9 @@ proxy_cut_url(veil_pool_t *pool, veil_str_t rest, proxy_target_t *t)
         return "invalid host";
     }
     t->host_header = t->name;
+    t->host = hp.host;
     if (!hp.has_port) {
-        t->port = VEIL_STR("80");
+        t->port = t->https ? VEIL_STR("443") : VEIL_STR("80");
     } else {
         t->port = veil_pool_printf(pool, "%u", hp.port);
         if (hp.port == t->default_port) {
@@ -67,14 +79,15 @@ static const char *
 proxy_parse_url(veil_pool_t *pool, veil_str_t url, proxy_target_t *t)
 {
     t->url = url;
-    t->default_port = 80;
-    if (veil_str_casestarts(url, VEIL_STR("https://"))) {
-        return "https:// needs TLS, which is not built yet";
-    }
-    if (!veil_str_casestarts(url, VEIL_STR("http://"))) {
+    t->https = proxy_is_https(url);
+    if (!t->https && !veil_str_casestarts(url, VEIL_STR("http://"))) {
         return "invalid URL prefix";
     }
-    return proxy_cut_url(pool, veil_str_from(url, 7), t);
+    if (t->https && !veil_tls_is_built()) {
+        return proxy_no_tls;
+    }
+    t->default_port = t->https ? 443 : 80;
+    return proxy_cut_url(pool, veil_str_from(url, t->https ? 8 : 7), t);
 }
 
 /* Whether a URI may be replaced here: not where there is no prefix. */
@@ -113,6 +126,26 @@ proxy_bad_url(veil_conf_t *cf, veil_str_t url, const char *why)
     return veil_conf_error_at(cf, 1, "%s in \"%.*s\"", why, VEIL_STR_ARG(url));
 }
 
+/* Nobody who writes https:// expects a request to go out in the clear. */
+static veil_rc_t
+proxy_check_schemes(veil_conf_t *cf, const veil_upstream_group_t *g)
+{
+    const veil_upstream_server_t *s;
+    unsigned i;
+
+    for (i = 0; i < g->servers.n; i++) {
+        s = *veil_array_at(&g->servers, veil_upstream_server_t *, i);
+        if (s->scheme == VEIL_SCHEME_HTTP) {
+            return veil_conf_error_at(
+                cf, 1,
+                "the URL says https://, and the server \"%.*s\" of upstream "
+                "\"%.*s\" is http://",
+                VEIL_STR_ARG(s->name), VEIL_STR_ARG(g->name));
+        }
+    }
+    return VEIL_OK;
+}
+
 veil_rc_t
 veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                     void *data)
@@ -124,6 +157,7 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     const char *why;
 
     conf->target = t;
+    t->node = cf->node;
     if (cf->scope->where == VEIL_CONF_LOCATION) {
         l = cf->scope->object;
         if (l->name.len != 0 && l->name.data[l->name.len - 1] == '/'
@@ -133,11 +167,11 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
         }
     }
     if (veil_str_chr(url, '$') >= 0) {
-        if (veil_str_casestarts(url, VEIL_STR("https://"))) {
-            return veil_conf_error_at(
-                cf, 1, "https:// needs TLS, which is not built yet");
+        if (proxy_is_https(url) && !veil_tls_is_built()) {
+            return proxy_bad_url(cf, url, proxy_no_tls);
         }
         t->url = url;
+        t->https = proxy_is_https(url);
         t->value = veil_http_value_compile(cf, url);
         return t->value == NULL ? VEIL_ERROR : VEIL_OK;
     }
@@ -151,7 +185,24 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
             cf, 1, "\"proxy_pass\" cannot have URI part %s", why);
     }
     t->group = veil_upstream_group_find(cf, t->name, t->default_port);
-    return t->group == NULL ? VEIL_ERROR : VEIL_OK;
+    if (t->group == NULL) {
+        return VEIL_ERROR;
+    }
+    return t->https ? proxy_check_schemes(cf, t->group) : VEIL_OK;
+}
+
+veil_upstream_tls_need_t
+veil_proxy_tls_need(const veil_http_main_t *m, const proxy_target_t *t)
+{
+    if (t == NULL) {
+        return VEIL_UPSTREAM_TLS_NEVER;
+    }
+    if (t->value != NULL && !t->https
+        && !veil_str_casestarts(t->url, VEIL_STR("http://")))
+    {
+        return VEIL_UPSTREAM_TLS_MAYBE; /* "$scheme://..." */
+    }
+    return veil_upstream_tls_need(m, t->group, t->https);
 }
 
 bool

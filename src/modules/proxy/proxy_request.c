@@ -21,6 +21,7 @@ typedef struct {
     veil_str_t named[REQUEST_CONNECTION_MAX]; /* by the client's Connection */
     unsigned nnamed;
     bool connection_close;
+    bool early;         /* nobody else says so, and the upstream must know */
     veil_str_t upgrade; /* passed on by ourselves; empty: none */
     int64_t length;     /* of the body; -1: chunked, or none */
 } proxy_request_head_t;
@@ -169,6 +170,19 @@ proxy_request_upgrade(proxy_request_head_t *h)
     h->ctx->x.want_upgrade = true;
 }
 
+/*
+ * A request that may be replayed must not look like any other to the upstream
+ * (RFC 8470, 5.2), which can refuse it with 425.
+ */
+static bool
+proxy_request_must_say_early(const proxy_request_head_t *h)
+{
+    return !proxy_has_id(h->conf->set_ids, VEIL_HEADER_EARLY_DATA)
+           && !(h->conf->pass_request_headers
+                && veil_http_headers_may_have(&h->r->in.headers,
+                                              VEIL_HEADER_EARLY_DATA));
+}
+
 /* --- writing --------------------------------------------------------------
  */
 
@@ -220,6 +234,9 @@ proxy_request_put_own(const proxy_request_head_t *h, proxy_request_out_t *o)
             proxy_request_put_field(
                 o, veil_array_at(list, proxy_header_t, i)->name, h->values[i]);
         }
+    }
+    if (h->early) {
+        proxy_request_put(o, VEIL_STR("Early-Data: 1\r\n"));
     }
     if (h->upgrade.len != 0) {
         proxy_request_put(o, VEIL_STR("Connection: upgrade\r\n"));
@@ -299,6 +316,7 @@ veil_proxy_make_head(proxy_ctx_t *ctx)
     if (veil_http_headers_may_have(&r->in.headers, VEIL_HEADER_CONNECTION)) {
         proxy_request_note_connection(&h);
     }
+    h.early = r->in.early && proxy_request_must_say_early(&h);
     proxy_request_eval_headers(&h);
     proxy_request_upgrade(&h);
 
