@@ -256,6 +256,13 @@ veil_offload_stop(veil_loop_t *loop)
     offload.loop = NULL;
 }
 
+bool
+veil_offload_is_stopping(void)
+{
+    /* Written by the loop's thread alone. */
+    return offload.stop;
+}
+
 unsigned
 veil_offload_busy(void)
 {

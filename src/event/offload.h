@@ -39,6 +39,8 @@ void veil_offload(veil_loop_t *loop, veil_pool_t *pool, veil_job_t *job);
  * threads anew.
  */
 void veil_offload_stop(veil_loop_t *loop);
+/* Whether done() is called by veil_offload_stop(). */
+bool veil_offload_is_stopping(void);
 /*
  * From now on the loop's OPENAT, STATX, READ and WRITE do not block it: where
  * the back end cannot wait for files (epoll, sim) they are done on threads.

@@ -385,6 +385,7 @@ veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target)
                                target->session);
         tls_client_resume(t);
     }
+    veil_tls_sign_use(t);
 }
 
 bool

@@ -66,6 +66,7 @@ tls_done(veil_conn_t *c)
     veil_timer_cancel(&t->timer);
     veil_tls_out_drop(t);
     veil_chain_done(&t->kept);
+    veil_tls_sign_drop(t);
     SSL_free(t->ssl);
     veil_tls_ctx_put(t->ctx);
     veil_free(t->name);
@@ -142,6 +143,7 @@ tls_close(veil_conn_t *c)
 
     t->done = NULL;
     veil_post_cancel(&t->post);
+    veil_tls_sign_drop(t);
     veil_op_cancel(&c->recv);
     if (c->reset || c->send != NULL || t->err != 0) {
         tls_end(t);

@@ -407,7 +407,10 @@ tls_ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     if (tls_ctx_set_verify(cf, ctx) != VEIL_OK) {
         return VEIL_ERROR;
     }
-    return veil_tls_ticket_apply(cf, ctx->ssl, o);
+    if (veil_tls_ticket_apply(cf, ctx->ssl, o) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    return veil_tls_cache_apply(ctx->ssl, o);
 }
 
 static veil_rc_t

@@ -363,6 +363,7 @@ tls_hello_use_cert(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
     {
         return false;
     }
+    veil_tls_sign_use(t);
     if (cert->staple != NULL
         && SSL_early_callback_ctx_extension_get(
             hello, TLSEXT_TYPE_status_request, &data, &len))

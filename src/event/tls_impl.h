@@ -27,6 +27,7 @@
 #define VEIL_TLS_OUT_MAX (2 * (VEIL_TLS_RECORD + VEIL_TLS_OVERHEAD))
 
 typedef struct veil_tls_out_s veil_tls_out_t;
+typedef struct veil_tls_signing_s veil_tls_signing_t; /* tls_sign.c's */
 
 /* Ciphertext to be sent. */
 struct veil_tls_out_s {
@@ -82,15 +83,16 @@ struct veil_tls_s {
     veil_chain_t kept;                   /* in VEIL_TLS_WAIT */
     veil_tls_out_t *out;                 /* ciphertext to be sent, a list */
     veil_tls_out_t *out_last;
-    size_t out_len;          /* bytes in it */
-    veil_tls_out_t *sending; /* in an operation */
-    veil_send_t *own;        /* its operation, when no write is under way */
-    veil_post_t post;        /* goes on outside of a call */
-    veil_timer_t timer;      /* of the goodbye */
-    char *name;              /* SNI; heap; NULL: none */
-    char *expected;          /* client: whose certificate it must be; heap */
-    char *session_key;       /* client; heap; NULL: sessions are not kept */
-    veil_tls_hello_t *hello; /* heap */
+    size_t out_len;           /* bytes in it */
+    veil_tls_out_t *sending;  /* in an operation */
+    veil_send_t *own;         /* its operation, when no write is under way */
+    veil_post_t post;         /* goes on outside of a call */
+    veil_timer_t timer;       /* of the goodbye */
+    char *name;               /* SNI; heap; NULL: none */
+    char *expected;           /* client: whose certificate it must be; heap */
+    char *session_key;        /* client; heap; NULL: sessions are not kept */
+    veil_tls_hello_t *hello;  /* heap */
+    veil_tls_signing_t *sign; /* a signature that is under way */
 };
 
 /* --- tls_conn.c */
@@ -179,10 +181,6 @@ void veil_tls_client_trim(void);
  */
 veil_rc_t veil_tls_ticket_apply(veil_conf_t *cf, SSL_CTX *ctx,
                                 const veil_tls_options_t *o);
-/* The same at run time, with the keys of a context that has them. */
-void veil_tls_ticket_share(SSL_CTX *ctx, const SSL_CTX *base,
-                           const veil_tls_options_t *o);
-
 /* Sessions by id, for TLS 1.2 and older: o->cache. */
 veil_rc_t veil_tls_cache_apply(SSL_CTX *ctx, const veil_tls_options_t *o);
 
@@ -191,5 +189,16 @@ veil_rc_t veil_tls_cache_apply(SSL_CTX *ctx, const veil_tls_options_t *o);
  * peer's identity is the same: certificate, verification, authorities, CRL.
  */
 void veil_tls_sid_apply(SSL_CTX *ctx, const veil_tls_options_t *o);
+
+/* --- tls_sign.c */
+
+/*
+ * The session has its certificate and key: it signs on a thread, if its
+ * context says so.  The handshake stops with
+ * SSL_ERROR_WANT_PRIVATE_KEY_OPERATION and goes on by veil_tls_go_on().
+ */
+void veil_tls_sign_use(veil_tls_t *t);
+/* Nobody waits for the signature any more, if there is one; no callback. */
+void veil_tls_sign_drop(veil_tls_t *t);
 
 #endif

@@ -503,10 +503,3 @@ veil_tls_ticket_apply(veil_conf_t *cf, SSL_CTX *ctx,
     tls_ticket_set(ctx, conf, o);
     return VEIL_OK;
 }
-
-void
-veil_tls_ticket_share(SSL_CTX *ctx, const SSL_CTX *base,
-                      const veil_tls_options_t *o)
-{
-    tls_ticket_set(ctx, SSL_CTX_get_ex_data(base, tls_ticket_index()), o);
-}

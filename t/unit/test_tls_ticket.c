@@ -455,20 +455,6 @@ Test(tls_ticket, a_session_is_for_one_certificate)
     SSL_CTX_free(other);
 }
 
-/* Made at run time, for another certificate: keys are those of the base. */
-Test(tls_ticket, keys_are_lent_to_another_context)
-{
-    veil_tls_keys_t *keys = zone();
-    veil_tls_options_t o = options(keys);
-    SSL_CTX *base = server(&o), *copy = pair_server_ctx(key, cert);
-
-    veil_tls_ticket_share(copy, base, &o);
-    cr_assert_not(pair_is_resumed(base, client, false));
-    cr_assert(pair_is_resumed(copy, client, true));
-    SSL_CTX_free(base);
-    SSL_CTX_free(copy);
-}
-
 /* --- keys from files -------------------------------------------------------
  */
 

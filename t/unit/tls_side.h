@@ -27,17 +27,14 @@ typedef struct {
     veil_tls_ctx_t *client;
 } tls_bed_t;
 
+/* Of this key, which it frees. */
 static inline void
-tls_bed_write_pem(const char *path)
+tls_bed_write_pem_of(const char *path, EVP_PKEY *key)
 {
-    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
-    EVP_PKEY *key = EVP_PKEY_new();
     X509 *x = X509_new();
     X509_EXTENSION *ext;
     FILE *f;
 
-    cr_assert(EC_KEY_generate_key(ec));
-    cr_assert(EVP_PKEY_assign_EC_KEY(key, ec));
     X509_set_version(x, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
     X509_gmtime_adj(X509_getm_notBefore(x), -3600);
@@ -62,6 +59,17 @@ tls_bed_write_pem(const char *path)
     fclose(f);
     X509_free(x);
     EVP_PKEY_free(key);
+}
+
+static inline void
+tls_bed_write_pem(const char *path)
+{
+    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+    EVP_PKEY *key = EVP_PKEY_new();
+
+    cr_assert(EC_KEY_generate_key(ec));
+    cr_assert(EVP_PKEY_assign_EC_KEY(key, ec));
+    tls_bed_write_pem_of(path, key);
 }
 
 /* Options may be changed between this and tls_bed_make(). */
