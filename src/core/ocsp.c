@@ -335,6 +335,7 @@ ocsp_find_single(CBS *singles, X509 *cert, X509 *issuer,
         }
     }
     if (!found) {
+        result->not_found = true;
         return ocsp_fail(result,
                          "certificate status not found in the OCSP response");
     }

@@ -56,6 +56,7 @@ typedef struct {
     int64_t this_update;
     int64_t next_update; /* VEIL_OCSP_FOREVER when none is named */
     int64_t revoked_at;  /* of VEIL_OCSP_REVOKED */
+    bool not_found;      /* after VEIL_ERROR: it tells about others only */
     char error[160];     /* after VEIL_ERROR why; terminated */
 } veil_ocsp_result_t;
 

@@ -397,8 +397,10 @@ Test(ocsp, reading_only)
     cr_assert_eq(veil_ocsp_read(from_hex(data_revoked), leaf, &result),
                  VEIL_ERROR);
     cr_assert_str_eq(result.error, NOT_FOUND);
+    cr_assert(result.not_found);
     cr_assert_eq(veil_ocsp_read(from_hex("30030a0103"), leaf, &result),
                  VEIL_ERROR);
+    cr_assert_not(result.not_found);
 }
 
 Test(ocsp, the_request_is_that_of_the_openssl_program)
