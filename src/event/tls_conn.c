@@ -46,8 +46,12 @@ static void tls_flush(veil_tls_t *t);
 
 static const veil_transport_t tls_transport;
 
-/* Plaintext on its way, in either direction; used within one call. */
-static unsigned char tls_scratch[VEIL_TLS_RECORD];
+/*
+ * Plaintext on its way, used within one call.  One for each direction: who is
+ * shown data may answer before he has looked at all of it.
+ */
+static unsigned char tls_scratch_in[VEIL_TLS_RECORD];
+static unsigned char tls_scratch_out[VEIL_TLS_RECORD];
 
 /* --- the end of a session --------------------------------------------------
  */
@@ -277,12 +281,12 @@ tls_read(veil_tls_t *t)
     int n = 0;
 
     while (!c->closing) {
-        n = SSL_read(t->ssl, tls_scratch, sizeof(tls_scratch));
+        n = SSL_read(t->ssl, tls_scratch_in, sizeof(tls_scratch_in));
         if (n <= 0) {
             break;
         }
-        b.pos = tls_scratch;
-        b.end = tls_scratch + n;
+        b.pos = tls_scratch_in;
+        b.end = tls_scratch_in + n;
         b.block = NULL;
         veil_conn_received(c, &b);
         if (veil_buf_len(&t->in) == 0 && !SSL_has_pending(t->ssl)) {
@@ -462,12 +466,12 @@ tls_gather(veil_tls_t *t, size_t max, size_t *len)
     }
     while (n < max && n < t->left) {
         part = veil_min_size(v->iov_len, max - n);
-        memcpy(tls_scratch + n, v->iov_base, part);
+        memcpy(tls_scratch_out + n, v->iov_base, part);
         n += part;
         v++;
     }
     *len = n;
-    return tls_scratch;
+    return tls_scratch_out;
 }
 
 static void

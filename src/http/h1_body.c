@@ -103,7 +103,8 @@ h1_body_append(veil_h1_body_t *b, const veil_buf_t *from,
 {
     veil_buf_t view = { .pos = pos, .end = pos + len, .block = from->block };
 
-    if (veil_loop_is_short_of_buffers(b->r->loop)) {
+    /* Without a block it is decrypted data, which lasts for this call only. */
+    if (from->block == NULL || veil_loop_is_short_of_buffers(b->r->loop)) {
         veil_chain_append_copy(&b->chain, pos, len);
     } else {
         veil_chain_append(&b->chain, &view);
