@@ -273,9 +273,10 @@ sub DESTROY {
 
 # -------------------------------------------------------------------- curl --
 
-# curl($path, %options): { status (of the command), out, err, response, code,
-# version, ...}; further options:
-#   args => [ more arguments ]
+# curl($path, %options): { status (of the command), out (headers and body),
+# err, code, version ('1.1'), connects (0: the connection was used again) };
+# further options:
+#   args => [ more arguments ]     also URLs, which go before
 
 sub curl {
     my ($self, $path, %o) = @_;
@@ -284,7 +285,7 @@ sub curl {
     my @a = ('--silent', '--show-error', '--include', '--noproxy', '*',
         '--max-time', int($self->{timeout}) + 1,
         '--resolve', "$name:$port:127.0.0.1",
-        '--write-out', "\n%{stderr}facts %{http_code} %{http_version}"
+        '--write-out', "%{stderr}facts %{http_code} %{http_version}"
             . " %{ssl_verify_result} %{num_connects}\n");
 
     push @a, defined $o{ca} ? ('--cacert', $self->_pem($o{ca})) : '-k';
@@ -297,9 +298,9 @@ sub curl {
     push @a, $o{alpn} =~ /h2/ ? '--http2' : '--http1.1' if defined $o{alpn};
     push @a, @{ $o{args} // [] };
     my $r = $self->run_command([ 'curl', @a, "https://$name:$port$path" ]);
+    # A line for each URL; the last one counts.
     @$r{qw/code version verify connects/} = ($1, $2, $3, $4)
-        if $r->{err} =~ s/^facts (\d+) ([\d.]+) (-?\d+) (\d+)\n//m;
-    chomp $r->{out};
+        while $r->{err} =~ s/^facts (\d+) ([\d.]+) (-?\d+) (\d+)\n//m;
     return $r;
 }
 
@@ -370,6 +371,8 @@ sub chromium {
     ], timeout => $o{timeout} // 30, env => {
         HOME => $home, XDG_CONFIG_HOME => $home, XDG_CACHE_HOME => $home,
         DBUS_SESSION_BUS_ADDRESS => 'disabled:' });
+    # It misses a desktop, at length.
+    $r->{err} = join '', grep { !/dbus/ } split /^/, $r->{err};
     $r->{netlog} = '';
     if (open my $f, '<', "$home/net.json") {
         local $/;
