@@ -291,6 +291,14 @@ veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_OK;
     }
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+    if (ctx->o.trusted.len != 0) {
+        /*
+         * What was named is trusted, be it a root or not: OpenSSL takes a
+         * server's own certificate without this, if it signed itself.
+         */
+        (void) X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ssl),
+                                           X509_V_FLAG_PARTIAL_CHAIN);
+    }
     /* OpenSSL counts intermediates only, this library the root as well. */
     SSL_CTX_set_verify_depth(ssl, (int) ctx->o.verify_depth + 1);
     return tls_client_trust(cf, ctx);
