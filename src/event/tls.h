@@ -110,6 +110,13 @@ typedef struct {
 /* nginx's defaults, for a server or a client. */
 void veil_tls_options_default(veil_tls_options_t *o, bool server);
 
+/*
+ * "ssl_password_file": the lines of the file, in memory that is wiped with
+ * the configuration; VEIL_ERROR after reporting at the directive at hand.
+ */
+veil_rc_t veil_tls_passwords_read(veil_conf_t *cf, veil_str_t path,
+                                  veil_array_t **passwords);
+
 /* Whether this build has TLS; "BoringSSL (API version 19)", or NULL. */
 bool veil_tls_is_built(void);
 const char *veil_tls_library(void);

@@ -545,3 +545,48 @@ STACK_OF(X509)
     sk_X509_pop_free(all, X509_free);
     return NULL;
 }
+
+/* --- passwords of keys -----------------------------------------------------
+ */
+
+static void
+tls_cert_forget(void *text)
+{
+    OPENSSL_free(text);
+}
+
+veil_rc_t
+veil_tls_passwords_read(veil_conf_t *cf, veil_str_t path,
+                        veil_array_t **passwords)
+{
+    veil_array_t *all = veil_array_create(cf->pool, sizeof(veil_str_t), 2);
+    unsigned mode = 0;
+    size_t len;
+    char *text = veil_tls_read_file(path, &len, &mode);
+    veil_str_t rest, line;
+
+    if (text == NULL) {
+        return veil_conf_error_at(cf, 1,
+                                  "cannot read the passwords \"%.*s\": %s",
+                                  VEIL_STR_ARG(path), strerror(errno));
+    }
+    veil_pool_on_destroy(cf->pool, tls_cert_forget, text);
+    if ((mode & (S_IROTH | S_IWOTH)) != 0) {
+        veil_conf_warn(cf,
+                       "the passwords \"%.*s\" are open to every user of "
+                       "this machine (mode %04o)",
+                       VEIL_STR_ARG(path), mode & 07777u);
+    }
+    rest = veil_str_n(text, len);
+    while (rest.len != 0) {
+        line = veil_str_cut(&rest, '\n');
+        if (line.len != 0 && line.data[line.len - 1] == '\r') {
+            line.len--;
+        }
+        if (line.len != 0) {
+            *(veil_str_t *) veil_array_push(all) = line;
+        }
+    }
+    *passwords = all;
+    return VEIL_OK;
+}

@@ -25,6 +25,24 @@ static bool tls_hello_keep;
 /* --- the name --------------------------------------------------------------
  */
 
+/*
+ * Names may be used for those of files: what no host has in its name is no
+ * name, as with nginx.
+ */
+static bool
+tls_hello_is_host(const CBS *name)
+{
+    const uint8_t *p = CBS_data(name);
+    size_t i;
+
+    for (i = 0; i < CBS_len(name); i++) {
+        if (p[i] <= ' ' || p[i] == 0x7f || p[i] == '/' || p[i] == '\\') {
+            return false;
+        }
+    }
+    return p[0] != '.';
+}
+
 /* The name of the first host_name entry (RFC 6066, 3); false: malformed. */
 static bool
 tls_hello_parse_name(const SSL_CLIENT_HELLO *hello, CBS *name)
@@ -53,7 +71,7 @@ tls_hello_keep_name(veil_tls_t *t, const CBS *name)
 {
     size_t len = CBS_len(name);
 
-    if (len == 0 || t->name != NULL) {
+    if (len == 0 || t->name != NULL || !tls_hello_is_host(name)) {
         return;
     }
     t->name = veil_alloc(len + 1);

@@ -32,6 +32,15 @@ veil_tls_options_default(veil_tls_options_t *o, bool server)
     o->server = server;
 }
 
+veil_rc_t
+veil_tls_passwords_read(veil_conf_t *cf, veil_str_t path,
+                        veil_array_t **passwords)
+{
+    (void) path;
+    (void) passwords;
+    return veil_conf_error(cf, "%s", tls_none_text);
+}
+
 veil_tls_ctx_t *
 veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
 {

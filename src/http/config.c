@@ -121,8 +121,9 @@ config_finish(veil_conf_t *cf, veil_http_main_t *main)
             return VEIL_ERROR;
         }
     }
-    if (config_run_checks(cf) != VEIL_OK
-        || veil_http_ports_build(cf, main) != VEIL_OK)
+    /* Checks may ask which servers meet on a port. */
+    if (veil_http_ports_build(cf, main) != VEIL_OK
+        || config_run_checks(cf) != VEIL_OK)
     {
         return VEIL_ERROR;
     }

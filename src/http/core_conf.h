@@ -23,6 +23,7 @@ typedef struct veil_http_server_s veil_http_server_t;
 typedef struct veil_http_location_s veil_http_location_t;
 typedef struct veil_http_names_s veil_http_names_t;
 typedef struct veil_http_port_s veil_http_port_t;
+struct veil_http_conn_s;
 typedef struct veil_http_pipeline_s veil_http_pipeline_t;
 
 /* Everything of http {}; cycle->http. */
@@ -48,6 +49,8 @@ struct veil_http_server_s {
     veil_array_t listens;       /* of veil_http_listen_t (server.h) */
     veil_http_location_t *root; /* the server's own confs and the tree */
     struct veil_tls_ctx_s *tls; /* of the ssl module; NULL: no certificate */
+    /* Certificates with variables in their names; NULL: tls it is. */
+    struct veil_tls_ctx_s *(*tls_select)(struct veil_http_conn_s *hc);
     uint64_t tls_handshake_timeout; /* ms */
     void **main_conf;
     void **server_conf;

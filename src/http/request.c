@@ -132,6 +132,32 @@ request_enter_server(veil_http_request_t *r, veil_http_server_t *s)
     r->location = NULL;
 }
 
+/* It is neither started nor answered, so nothing here is ever called. */
+static const veil_http_proto_t request_bare_proto = { .name = "none" };
+
+veil_http_request_t *
+veil_http_request_bare(veil_http_conn_t *conn)
+{
+    veil_http_request_t *r =
+        veil_http_request_create(conn, &request_bare_proto, NULL);
+
+    request_enter_server(r, conn->server);
+    return r;
+}
+
+void
+veil_http_request_discard(veil_http_request_t *r)
+{
+    veil_pool_t *pool = r->pool;
+
+    VEIL_CHECK(r, VEIL_HTTP_REQUEST);
+    VEIL_ASSERT(r->proto == &request_bare_proto);
+    r->magic = VEIL_MAGIC_DEAD;
+    request_current = NULL;
+    request_count--;
+    veil_pool_retire(&pool);
+}
+
 static void
 request_lower_host(veil_http_request_t *r)
 {
@@ -181,7 +207,7 @@ veil_http_request_start(veil_http_request_t *r)
 
     if (r->conn->port->ssl && !r->conn->secure) {
         r->keepalive = false;
-        veil_http_request_refuse(r, 497, "plain HTTP to an HTTPS port");
+        veil_http_request_refuse(r, 497, "plain HTTP request to HTTPS port");
         return;
     }
     if (r->in.form == VEIL_TARGET_AUTHORITY || r->in.method == VEIL_CONNECT) {

@@ -237,6 +237,12 @@ veil_http_request_t *veil_http_request_create(veil_http_conn_t *conn,
                                               const veil_http_proto_t *proto,
                                               void *stream);
 /*
+ * A request that only serves to evaluate texts with variables before there
+ * is one, for the connection and its server; discarded by who made it.
+ */
+veil_http_request_t *veil_http_request_bare(veil_http_conn_t *conn);
+void veil_http_request_discard(veil_http_request_t *r);
+/*
  * The head is complete and r->in filled in: splits the URI, finds the server
  * by name and runs the pipeline.  A URI or Host that is not acceptable gets
  * its error response.

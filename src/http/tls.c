@@ -49,14 +49,16 @@ static veil_tls_ctx_t *
 tls_select(veil_conn_t *c, veil_str_t name)
 {
     veil_http_conn_t *hc = tls_of(c);
-    veil_tls_ctx_t *ctx;
+    const veil_http_server_t *s;
 
     if (name.len != 0) {
         hc->server = veil_http_server_find(hc->port, name, NULL);
     }
-    ctx = hc->server->tls != NULL ? hc->server->tls
-                                  : hc->port->default_server->tls;
-    return veil_tls_ctx_options(ctx)->reject ? NULL : ctx;
+    s = hc->server->tls != NULL ? hc->server : hc->port->default_server;
+    if (veil_tls_ctx_options(s->tls)->reject) {
+        return NULL;
+    }
+    return s->tls_select != NULL ? s->tls_select(hc) : s->tls;
 }
 
 static void

@@ -105,6 +105,12 @@ veil_http_var_index(veil_conf_t *cf, veil_str_t name)
     return variable_mention(cf, name)->index;
 }
 
+bool
+veil_http_var_is_mentioned(const veil_conf_t *cf, veil_str_t name)
+{
+    return variable_find(variable_all(cf), name) != NULL;
+}
+
 static const veil_http_var_def_t *
 variable_find_def(const struct veil_http_vars_s *vars, veil_str_t name)
 {

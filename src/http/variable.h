@@ -58,6 +58,8 @@ typedef struct {
 
 /* The index of a variable that a directive mentions; name without "$". */
 unsigned veil_http_var_index(veil_conf_t *cf, veil_str_t name);
+/* Whether anything does, when all was read: for values that cost something. */
+bool veil_http_var_is_mentioned(const veil_conf_t *cf, veil_str_t name);
 /*
  * Defines a variable by a directive (set, map).  NULL after reporting that
  * the name is taken by one that is not changeable.
