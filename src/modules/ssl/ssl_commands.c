@@ -24,6 +24,13 @@ static const veil_conf_enum_t ssl_commands_verify[] = {
     { NULL, 0 },
 };
 
+static const veil_conf_enum_t ssl_commands_threads[] = {
+    { "auto", VEIL_TLS_SIGN_AUTO },
+    { "on", VEIL_TLS_SIGN_THREADS },
+    { "off", VEIL_TLS_SIGN_INLINE },
+    { NULL, 0 },
+};
+
 static const veil_conf_limits_t ssl_commands_depth = { 0, 100 };
 
 static const char ssl_commands_ocsp[] =
@@ -65,6 +72,18 @@ const veil_command_t veil_ssl_commands[] = {
       .set = veil_ssl_set_password_file,
       .syntax = "file",
       .help = "Passwords of encrypted keys, one in a line." },
+
+    { .name = "ssl_key_threads",
+      .where = SSL_WHERE,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_conf_set_enum,
+      .offset = offsetof(veil_ssl_conf_t, o.sign),
+      .data = ssl_commands_threads,
+      .syntax = "auto | on | off",
+      .def = "auto",
+      .help =
+          "Whether private keys sign on threads, so that the loop goes on." },
 
     { .name = "ssl_protocols",
       .where = SSL_WHERE,
