@@ -34,7 +34,7 @@ use Test::Veil::HTTP1;
 
 our @ISA = ('Test::Veil::Certs');
 
-my $lib = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
+our $lib = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 
 # new($t): for a server; files go to its directory, ports are its ports.
 
