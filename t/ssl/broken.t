@@ -90,9 +90,10 @@ for my $part (1 .. 2) {
 cmp_ok($made, '>=', 500, 'a good number of them');
 is(join(' ', $t->worker_pids), $pid, 'no worker has died');
 SKIP: {
-    # Sanitizers keep what is freed.
+    # Sanitizers keep what is freed.  The heap still spreads a little; a
+    # session that is lost each time would be 20 MB.
     skip 'a debug build counts instead', 1 if $t->is_debug;
-    cmp_ok($seen[1] - $seen[0], '<', 2048,
+    cmp_ok($seen[1] - $seen[0], '<', 6144,
         'the second half has taken no memory');
 }
 
