@@ -10,7 +10,7 @@
  * from being sent.
  */
 
-#include "modules/ssl_stapling/ssl_stapling.h"
+#include "modules/ssl_ocsp/ssl_stapling.h"
 
 #include <fcntl.h>
 
@@ -19,7 +19,6 @@
 #include <openssl/x509.h>
 
 #include "core/cycle.h"
-#include "core/ocsp.h"
 
 static veil_rc_t
 ssl_slot_init(veil_shm_zone_t *zone, bool fresh)
@@ -66,63 +65,12 @@ ssl_staple_add_zone(veil_conf_t *cf, ssl_staple_t *s, veil_str_t url)
     return true;
 }
 
-/* The responder's URL in its parts; VEIL_ERROR after reporting. */
-static veil_rc_t
-ssl_staple_set_url(veil_conf_t *cf, ssl_staple_t *s, veil_str_t url)
-{
-    veil_str_t request = veil_ocsp_request(cf->pool, s->cert, s->issuer);
-    veil_str_t full = veil_ocsp_get_url(cf->pool, url, request);
-    const size_t scheme = sizeof("http://") - 1;
-    veil_hostport_t hp;
-    size_t n;
-
-    if (full.len == 0) {
-        full = url;
-        s->request = request;
-    }
-    s->host = veil_str_from(full, scheme);
-    for (n = 0; n < s->host.len; n++) {
-        if (s->host.data[n] == '/' || s->host.data[n] == '?') {
-            break;
-        }
-    }
-    s->path = veil_str_from(s->host, n);
-    s->host.len = n;
-    if (!veil_hostport_parse(&hp, s->host) || hp.is_unix || hp.host.len == 0) {
-        veil_conf_warn(cf,
-                       "\"ssl_stapling\" ignored, invalid host in OCSP "
-                       "responder \"%.*s\" in the certificate \"%.*s\"",
-                       VEIL_STR_ARG(url), VEIL_STR_ARG(s->name));
-        return VEIL_OK;
-    }
-    if (s->path.len == 0 || s->path.data[0] != '/') {
-        s->path = veil_pool_printf(cf->pool, "/%.*s", VEIL_STR_ARG(s->path));
-    }
-    s->group = veil_upstream_group_find(cf, s->host, 80);
-    return s->group != NULL && ssl_staple_add_zone(cf, s, url) ? VEIL_OK
-                                                               : VEIL_ERROR;
-}
-
-/* What is written into a request must not be able to end it. */
-static bool
-ssl_staple_is_url(veil_str_t url)
-{
-    size_t i;
-
-    for (i = 0; i < url.len; i++) {
-        if ((unsigned char) url.data[i] <= ' ' || url.data[i] == 0x7f) {
-            return false;
-        }
-    }
-    return veil_str_casestarts(url, VEIL_STR("http://"))
-           && url.len > sizeof("http://") - 1;
-}
-
 static veil_rc_t
 ssl_staple_prepare(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
                    ssl_staple_t *s)
 {
     veil_str_t url = conf->responder;
+    const char *why;
 
     if (s->issuer == NULL) {
         veil_conf_warn(cf,
@@ -143,15 +91,17 @@ ssl_staple_prepare(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
                        VEIL_STR_ARG(s->name));
         return VEIL_OK;
     }
-    if (!ssl_staple_is_url(url)) {
+    why = veil_ssl_ocsp_target(cf->pool, url, s->cert, s->issuer, &s->target);
+    if (why != NULL) {
         veil_conf_warn(cf,
-                       "\"ssl_stapling\" ignored, invalid URL prefix in "
-                       "OCSP responder \"%.*s\" in the certificate "
-                       "\"%.*s\"",
-                       VEIL_STR_ARG(url), VEIL_STR_ARG(s->name));
+                       "\"ssl_stapling\" ignored, %s in OCSP responder "
+                       "\"%.*s\" in the certificate \"%.*s\"",
+                       why, VEIL_STR_ARG(url), VEIL_STR_ARG(s->name));
         return VEIL_OK;
     }
-    return ssl_staple_set_url(cf, s, url);
+    s->group = veil_upstream_group_find(cf, s->target.host, 80);
+    return s->group != NULL && ssl_staple_add_zone(cf, s, url) ? VEIL_OK
+                                                               : VEIL_ERROR;
 }
 
 /* The bytes of the file, at most n; or -errno. */

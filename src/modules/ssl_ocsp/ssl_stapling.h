@@ -30,13 +30,10 @@
 #include "core/lock.h"
 #include "core/shm.h"
 #include "event/tls.h"
-#include "http/http.h"
-#include "http/upstream.h"
+#include "modules/ssl_ocsp/ssl_ocsp.h"
 
 #define SSL_SLOT_MAGIC 0x53545031u
-/* Whole pages; with a certificate of the responder it is 2 KiB. */
 #define SSL_SLOT_SIZE (16 * 1024)
-#define SSL_STAPLE_MAX (SSL_SLOT_SIZE - 128)
 
 extern veil_module_t veil_http_ssl_stapling_module;
 
@@ -66,12 +63,10 @@ typedef struct {
     int64_t busy_until; /* somebody asks */
     uint32_t failures;  /* since the last success */
     uint32_t len;       /* of der; 0: there is none */
-    unsigned char der[SSL_STAPLE_MAX];
+    unsigned char der[VEIL_SSL_OCSP_MAX];
 } ssl_slot_t;
 
 _Static_assert(sizeof(ssl_slot_t) <= SSL_SLOT_SIZE, "the slot is too large");
-
-typedef struct ssl_fetch_s ssl_fetch_t;
 
 typedef struct {
     veil_tls_ctx_t *ctx;
@@ -82,9 +77,7 @@ typedef struct {
     bool verify;
     veil_shm_zone_t *zone;
     veil_upstream_group_t *group;
-    veil_str_t host;    /* of the responder, with its port */
-    veil_str_t path;    /* of the request */
-    veil_str_t request; /* DER, for a POST; empty: the path has it */
+    veil_ssl_ocsp_target_t target;
 
     /* Of this worker. */
     veil_loop_t *loop;
@@ -93,10 +86,10 @@ typedef struct {
     uint32_t version; /* of what ctx has */
     int64_t valid;    /* of it */
     bool sent;        /* ctx has one */
-    ssl_fetch_t *fetch;
+    veil_ssl_ocsp_fetch_t *fetch;
 } ssl_staple_t;
 
-/* --- ssl_stapling_fetch.c: what workers do */
+/* --- ssl_staple.c: what workers do */
 
 veil_rc_t veil_ssl_stapling_init_worker(veil_cycle_t *cycle);
 void veil_ssl_stapling_exit_worker(veil_cycle_t *cycle);
