@@ -14,9 +14,13 @@ chdir dirname(abs_path(__FILE__)) . '/../..' or die "chdir: $!";
 
 my $program = $ENV{TEST_VEIL_BINARY} || 'objs/veil';
 
-my $said = `auto/doc --check $program 2>&1`;
-is($?, 0, 'the pages that auto/doc writes are those of this build')
-    or diag($said);
+SKIP: {
+    skip 'the pages are those of a build with TLS', 1
+        if `$program -V 2>&1` !~ /^built with/m;
+    my $said = `auto/doc --check $program 2>&1`;
+    is($?, 0, 'the pages that auto/doc writes are those of this build')
+        or diag($said);
+}
 
 open my $file, '<', 'docs/directives.md' or die "docs/directives.md: $!";
 my $text = do { local $/; <$file> };
