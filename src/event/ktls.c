@@ -23,8 +23,6 @@
 
 #include "core/platform.h"
 
-#if VEIL_HAVE_TLS
-
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
@@ -423,10 +421,3 @@ veil_ktls_wipe(veil_ktls_keys_t *keys)
 {
     OPENSSL_cleanse(keys, sizeof(*keys));
 }
-
-#else
-
-/* An empty file is no C; without the library there are no sessions. */
-typedef int ktls_nothing_t;
-
-#endif

@@ -86,8 +86,8 @@ plain_send_next(veil_send_t *s)
     s->file.len -= len;
 }
 
-static void
-plain_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n)
+void
+veil_plain_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n)
 {
     veil_send_t *s = c->send;
     size_t total = 0;
@@ -166,7 +166,7 @@ const veil_transport_t veil_transport_plain = {
     .name = "plain",
     .start_reading = plain_start_reading,
     .stop_reading = plain_stop_reading,
-    .write = plain_write,
+    .write = veil_plain_write,
     .shutdown = plain_shutdown,
     .close = veil_conn_end,
     .done = NULL,

@@ -105,6 +105,11 @@ tls_bio_write(BIO *bio, const char *p, int n)
     veil_tls_out_t *out;
 
     BIO_clear_retry_flags(bio);
+    if (t->ktls_tx) {
+        /* An alert, as nothing else is asked of it: the kernel has the keys
+         * now, and ktls_conn.c says what is to be said. */
+        return n;
+    }
     while (left > 0) {
         out = t->out_last;
         if (out == NULL || out->len == out->cap) {

@@ -22,6 +22,9 @@
  * taken it, for TLS_GOODBYE_MS at most; a write that is cut short, a reset
  * and an error are ended at once.
  *
+ * TLS in the kernel: ktls_conn.c takes over when the handshake is complete;
+ * what it shares with this file is declared in tls_impl.h.
+ *
  * The library is called from the loop's completions and from the owner's
  * calls.  In the latter nothing may be passed up, so a failure there waits
  * for t->post.
@@ -42,7 +45,6 @@ static void tls_sent(veil_op_t *op);
 static void tls_posted(veil_post_t *post);
 static void tls_goodbye_over(veil_timer_t *timer);
 static void tls_run(veil_tls_t *t);
-static void tls_flush(veil_tls_t *t);
 
 static const veil_transport_t tls_transport;
 
@@ -56,8 +58,8 @@ static unsigned char tls_scratch_out[VEIL_TLS_RECORD];
 /* --- the end of a session --------------------------------------------------
  */
 
-static void
-tls_done(veil_conn_t *c)
+void
+veil_tls_done(veil_conn_t *c)
 {
     veil_tls_t *t = c->transport_data;
 
@@ -71,6 +73,7 @@ tls_done(veil_conn_t *c)
     veil_tls_out_drop(t);
     veil_chain_done(&t->kept);
     veil_tls_sign_drop(t);
+    veil_ktls_done(t);
     SSL_free(t->ssl);
     veil_tls_ctx_put(t->ctx);
     veil_free(t->name);
@@ -82,8 +85,8 @@ tls_done(veil_conn_t *c)
 }
 
 /* Nothing is left to be sent, or there is no point in it. */
-static void
-tls_end(veil_tls_t *t)
+void
+veil_tls_end(veil_tls_t *t)
 {
     veil_conn_t *c = t->conn;
 
@@ -98,7 +101,7 @@ tls_end(veil_tls_t *t)
 static void
 tls_goodbye_over(veil_timer_t *timer)
 {
-    tls_end(veil_container_of(timer, veil_tls_t, timer));
+    veil_tls_end(veil_container_of(timer, veil_tls_t, timer));
 }
 
 /* The alert at the end, once; before a handshake nothing is to be ended. */
@@ -117,8 +120,8 @@ tls_say_close(veil_tls_t *t)
 }
 
 /* A goodbye mostly fits the socket: no need for another turn of the loop. */
-static bool
-tls_send_now(veil_tls_t *t)
+bool
+veil_tls_send_now(veil_tls_t *t)
 {
     veil_tls_out_t *out = t->out;
     ssize_t n;
@@ -150,15 +153,15 @@ tls_close(veil_conn_t *c)
     veil_tls_sign_drop(t);
     veil_op_cancel(&c->recv);
     if (c->reset || c->send != NULL || t->err != 0) {
-        tls_end(t);
+        veil_tls_end(t);
         return;
     }
     tls_say_close(t);
-    if (tls_send_now(t)) {
-        tls_end(t);
+    if (veil_tls_send_now(t)) {
+        veil_tls_end(t);
         return;
     }
-    tls_flush(t);
+    veil_tls_flush(t);
     veil_timer_set(c->handle.loop, &t->timer, TLS_GOODBYE_MS);
 }
 
@@ -172,7 +175,7 @@ tls_shutdown(veil_conn_t *c)
     if (t->sending == NULL && t->out == NULL) {
         (void) shutdown(c->handle.fd, SHUT_WR);
     } else {
-        tls_flush(t);
+        veil_tls_flush(t);
     }
 }
 
@@ -206,8 +209,8 @@ tls_log_failure(veil_tls_t *t, const char *text)
 }
 
 /* The stream is over: in a handshake done() says so, else on_eof(). */
-static void
-tls_ended(veil_tls_t *t, int err)
+void
+veil_tls_ended(veil_tls_t *t, int err)
 {
     veil_conn_t *c = t->conn;
     veil_tls_done_fn *done = t->done;
@@ -240,34 +243,40 @@ tls_wants_data(const veil_tls_t *t)
     case VEIL_TLS_HANDSHAKE:
         return true;
     case VEIL_TLS_WAIT:
-        return t->kept.n < TLS_KEPT;
+        return !t->exact && t->kept.n < TLS_KEPT;
     case VEIL_TLS_OPEN:
         return !t->conn->stopped;
+    case VEIL_TLS_SWITCH:
     case VEIL_TLS_DEAD:
         break;
     }
     return false;
 }
 
-static void
-tls_receive(veil_tls_t *t)
+void
+veil_tls_receive(veil_tls_t *t)
 {
     veil_conn_t *c = t->conn;
 
-    if (!c->closing && veil_op_is_idle(&c->recv) && tls_wants_data(t)) {
+    if (c->closing || !veil_op_is_idle(&c->recv) || !tls_wants_data(t)) {
+        return;
+    }
+    if (t->exact || t->ktls_rx) {
+        veil_ktls_receive(t);
+    } else {
         c->recv.done = tls_received;
         veil_op_recv(&c->recv);
     }
 }
 
-static void
-tls_start_reading(veil_conn_t *c)
+void
+veil_tls_start_reading(veil_conn_t *c)
 {
-    tls_receive(c->transport_data);
+    veil_tls_receive(c->transport_data);
 }
 
-static void
-tls_stop_reading(veil_conn_t *c)
+void
+veil_tls_stop_reading(veil_conn_t *c)
 {
     veil_op_cancel(&c->recv);
 }
@@ -301,25 +310,38 @@ tls_read(veil_tls_t *t)
         break;
     case SSL_ERROR_ZERO_RETURN:
         t->got_close = true;
-        tls_ended(t, 0);
+        veil_tls_ended(t, 0);
         break;
     default:
         tls_log_failure(t, "SSL_read() failed");
-        tls_ended(t, -EPROTO);
+        veil_tls_ended(t, -EPROTO);
         break;
     }
+}
+
+void
+veil_tls_open(veil_tls_t *t)
+{
+    veil_tls_done_fn *done = t->done;
+
+    t->state = VEIL_TLS_OPEN;
+    t->exact = false;
+    t->done = NULL;
+    done(t->conn, 0);
 }
 
 static void
 tls_handshake(veil_tls_t *t)
 {
-    veil_tls_done_fn *done = t->done;
     int n = SSL_do_handshake(t->ssl);
 
     if (n == 1) {
-        t->state = VEIL_TLS_OPEN;
-        t->done = NULL;
-        done(t->conn, 0);
+        if (t->ctx->o.ktls) {
+            t->state = VEIL_TLS_SWITCH;
+            veil_ktls_switch(t);
+        } else {
+            veil_tls_open(t);
+        }
         return;
     }
     switch (SSL_get_error(t->ssl, n)) {
@@ -332,7 +354,7 @@ tls_handshake(veil_tls_t *t)
         break;
     default:
         tls_log_failure(t, "SSL_do_handshake() failed");
-        tls_ended(t, -EPROTO);
+        veil_tls_ended(t, -EPROTO);
         break;
     }
 }
@@ -344,15 +366,16 @@ tls_run(veil_tls_t *t)
     if (t->state == VEIL_TLS_FIRST || t->state == VEIL_TLS_HANDSHAKE) {
         tls_handshake(t);
     }
-    if (t->state == VEIL_TLS_OPEN) {
+    if (t->state == VEIL_TLS_OPEN && !t->ktls_rx) {
         tls_read(t);
+        veil_ktls_check(t);
     }
-    tls_flush(t);
+    veil_tls_flush(t);
 }
 
 /* The first byte of a ClientHello, or of what was before TLS. */
-static bool
-tls_is_plain(const veil_buf_t *b)
+bool
+veil_tls_is_plain(const veil_buf_t *b)
 {
     return b->pos[0] != SSL3_RT_HANDSHAKE && (b->pos[0] & 0x80) == 0;
 }
@@ -364,11 +387,30 @@ tls_become_plain(veil_tls_t *t, veil_op_t *op)
     veil_conn_t *c = t->conn;
     veil_tls_done_fn *done = t->done;
 
-    tls_done(c);
+    veil_tls_done(c);
     c->transport = &veil_transport_plain;
     op->done = veil_plain_received;
     done(c, VEIL_TLS_PLAIN);
     veil_plain_received(op);
+}
+
+void
+veil_tls_become_plain(veil_tls_t *t, veil_buf_t *b)
+{
+    veil_conn_t *c = t->conn;
+    veil_tls_done_fn *done = t->done;
+    unsigned char copy[16];
+    veil_buf_t first = { copy, copy + veil_buf_len(b), NULL };
+
+    VEIL_ASSERT(veil_buf_len(b) <= sizeof(copy));
+    memcpy(copy, b->pos, veil_buf_len(b));
+    veil_tls_done(c);
+    c->transport = &veil_transport_plain;
+    done(c, VEIL_TLS_PLAIN);
+    veil_conn_received(c, &first);
+    if (!c->closing && !c->stopped) {
+        c->transport->start_reading(c);
+    }
 }
 
 /* What is left of the input waits; only a handshake leaves anything. */
@@ -382,6 +424,29 @@ tls_keep_rest(veil_tls_t *t)
     t->in.pos = t->in.end = NULL;
 }
 
+void
+veil_tls_take(veil_tls_t *t, const veil_buf_t *b)
+{
+    t->in = *b;
+    if (!t->conn->closing && t->state != VEIL_TLS_DEAD
+        && t->state != VEIL_TLS_WAIT)
+    {
+        tls_run(t);
+    }
+    tls_keep_rest(t);
+}
+
+void
+veil_tls_lost(veil_tls_t *t, int err)
+{
+    t->eof = true;
+    if (t->done != NULL) {
+        veil_log(&t->conn->log, t->server ? VEIL_LOG_INFO : VEIL_LOG_ERR, -err,
+                 "peer closed connection in SSL handshake");
+    }
+    veil_tls_ended(t, err);
+}
+
 static void
 tls_received(veil_op_t *op)
 {
@@ -393,16 +458,11 @@ tls_received(veil_op_t *op)
 
     if (op->res > 0) {
         if (t->state == VEIL_TLS_FIRST && !c->closing
-            && tls_is_plain(&op->u.buf)) {
+            && veil_tls_is_plain(&op->u.buf)) {
             tls_become_plain(t, op);
             return;
         }
-        t->in = op->u.buf;
-        if (!c->closing && t->state != VEIL_TLS_DEAD
-            && t->state != VEIL_TLS_WAIT) {
-            tls_run(t);
-        }
-        tls_keep_rest(t);
+        veil_tls_take(t, &op->u.buf);
         if (op->u.buf.block != NULL) {
             veil_block_put(op->u.buf.block);
         }
@@ -410,16 +470,11 @@ tls_received(veil_op_t *op)
             veil_op_cancel(op);
         }
     } else if (!c->closing && op->res != -ECANCELED) {
-        t->eof = true;
-        if (t->done != NULL) {
-            veil_log(&c->log, t->server ? VEIL_LOG_INFO : VEIL_LOG_ERR,
-                     -op->res, "peer closed connection in SSL handshake");
-        }
-        tls_ended(t, op->res);
+        veil_tls_lost(t, op->res);
         return;
     }
     if (!op->more) {
-        tls_receive(t);
+        veil_tls_receive(t);
     }
 }
 
@@ -447,7 +502,7 @@ veil_tls_go_on(veil_tls_t *t)
         t->in.pos = t->in.end = NULL;
         veil_chain_consume(&t->kept, len);
     }
-    tls_receive(t);
+    veil_tls_receive(t);
 }
 
 /* --- writing ---------------------------------------------------------------
@@ -544,7 +599,7 @@ tls_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n)
     s->op.moved_ms = (uint32_t) veil_now_ms();
     if (t->err == 0) {
         tls_encrypt(t);
-        tls_flush(t);
+        veil_tls_flush(t);
     }
     if (t->err != 0) {
         veil_post(c->handle.loop, &t->post);
@@ -552,8 +607,8 @@ tls_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n)
 }
 
 /* Sends the oldest buffer, unless one is on its way. */
-static void
-tls_flush(veil_tls_t *t)
+void
+veil_tls_flush(veil_tls_t *t)
 {
     veil_conn_t *c = t->conn;
     veil_tls_out_t *out = t->out;
@@ -585,11 +640,13 @@ tls_go_on_writing(veil_tls_t *t)
     if (c->send != NULL && t->left > 0 && t->err == 0) {
         tls_encrypt(t);
     }
-    tls_flush(t);
+    veil_tls_flush(t);
     if (t->sending != NULL) {
         return;
     }
-    if (c->send != NULL) {
+    if (t->state == VEIL_TLS_SWITCH) {
+        veil_ktls_switch(t);
+    } else if (c->send != NULL) {
         veil_conn_sent(c, t->err != 0 ? t->err : (ssize_t) c->send->total);
     } else if (t->shut && t->err == 0) {
         (void) shutdown(c->handle.fd, SHUT_WR);
@@ -622,9 +679,9 @@ tls_sent(veil_op_t *op)
         return;
     }
     if (!c->ended) {
-        tls_flush(t);
+        veil_tls_flush(t);
         if (t->sending == NULL) {
-            tls_end(t);
+            veil_tls_end(t);
         }
     } else if (c->send != NULL) {
         veil_conn_sent(c, -ECANCELED);
@@ -640,7 +697,7 @@ tls_posted(veil_post_t *post)
 
     if (t->state == VEIL_TLS_HANDSHAKE && t->done != NULL) {
         tls_run(t); /* a client's first flight */
-        tls_receive(t);
+        veil_tls_receive(t);
     } else if (t->state == VEIL_TLS_WAIT) {
         veil_tls_go_on(t);
     } else if (t->err != 0 && c->send != NULL && t->sending == NULL) {
@@ -650,12 +707,12 @@ tls_posted(veil_post_t *post)
 
 static const veil_transport_t tls_transport = {
     .name = "tls",
-    .start_reading = tls_start_reading,
-    .stop_reading = tls_stop_reading,
+    .start_reading = veil_tls_start_reading,
+    .stop_reading = veil_tls_stop_reading,
     .write = tls_write,
     .shutdown = tls_shutdown,
     .close = tls_close,
-    .done = tls_done,
+    .done = veil_tls_done,
     .can_sendfile = false,
     .can_splice = false,
 };
@@ -697,7 +754,8 @@ veil_tls_accept(veil_conn_t *c, veil_tls_ctx_t *ctx,
     t->done = accept->done;
     SSL_set_accept_state(t->ssl);
     c->stopped = false;
-    tls_receive(t);
+    veil_ktls_begin(t);
+    veil_tls_receive(t);
 }
 
 void
@@ -727,5 +785,6 @@ veil_tls_connect(veil_conn_t *c, veil_tls_ctx_t *ctx,
     SSL_set_connect_state(t->ssl);
     veil_tls_client_prepare(t, target);
     c->stopped = false;
+    veil_ktls_begin(t);
     veil_post(c->handle.loop, &t->post);
 }

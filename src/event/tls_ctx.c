@@ -417,6 +417,9 @@ static veil_rc_t
 tls_ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     SSL_CTX_set_mode(ctx->ssl, SSL_MODE_NO_AUTO_CHAIN);
+    if (ctx->o.ktls) {
+        veil_ktls_want(cf, ctx);
+    }
     if (tls_ctx_set_protocols(cf, ctx) != VEIL_OK
         || tls_ctx_set_ciphers(cf, ctx) != VEIL_OK
         || tls_ctx_set_curves(cf, ctx) != VEIL_OK

@@ -28,6 +28,7 @@
 
 typedef struct veil_tls_out_s veil_tls_out_t;
 typedef struct veil_tls_signing_s veil_tls_signing_t; /* tls_sign.c's */
+typedef struct veil_ktls_s veil_ktls_t;
 
 /* Ciphertext to be sent. */
 struct veil_tls_out_s {
@@ -55,6 +56,7 @@ typedef enum {
     VEIL_TLS_FIRST,     /* server: no byte yet, may turn out to be plain */
     VEIL_TLS_HANDSHAKE, /* the peer is to speak */
     VEIL_TLS_WAIT,      /* for a context or a signature; input is kept */
+    VEIL_TLS_SWITCH,    /* complete; the kernel takes over when all is sent */
     VEIL_TLS_OPEN,
     VEIL_TLS_DEAD /* failed or ended: nothing more is read */
 } veil_tls_state_t;
@@ -69,8 +71,12 @@ struct veil_tls_s {
     bool ended : 1;     /* the stream's end was passed up */
     bool got_close : 1; /* close_notify came */
     bool said_close : 1;
-    bool shut : 1; /* SHUT_WR when all is sent */
-    bool eof : 1;  /* of the ciphertext */
+    bool shut : 1;       /* SHUT_WR when all is sent */
+    bool eof : 1;        /* of the ciphertext */
+    bool exact : 1;      /* no byte beyond a record is received */
+    bool ktls_tx : 1;    /* the kernel encrypts */
+    bool ktls_rx : 1;    /* the kernel decrypts */
+    bool key_update : 1; /* ktls_tx: the peer wants new keys of us */
     veil_conn_t *conn;
     SSL *ssl;
     veil_tls_ctx_t *ctx;
@@ -93,17 +99,68 @@ struct veil_tls_s {
     char *session_key;        /* client; heap; NULL: sessions are not kept */
     veil_tls_hello_t *hello;  /* heap */
     veil_tls_signing_t *sign; /* a signature that is under way */
+    veil_ktls_t *ktls;        /* NULL: nothing of it is under way */
 };
 
 /* --- tls_conn.c */
 
 /* Runs the handshake again after VEIL_TLS_WAIT; from the loop. */
 void veil_tls_go_on(veil_tls_t *t);
+/* For ktls_conn.c.  Starts to receive, if something is wanted. */
+void veil_tls_receive(veil_tls_t *t);
+/* What came is the session's; the memory stays the caller's. */
+void veil_tls_take(veil_tls_t *t, const veil_buf_t *b);
+/* The end of the stream of ciphertext: 0 or -errno. */
+void veil_tls_lost(veil_tls_t *t, int err);
+/* Passes the end up, once: to done() or on_eof(). */
+void veil_tls_ended(veil_tls_t *t, int err);
+/* There is nothing more to say: closes the descriptor. */
+void veil_tls_end(veil_tls_t *t);
+/* Whether b begins like text and not like a hello. */
+bool veil_tls_is_plain(const veil_buf_t *b);
+/*
+ * The transport is plain from here on, t is gone; b, at most 16 bytes and of
+ * no block, is the first data.
+ */
+void veil_tls_become_plain(veil_tls_t *t, veil_buf_t *b);
+/* Tries to send without waiting; see t->out and t->sending for what is left.
+ */
+bool veil_tls_send_now(veil_tls_t *t);
+void veil_tls_flush(veil_tls_t *t);
+/* The handshake is over in every respect: done(). */
+void veil_tls_open(veil_tls_t *t);
+void veil_tls_start_reading(veil_conn_t *c);
+void veil_tls_stop_reading(veil_conn_t *c);
+void veil_tls_done(veil_conn_t *c);
 static inline veil_tls_t *
 veil_tls_of_ssl(const SSL *ssl)
 {
     return SSL_get_app_data(ssl);
 }
+
+/* --- ktls_conn.c */
+
+/* The transport of a session whose sending, at least, is the kernel's. */
+extern const veil_transport_t veil_transport_ktls;
+
+/*
+ * Notes that a context wants it, before anything is set in it; reports what
+ * the kernel has, once.
+ */
+void veil_ktls_want(veil_conf_t *cf, veil_tls_ctx_t *ctx);
+/* A session begins: before anything is received. */
+void veil_ktls_begin(veil_tls_t *t);
+/* Receives, in place of the multishot, if t->exact or t->ktls_rx. */
+void veil_ktls_receive(veil_tls_t *t);
+/*
+ * In VEIL_TLS_SWITCH, whenever something was sent: when all is, the kernel
+ * gets the keys, or the session stays as it is, or is refused.
+ */
+void veil_ktls_switch(veil_tls_t *t);
+/* The peer's KeyUpdate asks for one of us, which we cannot send. */
+void veil_ktls_check(veil_tls_t *t);
+/* Frees what it has of the session. */
+void veil_ktls_done(veil_tls_t *t);
 
 /* --- tls_bio.c */
 

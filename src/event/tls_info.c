@@ -71,13 +71,11 @@ veil_tls_verify_result(const veil_tls_t *t)
 bool
 veil_tls_is_ktls_tx(const veil_tls_t *t)
 {
-    (void) t;
-    return false;
+    return t->ktls_tx;
 }
 
 bool
 veil_tls_is_ktls_rx(const veil_tls_t *t)
 {
-    (void) t;
-    return false;
+    return t->ktls_rx;
 }

@@ -80,6 +80,9 @@ void veil_conn_end(veil_conn_t *c);
  */
 void veil_plain_received(veil_op_t *op);
 
+/* plain.c's write(), for a transport whose socket does the rest. */
+void veil_plain_write(veil_conn_t *c, const veil_slice_t *slices, unsigned n);
+
 /* connect.c's part of veil_conn_trim(). */
 void veil_connect_trim(void);
 

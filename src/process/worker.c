@@ -35,6 +35,7 @@
 #include "core/syslog.h"
 #include "core/time.h"
 #include "event/conn.h"
+#include "event/ktls.h"
 #include "event/listen.h"
 #include "event/loop.h"
 #include "event/offload.h"
@@ -570,6 +571,7 @@ worker_leave(void)
         veil_loop_turn(worker.loop, 50);
     }
     veil_leftover_loop(worker.loop, worker.log);
+    veil_ktls_log_stats(worker.log);
     veil_cycle_flush_logs(veil_cycle);
 
     if (worker.loop->nops == 0) {

@@ -26,7 +26,7 @@ if (defined $why) {
         . " $why";
 }
 
-my @unit = qw/test_records/;
+my @unit = qw/test_records test_ktls test_ktls_conn/;
 for my $name (@unit) {
     my $program = "$build/t/unit/$name";
 
@@ -45,7 +45,7 @@ check() {
 }
 # A skip is a failure: it is what this machine was made for.
 unit() {
-    "$1" --jobs 1 --verbose > /tmp/unit 2>&1
+    timeout 60 "$1" --jobs 1 --verbose > /tmp/unit 2>&1
     status=$?
     grep -q "SKIP" /tmp/unit && { cat /tmp/unit; return 1; }
     test $status -eq 0 || { cat /tmp/unit; return 1; }

@@ -10,8 +10,6 @@
 
 #include <criterion/criterion.h>
 
-#if VEIL_HAVE_TLS
-
 #include <openssl/aead.h>
 #include <openssl/bio.h>
 #include <openssl/ec_key.h>
@@ -468,12 +466,3 @@ Test(ktls, every_reason_has_its_words)
         cr_assert_not_null(veil_ktls_reason_text(i));
     }
 }
-
-#else
-
-Test(ktls, not_built)
-{
-    cr_skip_test("this build has no TLS");
-}
-
-#endif

@@ -1,0 +1,13 @@
+/*
+ * ktls_none.c -- what stands for ktls.c in a build without BoringSSL.
+ */
+
+#include "core/platform.h"
+
+#include "event/ktls.h"
+
+void
+veil_ktls_log_stats(const veil_log_t *log)
+{
+    (void) log; /* there were no sessions */
+}
