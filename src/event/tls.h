@@ -104,6 +104,7 @@ typedef struct {
         const veil_conf_node_t *crl;
         const veil_conf_node_t *ech;
         const veil_conf_node_t *compress;
+        const veil_conf_node_t *ticket_keys;
     } at;
 } veil_tls_options_t;
 

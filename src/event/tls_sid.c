@@ -22,10 +22,10 @@
 
 #include "core/platform.h"
 
-#include <fcntl.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
+#include "event/tls_cert.h"
 #include "event/tls_impl.h"
 
 /* Names what follows, so that nothing can stand in another's place. */
@@ -102,28 +102,23 @@ tls_sid_names(SHA256_CTX *sha, const SSL_CTX *ctx)
     }
 }
 
-/* The library hands out no lists of a store, so the file it came from. */
+/* The library hands out no lists of a store, so the file they came from. */
 static void
-tls_sid_file(SHA256_CTX *sha, veil_str_t path)
+tls_sid_crl(SHA256_CTX *sha, veil_str_t path)
 {
-    char buf[4096];
-    ssize_t n;
-    int fd;
+    char *data;
+    size_t n;
 
     if (path.len == 0) {
         return;
     }
-    tls_sid_tag(sha, "crl", 0);
-    fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        /* It was there a moment ago; then sessions last until a reload. */
-        SHA256_Update(sha, path.data, path.len);
-        return;
+    data = veil_tls_read_file(path, &n, NULL);
+    if (data != NULL) {
+        tls_sid_tag(sha, "crl", n);
+        SHA256_Update(sha, data, n);
+        OPENSSL_free(data);
     }
-    while ((n = read(fd, buf, sizeof(buf))) > 0) {
-        SHA256_Update(sha, buf, (size_t) n);
-    }
-    close(fd);
+    /* Else it went a moment ago: sessions last until the next reload. */
 }
 
 void
@@ -140,7 +135,7 @@ veil_tls_sid_apply(SSL_CTX *ctx, const veil_tls_options_t *o)
         tls_sid_tag(&sha, "depth", (uint64_t) o->verify_depth);
         tls_sid_store(&sha, ctx);
         tls_sid_names(&sha, ctx);
-        tls_sid_file(&sha, o->crl);
+        tls_sid_crl(&sha, o->crl);
     }
     SHA256_Final(digest, &sha);
     VEIL_ASSERT(SSL_CTX_set_session_id_context(ctx, digest, sizeof(digest))

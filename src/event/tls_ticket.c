@@ -42,7 +42,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <fcntl.h>
 #include <openssl/aes.h>
 #include <openssl/hmac.h>
 #include <openssl/mem.h>
@@ -52,6 +51,7 @@
 #include "core/lock.h"
 #include "core/rand.h"
 #include "core/time.h"
+#include "event/tls_cert.h"
 #include "event/tls_impl.h"
 
 #define TICKET_NAME_LEN SSL_TICKET_KEY_NAME_LEN
@@ -358,35 +358,6 @@ tls_ticket_callback(SSL *ssl, uint8_t *name, uint8_t *iv,
 /* --- keys from files ------------------------------------------------------
  */
 
-/* The bytes of the file, at most n; or -errno. */
-static int
-tls_ticket_read_file(const char *path, uint8_t *buf, size_t n, mode_t *mode)
-{
-    struct stat st;
-    size_t len = 0;
-    ssize_t got = 0;
-    int fd, rc;
-
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        return -errno;
-    }
-    rc = fstat(fd, &st) != 0 ? -errno : 0;
-    if (rc == 0) {
-        *mode = st.st_mode;
-    }
-    while (rc == 0 && len < n) {
-        got = read(fd, buf + len, n - len);
-        if (got <= 0) {
-            rc = got < 0 ? -errno : 0;
-            break;
-        }
-        len += (size_t) got;
-    }
-    close(fd);
-    return rc < 0 ? rc : (int) len;
-}
-
 static void
 tls_ticket_parse(ticket_key_t *key, const uint8_t *data, size_t n)
 {
@@ -404,35 +375,34 @@ tls_ticket_parse(ticket_key_t *key, const uint8_t *data, size_t n)
 }
 
 static veil_rc_t
-tls_ticket_load(veil_conf_t *cf, const veil_tls_options_t *o, veil_str_t path,
+tls_ticket_load(veil_conf_t *cf, const veil_conf_node_t *node, veil_str_t path,
                 ticket_key_t *key)
 {
-    uint8_t data[TICKET_FILE_LARGE + 1];
     veil_rc_t rc = VEIL_OK;
-    mode_t mode = 0;
-    int n;
+    unsigned mode = 0;
+    size_t n;
+    char *data = veil_tls_read_file(path, &n, &mode);
 
-    n = tls_ticket_read_file(path.data, data, sizeof(data), &mode);
-    if (n < 0) {
-        rc = veil_conf_error_node(
-            cf, o->node, 0, "the session ticket key \"%s\" cannot be read: %s",
-            path.data, strerror(-n));
-    } else if (n != TICKET_FILE_SMALL && n != TICKET_FILE_LARGE) {
-        rc = veil_conf_error_node(cf, o->node, 0,
-                                  "the session ticket key \"%s\" must have "
+    if (data == NULL) {
+        return veil_conf_error_node(
+            cf, node, 0, "cannot read the session ticket key \"%.*s\": %s",
+            VEIL_STR_ARG(path), strerror(errno));
+    }
+    if (n != TICKET_FILE_SMALL && n != TICKET_FILE_LARGE) {
+        rc = veil_conf_error_node(cf, node, 0,
+                                  "the session ticket key \"%.*s\" must have "
                                   "48 or 80 bytes",
-                                  path.data);
+                                  VEIL_STR_ARG(path));
     } else {
         if (mode & (S_IROTH | S_IWOTH)) {
-            veil_conf_warn_node(cf, o->node,
-                                "the session ticket key \"%s\" can be read "
-                                "or written by every user of this system "
-                                "(mode %04o)",
-                                path.data, (unsigned) (mode & 07777));
+            veil_conf_warn_node(cf, node,
+                                "the session ticket key \"%.*s\" is open to "
+                                "every user of this machine (mode %04o)",
+                                VEIL_STR_ARG(path), mode & 07777u);
         }
-        tls_ticket_parse(key, data, (size_t) n);
+        tls_ticket_parse(key, (const uint8_t *) data, n);
     }
-    OPENSSL_cleanse(data, sizeof(data));
+    OPENSSL_free(data); /* which overwrites it */
     return rc;
 }
 
@@ -447,6 +417,8 @@ tls_ticket_forget(void *data)
 static ticket_conf_t *
 tls_ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
 {
+    const veil_conf_node_t *node =
+        o->at.ticket_keys != NULL ? o->at.ticket_keys : o->node;
     unsigned i, n = o->ticket_keys == NULL ? 0 : o->ticket_keys->n;
     ticket_conf_t *conf;
 
@@ -458,7 +430,7 @@ tls_ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
     for (i = 0; i < n; i++) {
         veil_str_t path = *veil_array_at(o->ticket_keys, veil_str_t, i);
 
-        if (tls_ticket_load(cf, o, path, &conf->keys[i]) != VEIL_OK) {
+        if (tls_ticket_load(cf, node, path, &conf->keys[i]) != VEIL_OK) {
             return NULL;
         }
     }
