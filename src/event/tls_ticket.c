@@ -385,11 +385,11 @@ tls_ticket_load(veil_conf_t *cf, const veil_conf_node_t *node, veil_str_t path,
 
     if (data == NULL) {
         return veil_conf_error_node(
-            cf, node, 0, "cannot read the session ticket key \"%.*s\": %s",
+            cf, node, 1, "cannot read the session ticket key \"%.*s\": %s",
             VEIL_STR_ARG(path), strerror(errno));
     }
     if (n != TICKET_FILE_SMALL && n != TICKET_FILE_LARGE) {
-        rc = veil_conf_error_node(cf, node, 0,
+        rc = veil_conf_error_node(cf, node, 1,
                                   "the session ticket key \"%.*s\" must have "
                                   "48 or 80 bytes",
                                   VEIL_STR_ARG(path));

@@ -178,6 +178,9 @@ ssl_conf_keep_node(veil_ssl_conf_t *conf, const veil_command_t *cmd,
     case offsetof(veil_ssl_conf_t, o.ech_files):
         conf->o.at.ech = node;
         break;
+    case offsetof(veil_ssl_conf_t, o.ticket_keys):
+        conf->o.at.ticket_keys = node;
+        break;
     default:
         break;
     }
@@ -313,8 +316,10 @@ veil_ssl_set_session_cache(veil_conf_t *cf,
     for (i = 1; i < veil_conf_nargs(cf); i++) {
         word = veil_conf_arg(cf, i);
         rc = VEIL_OK;
-        if (veil_str_eq(word, VEIL_STR("off"))
-            || veil_str_eq(word, VEIL_STR("none"))) {
+        if (veil_str_eq(word, VEIL_STR("off"))) {
+            local = veil_tls_cache_off();
+            shared = NULL;
+        } else if (veil_str_eq(word, VEIL_STR("none"))) {
             local = shared = NULL;
         } else if (veil_str_eq(word, VEIL_STR("builtin"))) {
             rc = ssl_conf_builtin(cf, i, VEIL_STR_NULL, &local);
