@@ -104,13 +104,15 @@ tls_goodbye_over(veil_timer_t *timer)
     veil_tls_end(veil_container_of(timer, veil_tls_t, timer));
 }
 
-/* The alert at the end, once; before a handshake nothing is to be ended. */
+/*
+ * The alert at the end, once; before a handshake nothing is to be ended.  The
+ * peer's end does not matter (RFC 8446, 6.1: each says that it writes no
+ * more); after a fatal alert the library says nothing.
+ */
 static void
 tls_say_close(veil_tls_t *t)
 {
-    if (t->said_close || t->err != 0 || SSL_in_init(t->ssl)
-        || t->state == VEIL_TLS_DEAD)
-    {
+    if (t->said_close || t->err != 0 || SSL_in_init(t->ssl)) {
         return;
     }
     t->said_close = true;
