@@ -35,12 +35,22 @@ http {
         location /said { return 200 "early=$ssl_early_data"; }
     }
     server {
+        # Each request on a connection of its own.
+        listen %%PORT_445%% ssl;
+        ssl_early_data on;
+        keepalive_timeout 0;
+        root %%TESTDIR%%/html;
+    }
+    server {
         listen %%PORT_444%% ssl;
         ssl_early_data off;
         return 200 "early=$ssl_early_data";
     }
 }
 EOC
+
+$t->write_file('html/page.html', '<p>page</p><script src="/a.js"></script>');
+$t->write_file('html/a.js', 'document.body.append("script");');
 
 my @o = (ca => 'root', tls => '1.3');
 
@@ -114,5 +124,20 @@ is($r->reused, 1, 'resumed where it is off');
 is($r->response->body, 'early=', 'without early data');
 my ($ticket) = @{ $r->tickets };
 like($ticket // '', qr/Max Early Data: 0$/m, 'which was not offered');
+
+# A browser says in its log how the server took its early data: 1 that it is
+# disabled, 2 accepted, 5 that there was no session.
+SKIP: {
+    skip 'Chromium is not installed', 2 unless $tls->has_chromium;
+    my $b = $tls->chromium('/page.html', cert => 'site', port => 445,
+        args => ['--enable-features=EnableTLS13EarlyData']);
+    my @reasons = $b->{netlog} =~ /"early_data_reason":(\d+)/g;
+    skip 'this Chromium sends no early data', 2
+        if !@reasons || grep { $_ == 1 } @reasons;
+    like($b->{out}, qr/<p>page.*>script/s, 'Chromium shows the page')
+        or diag $b->{err};
+    ok((grep { $_ == 2 } @reasons), 'its early data was accepted')
+        or diag "@reasons";
+}
 
 done_testing;
