@@ -41,8 +41,8 @@ typedef struct {
 
 /* With whom an attempt speaks TLS; upstream_tls.c. */
 typedef struct {
-    const veil_upstream_tls_t *tls; /* NULL: it does not */
-    veil_str_t name;                /* of the server, or an address */
+    const veil_upstream_tls_t *tls;
+    veil_str_t name; /* of the server, or an address */
     bool is_addr;
     veil_tls_cert_files_t files; /* of the client; empty: those of the ctx */
     veil_str_t key; /* what connections and sessions must agree in */
@@ -71,7 +71,7 @@ struct veil_exchange_private_s {
     unsigned attempts;
     unsigned nstate;                              /* of x->states */
     uint64_t tried[2][VEIL_UPSTREAM_TRIED_WORDS]; /* by set */
-    veil_upstream_target_t target;
+    veil_upstream_target_t *target;               /* of TLS; NULL: plain */
     veil_post_t post;
     veil_list_t waiting; /* in group->waiting */
     int err;             /* to be told by post */
@@ -183,13 +183,37 @@ void veil_upstream_conns_close_all(void);
 /* --- upstream_tls.c */
 
 /*
- * Fills in x->priv->target for the peer that was picked.  False after
- * logging why nobody can be spoken to as the configuration asks for.
+ * Makes x->priv->target for the peer that was picked.  False after logging
+ * why nobody can be spoken to as the configuration asks for.
  */
-bool veil_upstream_tls_target(veil_exchange_t *x);
+bool veil_upstream_tls_set_target(veil_exchange_t *x);
+static inline bool
+veil_upstream_tls_target(veil_exchange_t *x)
+{
+    if (veil_likely(!x->https
+                    && x->priv->peer->server->scheme != VEIL_SCHEME_HTTPS))
+    {
+        x->priv->target = NULL;
+        return true;
+    }
+    return veil_upstream_tls_set_target(x);
+}
+
 /* Whether a connection is one the exchange may use, as far as TLS goes. */
-bool veil_upstream_tls_fits(const veil_upstream_conn_t *uc,
-                            const veil_exchange_t *x);
+bool veil_upstream_tls_is_same(const veil_upstream_conn_t *uc,
+                               const veil_upstream_target_t *t);
+static inline bool
+veil_upstream_tls_fits(const veil_upstream_conn_t *uc,
+                       const veil_exchange_t *x)
+{
+    const veil_upstream_target_t *t = x->priv->target;
+
+    if (uc->tls == NULL || t == NULL) {
+        return uc->tls == NULL && t == NULL;
+    }
+    return veil_upstream_tls_is_same(uc, t);
+}
+
 /* Of a new connection, before it connects; false after logging. */
 bool veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x);
 /* It logs as its exchange does, or by itself. */

@@ -350,7 +350,7 @@ upstream_tls_name(const veil_exchange_t *x, const veil_upstream_server_t *s)
 static bool
 upstream_tls_set_name(veil_exchange_t *x, veil_str_t name)
 {
-    veil_upstream_target_t *t = &x->priv->target;
+    veil_upstream_target_t *t = x->priv->target;
     veil_addr_t a;
     char *text;
 
@@ -392,7 +392,7 @@ static void
 upstream_tls_set_files(veil_exchange_t *x)
 {
     const veil_upstream_tls_t *tls = &x->conf->tls;
-    veil_upstream_target_t *t = &x->priv->target;
+    veil_upstream_target_t *t = x->priv->target;
 
     if (tls->cert == NULL || tls->options.certs != NULL || x->request == NULL)
     {
@@ -403,17 +403,12 @@ upstream_tls_set_files(veil_exchange_t *x)
 }
 
 bool
-veil_upstream_tls_target(veil_exchange_t *x)
+veil_upstream_tls_set_target(veil_exchange_t *x)
 {
     const veil_upstream_server_t *s = x->priv->peer->server;
     const veil_upstream_tls_t *tls = &x->conf->tls;
-    veil_upstream_target_t *t = &x->priv->target;
+    veil_upstream_target_t *t;
 
-    if (veil_likely(!x->https) && s->scheme != VEIL_SCHEME_HTTPS) {
-        t->tls = NULL;
-        return true;
-    }
-    memset(t, 0, sizeof(*t));
     if (s->scheme == VEIL_SCHEME_HTTP) {
         veil_log(x->log, VEIL_LOG_ERR, 0,
                  "the server \"%.*s\" of upstream \"%.*s\" is http://, and "
@@ -428,6 +423,8 @@ veil_upstream_tls_target(veil_exchange_t *x)
                      : "this build has no TLS");
         return false;
     }
+    t = VEIL_POOL_NEW(x->pool, veil_upstream_target_t);
+    x->priv->target = t;
     if (!upstream_tls_set_name(x, upstream_tls_name(x, s))) {
         return false;
     }
@@ -510,7 +507,7 @@ upstream_tls_keep(const veil_upstream_target_t *t, veil_tls_ctx_t *ctx)
 static veil_tls_ctx_t *
 upstream_tls_ctx(veil_exchange_t *x)
 {
-    const veil_upstream_target_t *t = &x->priv->target;
+    const veil_upstream_target_t *t = x->priv->target;
     veil_tls_ctx_t *ctx;
 
     if (t->files.cert.len == 0) {
@@ -546,23 +543,18 @@ veil_upstream_tls_exit_worker(void)
  */
 
 bool
-veil_upstream_tls_fits(const veil_upstream_conn_t *uc,
-                       const veil_exchange_t *x)
+veil_upstream_tls_is_same(const veil_upstream_conn_t *uc,
+                          const veil_upstream_target_t *t)
 {
-    const veil_upstream_target_t *t = &x->priv->target;
-
-    if (uc->tls_base == NULL || t->tls == NULL) {
-        return uc->tls_base == NULL && t->tls == NULL;
-    }
     return uc->tls_base == t->tls->ctx && veil_str_eq(uc->tls_key, t->key);
 }
 
 bool
 veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x)
 {
-    const veil_upstream_target_t *t = &x->priv->target;
+    const veil_upstream_target_t *t = x->priv->target;
 
-    if (t->tls == NULL) {
+    if (t == NULL) {
         return true;
     }
     uc->tls = upstream_tls_ctx(x);
@@ -631,7 +623,7 @@ void
 veil_upstream_tls_start(veil_upstream_conn_t *uc)
 {
     veil_exchange_t *x = uc->x;
-    const veil_upstream_target_t *t = &x->priv->target;
+    const veil_upstream_target_t *t = x->priv->target;
     veil_tls_target_t target = { .sni = VEIL_STR_INIT("") };
 
     if (t->tls->server_name && !t->is_addr) {
