@@ -73,7 +73,7 @@ refused('', "$to proxy_ssl_certificate secret.crt; "
     . 'proxy_ssl_password_file passwords;', qr{secret\.key},
     'a key with another password');
 refused('', "$to proxy_ssl_password_file none;",
-    qr{cannot read "\Q$here\E/none" \(2: No such file});
+    qr{cannot read the passwords "\Q$here\E/none": No such file});
 refused('', "$to proxy_ssl_certificate_key engine:x:y;",
     qr{BoringSSL has neither engines nor stores});
 refused('', "$to proxy_ssl_conf_command Options KTLS;",

@@ -7,15 +7,7 @@
  * options that would be wrong.
  */
 
-#include "core/platform.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "modules/proxy/proxy.h"
-
-/* Of a password file; each line is a password. */
-#define SSL_PASSWORDS_MAX 65536
 
 /* --- the certificate of the client ----------------------------------------
  */
@@ -66,66 +58,6 @@ veil_proxy_set_ssl_cache(veil_conf_t *cf,
     return veil_upstream_tls_set_cache(cf, &conf->up.tls);
 }
 
-/* --- passwords ------------------------------------------------------------
- */
-
-/* The whole of a small file; its length or -errno. */
-static ssize_t
-proxy_ssl_read(const char *path, char *buf, size_t room)
-{
-    size_t len = 0;
-    ssize_t n;
-    int fd;
-
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    do {
-        n = read(fd, buf + len, room - len);
-        len += n > 0 ? (size_t) n : 0;
-    } while (n > 0 && len < room);
-    if (n < 0) {
-        n = -errno;
-    }
-    (void) close(fd);
-    if (n < 0) {
-        return n;
-    }
-    return len == room ? -EFBIG : (ssize_t) len;
-}
-
-veil_rc_t
-veil_proxy_set_ssl_passwords(veil_conf_t *cf,
-                             const veil_command_t *cmd VEIL_UNUSED, void *data)
-{
-    proxy_conf_t *conf = data;
-    veil_str_t path = veil_conf_full_path(cf, veil_conf_arg(cf, 1), true);
-    char *text = veil_pool_chars(cf->pool, SSL_PASSWORDS_MAX);
-    ssize_t n = proxy_ssl_read(path.data, text, SSL_PASSWORDS_MAX);
-    veil_array_t *list;
-    veil_str_t rest, line;
-
-    if (n < 0) {
-        return veil_conf_error_at(cf, 1, "cannot read \"%.*s\" (%d: %s)",
-                                  VEIL_STR_ARG(path), (int) -n,
-                                  strerror((int) -n));
-    }
-    list = veil_array_create(cf->pool, sizeof(veil_str_t), 1);
-    rest = veil_str_n(text, (size_t) n);
-    while (rest.len != 0) {
-        line = veil_str_cut(&rest, '\n');
-        if (line.len != 0 && line.data[line.len - 1] == '\r') {
-            line.len--;
-        }
-        if (line.len != 0) {
-            *(veil_str_t *) veil_array_push(list) = line;
-        }
-    }
-    conf->up.tls.options.passwords = list;
-    return VEIL_OK;
-}
-
 /* --- the others -----------------------------------------------------------
  */
 
@@ -136,6 +68,16 @@ proxy_ssl_path(veil_conf_t *cf)
     veil_str_t arg = veil_conf_arg(cf, 1);
 
     return arg.len == 0 ? arg : veil_conf_full_path(cf, arg, true);
+}
+
+veil_rc_t
+veil_proxy_set_ssl_passwords(veil_conf_t *cf,
+                             const veil_command_t *cmd VEIL_UNUSED, void *data)
+{
+    proxy_conf_t *conf = data;
+
+    return veil_tls_passwords_read(cf, proxy_ssl_path(cf),
+                                   &conf->up.tls.options.passwords);
 }
 
 veil_rc_t
