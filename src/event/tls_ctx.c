@@ -366,7 +366,8 @@ tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     };
     const veil_tls_options_t *o = &ctx->o;
 
-    SSL_CTX_set_verify_depth(ctx->ssl, (int) o->verify_depth);
+    /* OpenSSL counts intermediates only, this library the root as well. */
+    SSL_CTX_set_verify_depth(ctx->ssl, (int) o->verify_depth + 1);
     /* All contexts have the same: a session keeps those of its first. */
     VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
         ctx->ssl, algs, sizeof(algs) / sizeof(algs[0])));
