@@ -161,22 +161,22 @@ tls_cert_source_name(veil_str_t source)
 }
 
 /*
- * The text of a path or of "data:"; *owned is to be freed.  False after
- * telling.
+ * The text of a path or of "data:"; *owned is to be freed, mode of a file.
+ * False after telling.
  */
 static bool
 tls_cert_text(const tls_cert_report_t *to, veil_str_t source, bool of_key,
-              veil_str_t *text, char **owned)
+              veil_str_t *text, char **owned, unsigned *mode)
 {
-    unsigned mode = 0;
     int err;
 
     *owned = NULL;
+    *mode = 0;
     if (veil_str_starts(source, VEIL_STR("data:"))) {
         *text = veil_str_from(source, 5);
         return true;
     }
-    *owned = veil_tls_read_file(source, &text->len, &mode);
+    *owned = veil_tls_read_file(source, &text->len, mode);
     if (*owned == NULL) {
         err = errno;
         if (err == ENOENT || err == ENOTDIR) {
@@ -192,13 +192,6 @@ tls_cert_text(const tls_cert_report_t *to, veil_str_t source, bool of_key,
         return false;
     }
     text->data = *owned;
-    if (of_key && (mode & (S_IROTH | S_IWOTH)) != 0) {
-        tls_cert_tell(
-            to, true, true,
-            "the TLS private key \"%.*s\" is open to every user of this "
-            "machine (mode %04o)",
-            VEIL_STR_ARG(source), mode & 07777u);
-    }
     return true;
 }
 
@@ -464,22 +457,29 @@ veil_tls_cert_load(veil_tls_cert_t *cert, const veil_tls_cert_files_t *files,
 {
     tls_cert_report_t to = { .tell = tell, .data = data };
     veil_str_t text;
+    unsigned mode;
     char *owned;
     bool is_good;
 
     memset(cert, 0, sizeof(*cert));
-    is_good = tls_cert_text(&to, files->cert, false, &text, &owned)
+    is_good = tls_cert_text(&to, files->cert, false, &text, &owned, &mode)
               && tls_cert_parse_chain(&to, cert, files->cert, text);
     OPENSSL_free(owned);
     if (is_good) {
         is_good =
-            tls_cert_text(&to, files->key, true, &text, &owned)
+            tls_cert_text(&to, files->key, true, &text, &owned, &mode)
             && tls_cert_parse_key(&to, cert, files->key, text, passwords);
         OPENSSL_free(owned);
     }
     if (!is_good || !tls_cert_match(&to, cert, files)) {
         veil_tls_cert_free(cert);
         return false;
+    }
+    if ((mode & (S_IROTH | S_IWOTH)) != 0) {
+        tls_cert_tell(&to, true, true,
+                      "the TLS private key \"%.*s\" is open to every user of "
+                      "this machine (mode %04o)",
+                      VEIL_STR_ARG(files->key), mode & 07777u);
     }
     tls_cert_check_dates(&to, cert->leaf, files->cert);
     return true;
@@ -511,11 +511,12 @@ STACK_OF(X509)
     STACK_OF(X509) *all = sk_X509_new_null();
     veil_str_t text;
     char *owned, why[256];
+    unsigned mode;
     BIO *bio;
     X509 *x;
 
     VEIL_ASSERT(all != NULL);
-    if (!tls_cert_text(&to, path, false, &text, &owned)) {
+    if (!tls_cert_text(&to, path, false, &text, &owned, &mode)) {
         sk_X509_free(all);
         return NULL;
     }
