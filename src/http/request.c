@@ -205,11 +205,6 @@ veil_http_request_start(veil_http_request_t *r)
     request_enter_server(r,
                          veil_http_server_find(r->conn->port, r->in.host, r));
 
-    if (r->conn->port->ssl && !r->conn->secure) {
-        r->keepalive = false;
-        veil_http_request_refuse(r, 497, "plain HTTP request to HTTPS port");
-        return;
-    }
     if (r->in.form == VEIL_TARGET_AUTHORITY || r->in.method == VEIL_CONNECT) {
         r->keepalive = false;
         veil_http_request_refuse(r, 405, "a CONNECT request");
@@ -224,6 +219,11 @@ veil_http_request_start(veil_http_request_t *r)
     if (e != VEIL_PARSE_OK) {
         veil_http_request_refuse(r, veil_http_parse_status(e),
                                  veil_http_parse_reason(e));
+        return;
+    }
+    if (r->conn->port->ssl && !r->conn->secure) {
+        r->keepalive = false;
+        veil_http_request_refuse(r, 497, "plain HTTP request to HTTPS port");
         return;
     }
     veil_http_run(r);
