@@ -102,7 +102,6 @@ typedef struct {
         const veil_conf_node_t *client_ca;
         const veil_conf_node_t *trusted;
         const veil_conf_node_t *crl;
-        const veil_conf_node_t *ticket_keys;
         const veil_conf_node_t *ech;
         const veil_conf_node_t *compress;
         const veil_conf_node_t *ticket_keys;

@@ -181,9 +181,6 @@ ssl_conf_keep_node(veil_ssl_conf_t *conf, const veil_command_t *cmd,
     case offsetof(veil_ssl_conf_t, o.ech_files):
         conf->o.at.ech = node;
         break;
-    case offsetof(veil_ssl_conf_t, o.ticket_keys):
-        conf->o.at.ticket_keys = node;
-        break;
     default:
         break;
     }
