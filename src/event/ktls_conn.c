@@ -45,6 +45,7 @@
 
 struct veil_ktls_s {
     veil_ktls_reason_t reason;
+    veil_ktls_reason_t rx_reason;
     int err; /* what the kernel said */
     bool flushed;
     unsigned char head[KTLS_HEAD];
@@ -289,6 +290,7 @@ ktls_take_over(veil_tls_t *t)
         } else {
             veil_ktls_stats.fallback[reason]++;
         }
+        t->ktls->rx_reason = reason;
     }
     if (!t->ktls_rx) {
         SSL_set_msg_callback(t->ssl, ktls_on_message);
@@ -321,8 +323,12 @@ static void
 ktls_fall_back(veil_tls_t *t, veil_ktls_reason_t reason)
 {
     veil_conn_t *c = t->conn;
-    int err = t->ktls == NULL ? 0 : -t->ktls->err;
+    int err = 0;
 
+    if (t->ktls != NULL) {
+        err = -t->ktls->err;
+        t->ktls->reason = reason;
+    }
     veil_ktls_stats.fallback[reason]++;
     if (t->server && !t->ctx->o.ktls_fallback) {
         veil_log(&c->log, VEIL_LOG_ERR, err,
@@ -338,6 +344,22 @@ ktls_fall_back(veil_tls_t *t, veil_ktls_reason_t reason)
     veil_log(&c->log, VEIL_LOG_DEBUG, err, "kTLS is not used: %s",
              veil_ktls_reason_text(reason));
     veil_tls_open(t);
+}
+
+const char *
+veil_tls_ktls_why_not(const veil_tls_t *t, bool tx)
+{
+    const veil_ktls_t *k = t->ktls;
+
+    if (k == NULL || (tx ? t->ktls_tx : t->ktls_rx)) {
+        return NULL;
+    }
+    if (!t->ktls_tx) {
+        return veil_ktls_reason_text(k->reason);
+    }
+    return k->rx_reason != VEIL_KTLS_OK
+               ? veil_ktls_reason_text(k->rx_reason)
+               : "tickets of sessions are for the library to read";
 }
 
 void

@@ -260,6 +260,8 @@ const veil_tls_ctx_t *veil_tls_session_ctx(const veil_tls_t *t);
 bool veil_tls_was_closed(const veil_tls_t *t);
 /* "TLSv1.3"; static. */
 const char *veil_tls_version(const veil_tls_t *t);
+/* "TLS_AES_128_GCM_SHA256", by the names of the RFCs; static. */
+const char *veil_tls_cipher(const veil_tls_t *t);
 /* The library's object, for variables; valid while c is. */
 struct ssl_st *veil_tls_ssl(const veil_tls_t *t);
 /* Fields of the ClientHello that the library does not keep. */
@@ -279,6 +281,11 @@ long veil_tls_verify_result(const veil_tls_t *t);
 /* Records and keys are the kernel's. */
 bool veil_tls_is_ktls_tx(const veil_tls_t *t);
 bool veil_tls_is_ktls_rx(const veil_tls_t *t);
+/*
+ * Why those for sending (tx) or receiving are not: a phrase such as "the
+ * kernel has no TLS"; NULL when they are, or when nobody wanted it.
+ */
+const char *veil_tls_ktls_why_not(const veil_tls_t *t, bool tx);
 
 /* Frees what is kept for reuse (at exit). */
 void veil_tls_trim(void);

@@ -277,6 +277,32 @@ tls_client_number(veil_tls_ctx_t *ctx)
     ctx->number = ++last;
 }
 
+/* What is offered, as the library wants it: a length before each name. */
+static void
+tls_client_offer(veil_tls_ctx_t *ctx)
+{
+    const veil_array_t *names = ctx->o.alpn;
+    uint8_t list[1024];
+    size_t len = 0;
+    veil_str_t name;
+    unsigned i;
+
+    for (i = 0; names != NULL && i < names->n; i++) {
+        name = *veil_array_at(names, veil_str_t, i);
+        VEIL_ASSERT(name.len != 0 && name.len <= 255);
+        if (name.len + 1 > sizeof(list) - len) {
+            break; /* of so many the first ones are enough */
+        }
+        list[len++] = (uint8_t) name.len;
+        memcpy(list + len, name.data, name.len);
+        len += name.len;
+    }
+    if (len != 0) {
+        VEIL_ASSERT(SSL_CTX_set_alpn_protos(ctx->ssl, list, (unsigned) len)
+                    == 0);
+    }
+}
+
 veil_rc_t
 veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
@@ -286,6 +312,7 @@ veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT
                                             | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ssl, tls_client_on_session);
+    tls_client_offer(ctx);
     if (ctx->o.verify == VEIL_TLS_VERIFY_OFF) {
         SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL);
         return VEIL_OK;

@@ -50,6 +50,14 @@ veil_tls_version(const veil_tls_t *t)
     return SSL_get_version(t->ssl);
 }
 
+const char *
+veil_tls_cipher(const veil_tls_t *t)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
+
+    return cipher != NULL ? SSL_CIPHER_standard_name(cipher) : "none";
+}
+
 SSL *
 veil_tls_ssl(const veil_tls_t *t)
 {

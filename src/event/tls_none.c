@@ -121,6 +121,59 @@ veil_tls_was_closed(const veil_tls_t *t)
     return true;
 }
 
+/* --- questions about a session, of which there is none ---------------------
+ */
+
+veil_str_t
+veil_tls_alpn(const veil_tls_t *t)
+{
+    (void) t;
+    return VEIL_STR_NULL;
+}
+
+bool
+veil_tls_is_resumed(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+const char *
+veil_tls_version(const veil_tls_t *t)
+{
+    (void) t;
+    return "none";
+}
+
+const char *
+veil_tls_cipher(const veil_tls_t *t)
+{
+    (void) t;
+    return "none";
+}
+
+bool
+veil_tls_is_ktls_tx(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+bool
+veil_tls_is_ktls_rx(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+const char *
+veil_tls_ktls_why_not(const veil_tls_t *t, bool tx)
+{
+    (void) t;
+    (void) tx;
+    return NULL;
+}
+
 void
 veil_tls_trim(void)
 {
