@@ -15,6 +15,9 @@ LEFT_OUT = $(if $(filter yes,$(TLS)),$(TLS_NONE),$(TLS_NAMES))
 
 LAYER_SRCS = $(filter-out src/process/veil.c $(LEFT_OUT),$(sort $(wildcard \
     src/core/*.c src/event/*.c src/process/*.c src/http/*.c src/stream/*.c)))
+# veil-fetch is a program of its own; what it shares with veil is the library.
+FETCH_SRCS = $(if $(filter yes,$(FETCH)),$(sort $(wildcard src/fetch/*.c)))
+FETCH_OBJS = $(FETCH_SRCS:%.c=$(B)/%.o)
 MAIN_SRC = $(wildcard src/process/veil.c)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(B)/%.o)
 # The list of modules can be compiled once the core has the type of a module.
@@ -28,8 +31,10 @@ FUZZ_BINS = $(FUZZ_SRCS:t/fuzz/%.c=$(B)/fuzz/%)
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@
 
 # Without main() there is a library to test, but no program yet.
-all: $(if $(filter yes,$(FUZZ)),lib fuzz,$(if $(MAIN_SRC),veil,lib))
+all: $(if $(filter yes,$(FUZZ)),lib fuzz,$(if $(MAIN_SRC),veil,lib)) \
+    $(if $(FETCH_SRCS),fetch)
 veil: $(B)/veil
+fetch: $(B)/veil-fetch
 lib: $(B)/libveil.a
 
 .DELETE_ON_ERROR:
@@ -44,6 +49,9 @@ $(B)/Makefile: configure auto/configure auto/functions auto/options auto/cc \
 # is left out because nobody refers to it by name.
 $(B)/veil: $(MAIN_OBJ) $(B)/libveil.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(MAIN_OBJ) $(LIB_OBJS) $(LIBS)
+
+$(B)/veil-fetch: $(FETCH_OBJS) $(B)/libveil.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(FETCH_OBJS) $(B)/libveil.a $(LIBS)
 
 # "objects" lists LIB_OBJS and changes when a source comes or goes.
 $(B)/libveil.a: $(LIB_OBJS) $(B)/objects
@@ -109,7 +117,7 @@ $(B)/bench/tlsload: bench/tlsload.c $(B)/flags
 
 # For auto/quick: what of the changed files is a part of this build.
 sources:
-	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS)
+	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS) $(FETCH_SRCS)
 
 style: lib
 	@CC="$(CC)" auto/check-style $(B)
@@ -133,6 +141,7 @@ install: all
 	test ! -f "$(DESTDIR)"$(SBIN_PATH) || mv "$(DESTDIR)"$(SBIN_PATH) \
 	    "$(DESTDIR)"$(SBIN_PATH).old
 	cp $(B)/veil "$(DESTDIR)"$(SBIN_PATH)
+	$(if $(FETCH_SRCS),cp $(B)/veil-fetch "$(DESTDIR)"$(SBIN_DIR)/veil-fetch)
 	cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types.default
 	test -f "$(DESTDIR)"$(CONF_DIR)/mime.types \
 	    || cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types
@@ -142,7 +151,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil lib unit unit-changed unit-none unit-programs \
+.PHONY: all veil fetch lib unit unit-changed unit-none unit-programs \
     bench-responder bench-tlsload sources style check fuzz install
 
--include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(FETCH_OBJS:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

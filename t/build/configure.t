@@ -69,7 +69,7 @@ for my $name (qw/--prefix=PATH --sbin-path=PATH --conf-path=PATH
     --lock-path=PATH --user=USER --group=GROUP --with-cc=PROGRAM
     --with-cc-opt=FLAGS --with-ld-opt=FLAGS --builddir=DIR --with-debug
     --with-asan --with-fuzz --add-module=DIR --with-boringssl=DIR --with-tls
-    --without-tls/)
+    --without-tls --with-fetch/)
 {
     ok((grep { $_ eq $name } @options), "--help has $name");
 }

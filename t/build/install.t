@@ -100,6 +100,8 @@ ok(-f "$dest$path{PREFIX}html/index.html", 'the page');
 ok(-d dirname("$dest$path{ERROR_LOG_PATH}"), 'the directory of the log');
 ok(-d dirname("$dest$path{PID_PATH}"), 'the directory of the pid file');
 ok(!-e "$dest$path{SBIN_PATH}.old", 'no older program');
+is(-x dirname("$dest$path{SBIN_PATH}") . '/veil-fetch' ? 1 : 0,
+    -x "$build/veil-fetch" ? 1 : 0, 'veil-fetch, if it was asked for');
 
 like(`'$dest$path{SBIN_PATH}' -v 2>&1`, qr{^veil version: veil/\d},
     'what was installed runs');
