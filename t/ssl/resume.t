@@ -324,12 +324,12 @@ EOC
 
 # ---------------------------------------------------------------- rotation --
 
-# Keys that live for two seconds.  A session that was made under a key that
+# Keys that live for four seconds.  A session that was made under a key that
 # has just been replaced is resumed, and gets a new ticket.
 my $short = Test::Veil->new;
 $short->config(<<"EOC")->run;
 http {
-    ssl_session_timeout 2s;
+    ssl_session_timeout 4s;
     server {
         listen %%PORT_443%% ssl;
         ssl_certificate $dir/site.crt;
