@@ -49,8 +49,16 @@ http {
 }
 EOC
 
-$t->write_file('html/page.html', '<p>page</p><script src="/a.js"></script>');
-$t->write_file('html/a.js', 'document.body.append("script");');
+# One after another, as a browser opens some connections in advance.
+$t->write_file('html/page.html', '<p>page</p><script src="/1.js"></script>');
+$t->write_file("html/$_.js", <<"EOC") for 1 .. 5;
+document.body.append("script$_ ");
+if ($_ < 5) {
+    const s = document.createElement("script");
+    s.src = "/" + ($_ + 1) + ".js";
+    document.body.append(s);
+}
+EOC
 
 my @o = (ca => 'root', tls => '1.3');
 
@@ -134,7 +142,7 @@ SKIP: {
     my @reasons = $b->{netlog} =~ /"early_data_reason":(\d+)/g;
     skip 'this Chromium sends no early data', 2
         if !@reasons || grep { $_ == 1 } @reasons;
-    like($b->{out}, qr/<p>page.*>script/s, 'Chromium shows the page')
+    like($b->{out}, qr/<p>page.*>script1 .*script5 /s, 'Chromium shows the page')
         or diag $b->{err};
     ok((grep { $_ == 2 } @reasons), 'its early data was accepted')
         or diag "@reasons";
