@@ -211,7 +211,7 @@ wrong("$site\nssl_session_cache buildin;",
     qr/.*"buildin".*/, '5:19', 'another word');
 wrong("$site\nssl_session_timeout 10ms;",
     qr/a session lasts a second at least/, '5:21', 'too short');
-wrong("$site\nssl_session_ticket_key site.key;", qr/the session ticket key "\S+\/site\.key" must have 48 or 80 bytes/, '5:1',
+wrong("$site\nssl_session_ticket_key site.key;", qr/the session ticket key "\S+\/site\.key" must have 48 or 80 bytes/, '5:24',
     'no key of tickets');
 
 # Clients.
