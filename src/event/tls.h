@@ -276,8 +276,16 @@ typedef struct {
  */
 void veil_tls_keep_hello(bool keep);
 const veil_tls_hello_t *veil_tls_hello(const veil_tls_t *t);
-/* X509_V_..., 0 when verified; text() for messages. */
+/* X509_V_..., 0 when verified; and the text of it, NULL when verified. */
 long veil_tls_verify_result(const veil_tls_t *t);
+const char *veil_tls_verify_error(const veil_tls_t *t);
+/*
+ * Somebody has looked at the peer's certificate after the library: "" for
+ * good, else why it is refused, which counts as not verified from here on.
+ * The text is static.  NULL: nobody has.
+ */
+void veil_tls_set_cert_status(veil_tls_t *t, const char *why);
+const char *veil_tls_cert_status(const veil_tls_t *t);
 /* Records and keys are the kernel's. */
 bool veil_tls_is_ktls_tx(const veil_tls_t *t);
 bool veil_tls_is_ktls_rx(const veil_tls_t *t);

@@ -100,6 +100,7 @@ struct veil_tls_s {
     veil_tls_hello_t *hello;  /* heap */
     veil_tls_signing_t *sign; /* a signature that is under way */
     veil_ktls_t *ktls;        /* NULL: nothing of it is under way */
+    const char *cert_status;  /* veil_tls_set_cert_status(); else NULL */
 };
 
 /* --- tls_conn.c */

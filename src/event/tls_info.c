@@ -73,7 +73,38 @@ veil_tls_hello(const veil_tls_t *t)
 long
 veil_tls_verify_result(const veil_tls_t *t)
 {
-    return SSL_get_verify_result(t->ssl);
+    long rc = SSL_get_verify_result(t->ssl);
+
+    if (rc == X509_V_OK && t->cert_status != NULL && t->cert_status[0] != '\0')
+    {
+        rc = X509_V_ERR_APPLICATION_VERIFICATION;
+    }
+    return rc;
+}
+
+const char *
+veil_tls_verify_error(const veil_tls_t *t)
+{
+    long rc = veil_tls_verify_result(t);
+
+    if (rc == X509_V_OK) {
+        return NULL;
+    }
+    return rc == X509_V_ERR_APPLICATION_VERIFICATION && t->cert_status != NULL
+               ? t->cert_status
+               : X509_verify_cert_error_string(rc);
+}
+
+void
+veil_tls_set_cert_status(veil_tls_t *t, const char *why)
+{
+    t->cert_status = why;
+}
+
+const char *
+veil_tls_cert_status(const veil_tls_t *t)
+{
+    return t->cert_status;
 }
 
 bool

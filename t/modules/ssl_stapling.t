@@ -313,6 +313,11 @@ site('https', url => 'https://ocsp.test/');
 site('nohost', url => 'http:///x');
 my $ignored = '"ssl_stapling" ignored,';
 says('no issuer', of('alone'), qr/$ignored issuer certificate not found for/);
+says('nor among those that are trusted',
+    of('alone') . "ssl_trusted_certificate $dir/mallory.crt;",
+    qr/$ignored issuer certificate not found for certificate ".*alone\.crt"/);
+says('but there', of('alone') . "ssl_trusted_certificate $dir/root.crt;",
+    qr/\A(?!.*ignored).*is successful/s);
 says('no responder', of('file'), qr/$ignored no OCSP responder URL in the/);
 says('not http', of('https'), qr{$ignored invalid URL prefix in OCSP }
     . qr{responder "https://ocsp\.test/" in the certificate ".*/https\.crt"});

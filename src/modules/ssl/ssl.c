@@ -287,7 +287,7 @@ ssl_verify(veil_http_request_t *r, const veil_tls_t *t, veil_tls_verify_t how)
     {
         veil_log(&r->log, VEIL_LOG_INFO, 0,
                  "client SSL certificate verify error: (%ld:%s)", rc,
-                 X509_verify_cert_error_string(rc));
+                 veil_tls_verify_error(t));
         r->keepalive = false;
         return veil_http_fail(r, 495);
     }

@@ -164,15 +164,14 @@ static bool
 ssl_client_verify(veil_http_request_t *r, const veil_tls_t *t, const X509 *x,
                   veil_str_t *out)
 {
-    long rc = veil_tls_verify_result(t);
+    const char *why = veil_tls_verify_error(t);
 
     if (x == NULL) {
         *out = VEIL_STR("NONE");
-    } else if (rc == X509_V_OK) {
+    } else if (why == NULL) {
         *out = VEIL_STR("SUCCESS");
     } else {
-        *out = veil_pool_printf(r->pool, "FAILED:%s",
-                                X509_verify_cert_error_string(rc));
+        *out = veil_pool_printf(r->pool, "FAILED:%s", why);
     }
     return true;
 }

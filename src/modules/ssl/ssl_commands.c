@@ -33,9 +33,6 @@ static const veil_conf_enum_t ssl_commands_threads[] = {
 
 static const veil_conf_limits_t ssl_commands_depth = { 0, 100 };
 
-static const char ssl_commands_ocsp[] =
-    "BoringSSL has no OCSP; \"ssl_crl\" lists what was revoked";
-
 const veil_command_t veil_ssl_commands[] = {
     { .name = "ssl_certificate",
       .where = SSL_WHERE,
@@ -295,33 +292,6 @@ const veil_command_t veil_ssl_commands[] = {
       .set = veil_ssl_refuse_conf,
       .syntax = "name value",
       .help = "Refused: BoringSSL has no configuration commands." },
-
-    { .name = "ssl_ocsp",
-      .where = SSL_WHERE,
-      .args = VEIL_ARGS_1,
-      .kind = VEIL_CONF_OF_SERVER,
-      .set = veil_ssl_refuse,
-      .data = ssl_commands_ocsp,
-      .syntax = "on | off | leaf",
-      .help = "Refused: certificates of clients are checked with ssl_crl." },
-
-    { .name = "ssl_ocsp_responder",
-      .where = SSL_WHERE,
-      .args = VEIL_ARGS_1,
-      .kind = VEIL_CONF_OF_SERVER,
-      .set = veil_ssl_refuse,
-      .data = ssl_commands_ocsp,
-      .syntax = "url",
-      .help = "Refused: certificates of clients are checked with ssl_crl." },
-
-    { .name = "ssl_ocsp_cache",
-      .where = SSL_WHERE,
-      .args = VEIL_ARGS_1,
-      .kind = VEIL_CONF_OF_SERVER,
-      .set = veil_ssl_refuse,
-      .data = ssl_commands_ocsp,
-      .syntax = "off | shared:name:size",
-      .help = "Refused: certificates of clients are checked with ssl_crl." },
 
     { .name = "ssl",
       .where = SSL_WHERE,

@@ -11,6 +11,7 @@
 #define VEIL_MODULES_SSL_OCSP_H
 
 #include "core/ocsp.h"
+#include "core/shm.h"
 #include "http/http.h"
 #include "http/upstream.h"
 
@@ -53,7 +54,12 @@ struct veil_ssl_ocsp_fetch_s {
     veil_exchange_t x;
 };
 
-/* Why a URL cannot be asked, in nginx's words; NULL: it can. */
+/*
+ * Why a URL cannot be asked, in nginx's words, or NULL: then *host is the part
+ * of it that names host and port.
+ */
+const char *veil_ssl_ocsp_host(veil_str_t url, veil_str_t *host);
+/* The same, and the request about cert is made, in pool. */
 const char *veil_ssl_ocsp_target(veil_pool_t *pool, veil_str_t url,
                                  struct x509_st *cert, struct x509_st *issuer,
                                  veil_ssl_ocsp_target_t *target);
@@ -66,5 +72,24 @@ void veil_ssl_ocsp_fetch_end(veil_ssl_ocsp_fetch_t **f);
 /* ", responder: ..., peer: ..., certificate: ..." of the owner's log. */
 size_t veil_ssl_ocsp_print(const veil_ssl_ocsp_fetch_t *f, veil_str_t host,
                            veil_str_t certificate, char *buf, size_t n);
+
+/* --- ssl_ocsp_cache.c: what was said about clients' certificates */
+
+/* "shared:NAME:SIZE" of argument 1; NULL after reporting. */
+veil_shm_zone_t *veil_ssl_ocsp_cache_add(veil_conf_t *cf);
+
+typedef struct {
+    unsigned char bytes[16];
+} veil_ssl_ocsp_key_t;
+
+veil_ssl_ocsp_key_t veil_ssl_ocsp_key(struct x509_st *cert,
+                                      struct x509_st *issuer);
+/* False: nothing that still holds is known. */
+bool veil_ssl_ocsp_cache_get(veil_shm_zone_t *zone,
+                             const veil_ssl_ocsp_key_t *key,
+                             veil_ocsp_status_t *status);
+void veil_ssl_ocsp_cache_put(veil_shm_zone_t *zone,
+                             const veil_ssl_ocsp_key_t *key,
+                             veil_ocsp_status_t status, int64_t valid);
 
 #endif

@@ -36,34 +36,45 @@ ssl_ocsp_is_url(veil_str_t url)
 }
 
 const char *
-veil_ssl_ocsp_target(veil_pool_t *pool, veil_str_t url, struct x509_st *cert,
-                     struct x509_st *issuer, veil_ssl_ocsp_target_t *target)
+veil_ssl_ocsp_host(veil_str_t url, veil_str_t *host)
 {
-    veil_str_t request, full;
     veil_hostport_t hp;
     size_t n;
 
     if (!ssl_ocsp_is_url(url)) {
         return "invalid URL prefix";
     }
-    request = veil_ocsp_request(pool, cert, issuer);
-    full = veil_ocsp_get_url(pool, url, request);
+    *host = veil_str_from(url, sizeof("http://") - 1);
+    for (n = 0; n < host->len; n++) {
+        if (host->data[n] == '/' || host->data[n] == '?') {
+            break;
+        }
+    }
+    host->len = n;
+    if (!veil_hostport_parse(&hp, *host) || hp.is_unix || hp.host.len == 0) {
+        return "invalid host";
+    }
+    return NULL;
+}
+
+const char *
+veil_ssl_ocsp_target(veil_pool_t *pool, veil_str_t url, struct x509_st *cert,
+                     struct x509_st *issuer, veil_ssl_ocsp_target_t *target)
+{
+    veil_str_t request = veil_ocsp_request(pool, cert, issuer);
+    veil_str_t full = veil_ocsp_get_url(pool, url, request);
+    const char *why;
+
     target->request = full.len == 0 ? request : VEIL_STR_NULL;
     if (full.len == 0) {
         full = veil_pool_str(pool, url);
     }
-    target->host = veil_str_from(full, sizeof("http://") - 1);
-    for (n = 0; n < target->host.len; n++) {
-        if (target->host.data[n] == '/' || target->host.data[n] == '?') {
-            break;
-        }
+    why = veil_ssl_ocsp_host(full, &target->host);
+    if (why != NULL) {
+        return why;
     }
-    target->path = veil_str_from(target->host, n);
-    target->host.len = n;
-    if (!veil_hostport_parse(&hp, target->host) || hp.is_unix
-        || hp.host.len == 0) {
-        return "invalid host";
-    }
+    target->path = veil_str_from(full, sizeof("http://") - 1);
+    target->path = veil_str_from(target->path, target->host.len);
     if (target->path.len == 0 || target->path.data[0] != '/') {
         target->path =
             veil_pool_printf(pool, "/%.*s", VEIL_STR_ARG(target->path));
