@@ -264,15 +264,19 @@ const char *veil_tls_version(const veil_tls_t *t);
 const char *veil_tls_cipher(const veil_tls_t *t);
 /* The library's object, for variables; valid while c is. */
 struct ssl_st *veil_tls_ssl(const veil_tls_t *t);
-/* Fields of the ClientHello that the library does not keep. */
+/* What a server learns in a handshake and the library does not keep. */
 typedef struct {
     veil_str_t ciphers; /* two bytes each, as sent; GREASE included */
     veil_str_t curves;
     veil_str_t sigalgs;
+    veil_str_t outer_name; /* of the hello that may have another inside */
+    bool ech;              /* whether it may: the extension is there */
+    uint16_t sigalg;       /* what the server signed with; 0: nothing */
 } veil_tls_hello_t;
 /*
- * Whether to keep them, for $ssl_ciphers and the like; decided when the
- * configuration is read.
+ * Whether to keep it, for $ssl_ciphers and the like; decided before contexts
+ * are made.  Keys then sign on threads, whatever the options say: only there
+ * it is known with which algorithm.
  */
 void veil_tls_keep_hello(bool keep);
 const veil_tls_hello_t *veil_tls_hello(const veil_tls_t *t);

@@ -127,14 +127,88 @@ tls_hello_keep_fields(veil_tls_t *t, const SSL_CLIENT_HELLO *hello)
         tls_hello_list_text(hello, TLSEXT_TYPE_supported_groups);
     veil_str_t sigalgs =
         tls_hello_list_text(hello, TLSEXT_TYPE_signature_algorithms);
+    veil_tls_hello_t *outer = t->hello, *all;
+    veil_str_t name = outer != NULL ? outer->outer_name : VEIL_STR_NULL;
     char *p;
 
-    t->hello =
-        veil_alloc(sizeof(*t->hello) + ciphers.len + curves.len + sigalgs.len);
+    all = veil_zalloc(sizeof(*all) + ciphers.len + curves.len + sigalgs.len
+                      + name.len);
+    p = (char *) (all + 1);
+    all->ciphers = tls_hello_copy(&p, ciphers);
+    all->curves = tls_hello_copy(&p, curves);
+    all->sigalgs = tls_hello_copy(&p, sigalgs);
+    all->outer_name = tls_hello_copy(&p, name);
+    all->ech = outer != NULL && outer->ech;
+    t->hello = all;
+    veil_free(outer);
+}
+
+/* --- what is around it -----------------------------------------------------
+ */
+
+/* The server_name and the ECH extension of a ClientHello as it was sent. */
+static bool
+tls_hello_parse_outer(CBS msg, CBS *name, bool *ech)
+{
+    CBS skipped, exts, ext, list;
+    uint16_t type;
+    uint8_t kind;
+
+    CBS_init(name, NULL, 0);
+    *ech = false;
+    /* RFC 8446, 4.1.2: version and random; session, ciphers, compression */
+    if (!CBS_skip(&msg, 2 + 32) || !CBS_get_u8_length_prefixed(&msg, &skipped)
+        || !CBS_get_u16_length_prefixed(&msg, &skipped)
+        || !CBS_get_u8_length_prefixed(&msg, &skipped)
+        || !CBS_get_u16_length_prefixed(&msg, &exts))
+    {
+        return false;
+    }
+    while (CBS_len(&exts) > 0) {
+        if (!CBS_get_u16(&exts, &type)
+            || !CBS_get_u16_length_prefixed(&exts, &ext)) {
+            return false;
+        }
+        if (type == TLSEXT_TYPE_encrypted_client_hello) {
+            *ech = true;
+        } else if (type == TLSEXT_TYPE_server_name
+                   && !(CBS_get_u16_length_prefixed(&ext, &list)
+                        && CBS_get_u8(&list, &kind)
+                        && CBS_get_u16_length_prefixed(&list, name)))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Each message as it came, before the library opens it.  The first is the
+ * outer ClientHello.
+ */
+static void
+tls_hello_on_message(int is_write, int version VEIL_UNUSED, int type,
+                     const void *data, size_t len, SSL *ssl,
+                     void *arg VEIL_UNUSED)
+{
+    veil_tls_t *t = veil_tls_of_ssl(ssl);
+    uint8_t kind;
+    CBS msg, name;
+    bool ech;
+    char *p;
+
+    CBS_init(&msg, data, len);
+    if (is_write || type != SSL3_RT_HANDSHAKE || t->hello != NULL
+        || !CBS_get_u8(&msg, &kind) || kind != SSL3_MT_CLIENT_HELLO
+        || !CBS_skip(&msg, 3) || !tls_hello_parse_outer(msg, &name, &ech))
+    {
+        return;
+    }
+    t->hello = veil_zalloc(sizeof(*t->hello) + CBS_len(&name));
     p = (char *) (t->hello + 1);
-    t->hello->ciphers = tls_hello_copy(&p, ciphers);
-    t->hello->curves = tls_hello_copy(&p, curves);
-    t->hello->sigalgs = tls_hello_copy(&p, sigalgs);
+    t->hello->outer_name = tls_hello_copy(
+        &p, veil_str_n((const char *) CBS_data(&name), CBS_len(&name)));
+    t->hello->ech = ech;
 }
 
 /* --- the choice ------------------------------------------------------------
@@ -465,4 +539,7 @@ veil_tls_hello_fill(veil_tls_ctx_t *ctx)
     SSL_CTX_set_select_certificate_cb(ctx->ssl, tls_hello_received);
     SSL_CTX_set_tlsext_servername_callback(ctx->ssl, tls_hello_server_name);
     SSL_CTX_set_alpn_select_cb(ctx->ssl, tls_hello_alpn, NULL);
+    if (tls_hello_keep) {
+        SSL_CTX_set_msg_callback(ctx->ssl, tls_hello_on_message);
+    }
 }

@@ -240,6 +240,9 @@ tls_sign_begin(SSL *ssl, uint16_t alg, const uint8_t *in, size_t in_len,
     veil_tls_t *t = veil_tls_of_ssl(ssl);
 
     VEIL_ASSERT(t->sign == NULL);
+    if (t->hello != NULL && alg != 0) {
+        t->hello->sigalg = alg;
+    }
     t->sign =
         tls_sign_create(t, SSL_get_privatekey(ssl), alg, in, in_len, max_out);
     veil_list_append(&tls_sign_waiting, &t->sign->link);
@@ -314,7 +317,7 @@ veil_tls_sign_use(veil_tls_t *t)
     int how = t->ctx->o.sign;
 
     if (key != NULL
-        && (how == VEIL_TLS_SIGN_THREADS
+        && (how == VEIL_TLS_SIGN_THREADS || t->hello != NULL
             || (how == VEIL_TLS_SIGN_AUTO && tls_sign_is_slow(key))))
     {
         SSL_set_private_key_method(t->ssl, &method);

@@ -56,7 +56,8 @@ EOC
 
 my $more = '';
 $more .= "location = /$_ { return 200 '<\$$_>'; }\n" for qw/ssl_sigalgs
-    ssl_session_id ssl_client_sigalg ssl_ech_status ssl_ciphers/;
+    ssl_session_id ssl_client_sigalg ssl_ech_status ssl_ciphers
+    ssl_sigalg ssl_ech_outer_server_name/;
 $t->config(config($more))->run;
 
 # --- what they are
@@ -101,6 +102,10 @@ is(ask('/ssl_client_sigalg', cert => 'client'), '<ecdsa_secp256r1_sha256>',
 is(ask('/ssl_client_sigalg', cert => 'short'), '<rsa_pss_rsae_sha256>',
     'of an RSA key');
 is(ask('/ssl_client_sigalg'), '<>', 'of none');
+is(ask('/ssl_sigalg'), '<ecdsa_secp256r1_sha256>', 'ssl_sigalg');
+is(ask('/ssl_sigalg', tls => '1.2', ciphers => 'ECDHE-RSA-AES128-GCM-SHA256',
+    sigalgs => 'RSA+SHA384'), '<rsa_pkcs1_sha384>', 'of RSA');
+is(ask('/ssl_ech_outer_server_name'), '<>', 'ssl_ech_outer_server_name');
 is(ask('/ssl_ech_status'), '<NOT_TRIED>', 'ssl_ech_status');
 like(ask('/ssl_session_id', tls => '1.2'), qr/^<(?:[\da-f]{64})?>$/,
     'ssl_session_id');

@@ -194,6 +194,28 @@ ssl_check_port(veil_conf_t *cf, const veil_http_port_t *port)
     return VEIL_OK;
 }
 
+/* Whether a variable is used that costs something. */
+static bool
+ssl_wants_hello(const veil_conf_t *cf)
+{
+    static const veil_str_t names[] = {
+        VEIL_STR_INIT("ssl_ciphers"),
+        VEIL_STR_INIT("ssl_curves"),
+        VEIL_STR_INIT("ssl_sigalgs"),
+        VEIL_STR_INIT("ssl_sigalg"),
+        VEIL_STR_INIT("ssl_ech_status"),
+        VEIL_STR_INIT("ssl_ech_outer_server_name"),
+    };
+    unsigned i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (veil_http_var_is_mentioned(cf, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static veil_rc_t
 ssl_check(veil_conf_t *cf)
 {
@@ -201,6 +223,7 @@ ssl_check(veil_conf_t *cf)
     veil_rc_t rc = VEIL_OK;
     unsigned i;
 
+    veil_tls_keep_hello(ssl_wants_hello(cf));
     for (i = 0; i < main->servers.n; i++) {
         if (ssl_build_server(
                 cf, *veil_array_at(&main->servers, veil_http_server_t *, i))
@@ -217,10 +240,6 @@ ssl_check(veil_conf_t *cf)
             rc = VEIL_ERROR;
         }
     }
-    veil_tls_keep_hello(
-        veil_http_var_is_mentioned(cf, VEIL_STR("ssl_ciphers"))
-        || veil_http_var_is_mentioned(cf, VEIL_STR("ssl_curves"))
-        || veil_http_var_is_mentioned(cf, VEIL_STR("ssl_sigalgs")));
     return rc;
 }
 
@@ -323,7 +342,7 @@ ssl_handler(veil_http_request_t *r)
             return VEIL_HTTP_FAIL;
         }
     }
-    if (veil_tls_is_early(t)
+    if (r->in.early
         && !veil_http_method_in(r, VEIL_GET | VEIL_HEAD | VEIL_OPTIONS
                                        | VEIL_TRACE))
     {

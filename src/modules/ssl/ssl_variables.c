@@ -165,9 +165,7 @@ GET(session_reused)
 
 GET(early_data)
 {
-    const veil_tls_t *t = veil_ssl_session(r);
-
-    if (t == NULL || !veil_tls_is_early(t)) {
+    if (!r->in.early) {
         return false;
     }
     *out = VEIL_STR("1");
@@ -200,20 +198,53 @@ GET(alpn_protocol)
     return out->len != 0;
 }
 
+/* With what the server signed; nothing is signed when a session resumes. */
+GET(sigalg)
+{
+    const veil_tls_hello_t *hello = ssl_variables_hello(r);
+    const char *name;
+
+    if (hello == NULL || hello->sigalg == 0) {
+        return false;
+    }
+    name = veil_ssl_sigalg_name(hello->sigalg);
+    *out = name != NULL ? veil_str_z(name)
+                        : veil_pool_printf(r->pool, "0x%04x", hello->sigalg);
+    return true;
+}
+
 /*
- * The library says whether the inner hello was taken; whether an outer one
- * was meant or made up it does not.
+ * An extension that could not be opened is taken for a made-up one, which
+ * browsers send to servers that they have no key of (RFC 9849, 6.2).
  */
 GET(ech_status)
 {
     const veil_tls_t *t = veil_ssl_session(r);
+    const veil_tls_hello_t *hello = ssl_variables_hello(r);
 
     if (t == NULL) {
         return false;
     }
-    *out = SSL_ech_accepted(veil_tls_ssl(t)) ? VEIL_STR("SUCCESS")
-                                             : VEIL_STR("NOT_TRIED");
+    if (SSL_ech_accepted(veil_tls_ssl(t))) {
+        *out = VEIL_STR("SUCCESS");
+    } else if (hello != NULL && hello->ech) {
+        *out = VEIL_STR("GREASE");
+    } else {
+        *out = VEIL_STR("NOT_TRIED");
+    }
     return true;
+}
+
+GET(ech_outer_server_name)
+{
+    const veil_tls_t *t = veil_ssl_session(r);
+    const veil_tls_hello_t *hello = ssl_variables_hello(r);
+
+    if (t == NULL || hello == NULL || !SSL_ech_accepted(veil_tls_ssl(t))) {
+        return false;
+    }
+    *out = hello->outer_name;
+    return out->len != 0;
 }
 
 /* clang-format off */
@@ -234,7 +265,10 @@ const veil_http_var_def_t veil_ssl_variables[] = {
       VEIL_HTTP_VAR_VOLATILE },
     { "ssl_server_name", ssl_variables_server_name, NULL, NULL, 0 },
     { "ssl_alpn_protocol", ssl_variables_alpn_protocol, NULL, NULL, 0 },
+    { "ssl_sigalg", ssl_variables_sigalg, NULL, NULL, 0 },
     { "ssl_ech_status", ssl_variables_ech_status, NULL, NULL, 0 },
+    { "ssl_ech_outer_server_name", ssl_variables_ech_outer_server_name, NULL,
+      NULL, 0 },
     CLIENT("cert", CERT),
     CLIENT("raw_cert", RAW_CERT),
     CLIENT("escaped_cert", ESCAPED_CERT),
