@@ -353,8 +353,12 @@ tls_ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     return VEIL_OK;
 }
 
-static veil_rc_t
-tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+/*
+ * Of the peer's certificate.  All contexts have the same: a session keeps
+ * those of its first.
+ */
+static void
+tls_ctx_set_algorithms(SSL_CTX *ssl)
 {
     /* The library's list, and Ed25519 and P-521, which OpenSSL takes. */
     static const uint16_t algs[] = {
@@ -364,13 +368,18 @@ tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_ECDSA_SECP521R1_SHA512,
         SSL_SIGN_RSA_PSS_RSAE_SHA512,    SSL_SIGN_RSA_PKCS1_SHA512,
     };
+
+    VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
+        ssl, algs, sizeof(algs) / sizeof(algs[0])));
+}
+
+static veil_rc_t
+tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
+{
     const veil_tls_options_t *o = &ctx->o;
 
     /* OpenSSL counts intermediates only, this library the root as well. */
     SSL_CTX_set_verify_depth(ctx->ssl, (int) o->verify_depth + 1);
-    /* All contexts have the same: a session keeps those of its first. */
-    VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
-        ctx->ssl, algs, sizeof(algs) / sizeof(algs[0])));
     if (o->verify != VEIL_TLS_VERIFY_OFF) {
         SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER, tls_ctx_let_in);
     }
@@ -421,6 +430,7 @@ tls_ctx_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     if (ctx->o.ktls) {
         veil_ktls_want(cf, ctx);
     }
+    tls_ctx_set_algorithms(ctx->ssl);
     if (tls_ctx_set_protocols(cf, ctx) != VEIL_OK
         || tls_ctx_set_ciphers(cf, ctx) != VEIL_OK
         || tls_ctx_set_curves(cf, ctx) != VEIL_OK

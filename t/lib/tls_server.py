@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import ssl
+import struct
 import sys
 import threading
 
@@ -72,13 +73,34 @@ class Connection:
         self.out = ssl.MemoryBIO()
         self.tls = default.wrap_bio(self.inp, self.out, server_side=True)
         self.closed = False  # the peer said close_notify
+        self.left = None  # bytes until the connection breaks
+        if "chop" in ask:
+            self.left = ask["chop"][(number - 1) % len(ask["chop"])]
 
     def flush(self):
         with self.sending:
             with self.lock:
                 data = self.out.read()
-            if data:
+            if not data:
+                return
+            if self.left is None:
                 self.sock.sendall(data)
+                return
+            self.sock.sendall(data[: self.left])
+            self.left -= len(data)
+            if self.left <= 0:
+                self.abort()
+
+    def abort(self):
+        """With a reset, every other time."""
+        if self.number % 2:
+            self.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.sock.shutdown(socket.SHUT_RD)  # wakes who reads
+            self.sock.close()
+        else:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        raise OSError("chopped")
 
     def fill(self):
         """More ciphertext; False at its end."""
@@ -105,6 +127,8 @@ class Connection:
                 if not self.fill():
                     return "closed"
             except (ssl.SSLError, OSError) as e:
+                if self.left is not None and self.left <= 0:
+                    return "chopped"
                 try:
                     self.flush()
                 except OSError:

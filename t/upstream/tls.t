@@ -53,9 +53,10 @@ my $cut = server('cut', close => 'cut');
 my $silent = server('silent', mode => 'silent');
 my $hangup = server('hangup', mode => 'hangup');
 my $garbage = server('garbage', mode => 'garbage');
+my $local = server('local', cert => 'unix');
 my $unix = server('unix', cert => 'unix', unix => $t->testdir . '/tls.sock');
 
-$t->set(PORT_a => $a->port);
+$t->set(LOCAL => $local->port);
 $t->config(<<'EOC');
 http {
     log_format up '$uri $upstream_status $upstream_connect_time $proxy_host '
@@ -103,6 +104,10 @@ http {
         }
         location /scheme/ {
             proxy_pass $arg_scheme://%%UPSTREAM_a%%/y;
+        }
+        location /local/ {
+            proxy_pass https://localhost:%%LOCAL%%/;
+            proxy_next_upstream error timeout;
         }
         location /old/ { proxy_pass https://%%UPSTREAM_old%%/; }
         location /cut/ { proxy_pass https://%%UPSTREAM_cut%%/; }
@@ -182,6 +187,9 @@ is($t->get('/scheme/?scheme=ftp')->status, 500, 'that is none');
 is($t->get('/unix/u')->body =~ m{^GET (\S+)} && $1, '/u', 'a unix socket');
 is($unix->hello(1)->{name}, 'localhost', 'has the name localhost');
 
+is($t->get('/local/x')->status, 200, 'a host by its name');
+is($local->hello(1)->{name}, 'localhost', 'is asked for');
+
 is($t->get('/old/x')->status, 200, 'TLS 1.2');
 is($old->hello(1)->{version}, 'TLSv1.2', 'it was');
 my $n = $a->connections;
@@ -235,6 +243,17 @@ $c->write('ping' x 10_000);
 is($c->read_bytes(40_000), 'ping' x 10_000, 'there and back');
 $c->shutdown;
 ok($c->eof, 'ends');
+
+$c = $t->connect;
+$n = $a->connections;
+$r = $c->request(path => '/named/ws', headers => [
+    Upgrade => 'websocket', Connection => 'Upgrade',
+    'Sec-WebSocket-Version' => 13,
+    'Sec-WebSocket-Key' => 'dGhlIHNhbXBsZSBub25jZQ==',
+]);
+is($r->status, 101, 'an upgrade by a name');
+is($a->hello($n + 1)->{name}, 'b.test', 'which is asked for');
+$c->close;
 
 # --- what goes wrong
 

@@ -31,6 +31,9 @@ $tls->cert('ip', ca => 'root', names => ['127.0.0.1', '::1']);
 $tls->cert('otherip', ca => 'root', names => ['127.0.0.2']);
 $tls->cert('nameip', ca => 'root', names => ['x'],
     ext => ['subjectAltName=DNS:127.0.0.1']);
+$tls->cert('rsa', ca => 'root', names => ['good.test'], key => 'rsa2048');
+$tls->cert('p384', ca => 'root', names => ['good.test'], key => 'p384');
+$tls->cert('p521', ca => 'root', names => ['good.test'], key => 'p521');
 $tls->crl('root', revoked => ['revoked']);
 $tls->cert('me', ca => 'root', names => ['me.test'], client => 1);
 $tls->cert('you', ca => 'root', names => ['you.test'], client => 1);
@@ -50,14 +53,15 @@ sub server {
 }
 
 my @certs = qw/good deep deeper nochain expired future self pin foreign revoked
-    forclient ip otherip nameip/;
+    forclient ip otherip nameip rsa p384 p521/;
 server($_) for @certs;
 server('wants', cert => 'good', ca => 'root');
 server('wants12', cert => 'good', ca => 'root', tls => '1.2');
 server('six', cert => 'ip');
+server('rsa12', cert => 'rsa', tls => '1.2');
 my $locations = join "\n", map {
     "location /$_/ { proxy_pass https://%%UPSTREAM_$_%%/; }"
-} @certs, qw/wants wants12/;
+} @certs, qw/wants wants12 rsa12/;
 
 my $conf = <<'EOC';
 http {
@@ -199,6 +203,7 @@ refused('/forclient/', verify_error('26:unsupported certificate purpose'),
 is($s{expired}->hello(1)->{error} =~ /CERTIFICATE_EXPIRED/i, 1,
     'the server gets an alert');
 fine('/off/', 'proxy_ssl_verify off');
+fine("/$_/", "a key of $_") for qw/rsa rsa12 p384 p521/;
 
 # --- the name
 

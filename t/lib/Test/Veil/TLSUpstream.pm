@@ -38,6 +38,7 @@ my $lib = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 #   close    'cut': ends without close_notify
 #   mode     'silent': never answers; 'hangup': closes after the first bytes;
 #            'garbage': answers in plain text
+#   chop     [ n, ... ]: breaks each connection after so many bytes
 #   unix     path;  addr (127.0.0.1);  port (a free one)
 
 sub new {
@@ -52,7 +53,7 @@ sub new {
 
     $ask{backend} = [ '127.0.0.1', $o{backend}->port + 0 ] if $o{backend};
     $ask{ca} = $tls->path("$o{ca}.crt") if defined $o{ca};
-    for my $k (qw/tls ciphers close mode unix addr port/) {
+    for my $k (qw/tls ciphers close mode chop unix addr port/) {
         $ask{$k} = $o{$k} if defined $o{$k};
     }
     $ask{port} += 0 if defined $ask{port};
