@@ -261,8 +261,6 @@ wrong("$site\nssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;",
 wrong("$site\nssl_conf_command Something else;",
     qr/"ssl_conf_command" is not supported: BoringSSL has no configuration commands/,
     '5:1', 'ssl_conf_command Something');
-wrong("$site\nssl_ocsp on;", qr/"ssl_ocsp" is not supported: .*"ssl_crl".*/,
-    '5:1', 'ssl_ocsp');
 wrong("$site\nssl on;",
     qr/"ssl" is not supported: nginx removed it in 1\.25\.1; write "listen \.\.\. ssl"/,
     '5:1', 'ssl on');
