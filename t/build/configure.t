@@ -59,6 +59,7 @@ sub fails {
 
 my $help = `./configure --help 2>&1`;
 is($?, 0, '--help exits with 0');
+unlike($help, qr/not found/, 'and finds all it needs');
 
 my @options = $help =~ /^  (--\S+)/mg;
 cmp_ok(scalar @options, '>=', 25, '--help lists the options');
