@@ -115,6 +115,11 @@ $(B)/bench/tlsload: bench/tlsload.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(LIBS)
 
+# A client that runs in the virtual machine of t/ktls/vm.t.
+$(B)/t/ktls/transfer: t/ktls/transfer.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(LIBS)
+
 # For auto/quick: what of the changed files is a part of this build.
 sources:
 	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS) $(FETCH_SRCS)

@@ -81,6 +81,10 @@ static const struct {
 
 veil_ktls_stats_t veil_ktls_stats;
 
+/* By the configuration. */
+static bool ktls_wanted;
+static bool ktls_required;
+
 /* Where a session keeps its secrets; -1: nobody asked yet. */
 static int ktls_index = -1;
 
@@ -148,6 +152,38 @@ veil_ktls_probe(void)
     }
     (void) close(fd); /* nothing was sent */
     return answer;
+}
+
+bool
+veil_ktls_note(bool required)
+{
+    bool news = !ktls_wanted || (required && !ktls_required);
+
+    ktls_wanted = true;
+    ktls_required = ktls_required || required;
+    return news;
+}
+
+void
+veil_ktls_log_state(const veil_log_t *log)
+{
+    int err = ktls_wanted ? veil_ktls_probe() : 0;
+
+    if (!ktls_wanted) {
+        return;
+    }
+    if (err == 0) {
+        veil_log(log, VEIL_LOG_NOTICE, 0, "kTLS: the kernel has TLS");
+    } else if (ktls_required) {
+        veil_log(log, VEIL_LOG_ERR, -err,
+                 "kTLS is required by \"ssl_ktls_fallback off\", but the "
+                 "kernel has none: connections will be refused; try "
+                 "\"modprobe tls\"");
+    } else {
+        veil_log(log, VEIL_LOG_WARN, -err,
+                 "kTLS: the kernel has none, so TLS stays in user space; try "
+                 "\"modprobe tls\"");
+    }
 }
 
 veil_ktls_reason_t

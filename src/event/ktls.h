@@ -59,6 +59,17 @@ void veil_ktls_log_stats(const veil_log_t *log);
  */
 int veil_ktls_probe(void);
 
+/*
+ * The configuration wants it: at all, or as a condition.  True when that is
+ * more than was known.
+ */
+bool veil_ktls_note(bool required);
+/*
+ * One line about whether the kernel can do what the configuration wants: at
+ * notice, warn, or err when it is a condition.  Nothing is wanted: no line.
+ */
+void veil_ktls_log_state(const veil_log_t *log);
+
 /* What setsockopt(SOL_TLS, TLS_TX or TLS_RX) takes. */
 typedef struct {
     union {

@@ -78,30 +78,17 @@ static bool ktls_servers_want;
 void
 veil_ktls_want(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
-    static bool reported;
-    int err = veil_ktls_probe();
+    bool required = ctx->o.server && !ctx->o.ktls_fallback;
+    bool news = veil_ktls_note(required);
 
     veil_ktls_prepare(ctx->ssl);
     if (ctx->o.server) {
         ktls_servers_want = true;
         /* With early data the keys are in use before they can be given. */
-        ctx->o.early_data = ctx->o.early_data && ctx->o.ktls_fallback;
+        ctx->o.early_data = ctx->o.early_data && !required;
     }
-    if (reported) {
-        return;
-    }
-    reported = true;
-    if (err == 0) {
-        veil_log(cf->log, VEIL_LOG_NOTICE, 0, "kTLS: the kernel has TLS");
-    } else if (ctx->o.server && !ctx->o.ktls_fallback) {
-        veil_log(cf->log, VEIL_LOG_ERR, -err,
-                 "kTLS is required by \"ssl_ktls_fallback off\", but the "
-                 "kernel has none: connections will be refused; try "
-                 "\"modprobe tls\"");
-    } else {
-        veil_log(cf->log, VEIL_LOG_WARN, -err,
-                 "kTLS: the kernel has none, so TLS stays in user space; try "
-                 "\"modprobe tls\"");
+    if (news && veil_ktls_probe() != 0) {
+        veil_ktls_log_state(cf->log);
     }
 }
 

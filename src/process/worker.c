@@ -180,6 +180,9 @@ worker_start(void)
     if (worker.detach) {
         veil_prepare_detach_stderr(&veil_cycle->log);
     }
+    if (worker.slot == 0) {
+        veil_ktls_log_state(worker.log);
+    }
     worker_accept_for(worker.slot, false);
 }
 

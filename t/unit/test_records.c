@@ -390,6 +390,46 @@ CONTRACT(ktls_sends)
     end_close(b, e);
 }
 
+/* Plaintext goes from one connection to a pipe and on to another. */
+CONTRACT(ktls_splices)
+{
+    char data[5000], got[5000];
+    int in, out, fds[2];
+    end_t *from = ktls_open(b, &in), *to = ktls_open(b, &out), *pipe_end;
+
+    fill_pattern(data, sizeof(data));
+    cr_assert_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    pipe_end = end_of_fd(b, fds[0]);
+    veil_op_splice(&from->out, fds[1], 65536, 0);
+    veil_loop_turn(b->loop, 0);
+    cr_assert_eq(from->out_done, 0);
+    cr_assert_eq(write(in, data, sizeof(data)), (ssize_t) sizeof(data));
+    UNTIL(b, from->out_done == 1);
+    cr_assert_eq(from->out_res, (int) sizeof(data));
+    veil_op_splice(&pipe_end->out, to->handle.fd, sizeof(data), 0);
+    UNTIL(b, pipe_end->out_done == 1);
+    cr_assert_eq(pipe_end->out_res, (int) sizeof(data));
+    cr_assert_eq(recv(out, got, sizeof(got), MSG_WAITALL),
+                 (ssize_t) sizeof(got));
+    cr_assert_eq(memcmp(got, data, sizeof(data)), 0);
+
+    /* What is not data stays for a receive by records. */
+    cr_assert_eq(ktls_send_record(in, VEIL_RECORD_ALERT, "\1", 2), 2);
+    veil_op_splice(&from->out, fds[1], 65536, 0);
+    UNTIL(b, from->out_done == 2);
+    cr_assert_eq(from->out_res, -EINVAL);
+    (void) receiver(from);
+    veil_op_recv_records(&from->in);
+    UNTIL(b, from->shots == 1);
+    cr_assert_eq(records.type, VEIL_RECORD_ALERT);
+    (void) close(fds[1]);
+    (void) close(in);
+    (void) close(out);
+    end_close(b, pipe_end);
+    end_close(b, from);
+    end_close(b, to);
+}
+
 /* A goodbye waits for room; with it, what was sent before arrives whole. */
 CONTRACT(ktls_goodbye_on_a_full_socket)
 {

@@ -519,6 +519,16 @@ const veil_command_t veil_proxy_commands[] = {
       .def = "on",
       .help = "Whether sessions are used again." },
 
+    { .name = "proxy_ssl_ktls",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(proxy_conf_t, up.tls.options.ktls),
+      .syntax = "on | off",
+      .def = "off",
+      .help = "Whether the kernel encrypts for upstreams, where it can; it "
+              "decrypts as well where sessions are not used again." },
+
     { .name = "proxy_headers_hash_max_size",
       .where = VEIL_CONF_HTTP_ANY,
       .args = VEIL_ARGS_1,

@@ -225,6 +225,28 @@ const veil_command_t veil_ssl_commands[] = {
       .help = "Whether a request may come before the handshake is complete "
               "(TLS 1.3, 0-RTT)." },
 
+    { .name = "ssl_ktls",
+      .where = SSL_WHERE,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(veil_ssl_conf_t, o.ktls),
+      .syntax = "on | off",
+      .def = "off",
+      .help = "Whether the kernel encrypts and decrypts after the handshake, "
+              "where it can (the module \"tls\")." },
+
+    { .name = "ssl_ktls_fallback",
+      .where = SSL_WHERE,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(veil_ssl_conf_t, o.ktls_fallback),
+      .syntax = "on | off",
+      .def = "on",
+      .help = "Whether a connection that the kernel cannot encrypt for stays "
+              "as it is, or is refused." },
+
     { .name = "ssl_reject_handshake",
       .where = SSL_WHERE,
       .args = VEIL_ARGS_1,

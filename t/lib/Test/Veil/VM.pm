@@ -11,7 +11,7 @@ package Test::Veil::VM;
 #
 #     my $vm = Test::Veil::VM->new;
 #     my $why = $vm->prepare;                      # undef, or why it cannot be
-#     for my $kernel ($vm->kernels) {
+#     for my $kernel ($vm->kernels) {              # or boot_all: at a time
 #         my $r = $vm->boot($kernel, script => 'uname -r; say ok something',
 #             programs => [ 'objs/veil' ], files => { '/x' => 'text' });
 #         # $r->{verdict}: 'passed', 'failed', or undef: it never got there
@@ -32,7 +32,8 @@ use Cwd qw/abs_path/;
 use File::Basename qw/basename dirname/;
 use File::Path qw/make_path remove_tree/;
 use IO::Select;
-use POSIX qw/WNOHANG/;
+use POSIX ();
+use Storable ();
 use Time::HiRes qw/time/;
 
 # What the kernel needs for TLS, with the ciphers; what these need is found.
@@ -355,7 +356,8 @@ sub _archive {
     $text .= $self->_file('bin/busybox', _slurp($self->{busybox}), 0100755);
     $text .= $self->_file('init', $init, 0100755);
     $text .= $self->_file('script',
-        "say() { echo \"VM: say \$*\"; }\n$o{script}\n", 0100755);
+        "exec 3>&1\nsay() { echo \"VM: say \$*\" >&3; }\n$o{script}\n",
+        0100755);
     for my $module ($self->_modules($kernel)) {
         $text .= $self->_file('modules/' . $n++ . $module->[0], $module->[1]);
     }
@@ -426,7 +428,7 @@ sub _run {
 # boot($kernel, script =>, programs =>, files =>, seconds =>)
 sub boot {
     my ($self, $kernel, %o) = @_;
-    my $archive = "$self->{cache}/root.$$";
+    my $archive = "$self->{cache}/root.$$.$kernel->{series}";
     my %r = (console => '', tries => 0);
 
     $self->_archive($kernel, $archive, %o);
@@ -449,6 +451,32 @@ sub boot {
     }
     unlink $archive;
     return \%r;
+}
+
+# boot_all(...): all kernels at a time; what boot() says of each.
+sub boot_all {
+    my ($self, %o) = @_;
+    my @pipes;
+
+    for my $kernel ($self->kernels) {
+        my $pid = open(my $in, '-|') // die "fork: $!\n";
+
+        if ($pid == 0) {
+            binmode STDOUT;
+            print STDOUT Storable::freeze($self->boot($kernel, %o));
+            close STDOUT;
+            POSIX::_exit(0);
+        }
+        push @pipes, $in;
+    }
+    return map {
+        my $in = $_;
+        binmode $in;
+        local $/;
+        my $r = <$in>;
+        close $in;
+        Storable::thaw($r);
+    } @pipes;
 }
 
 1;
