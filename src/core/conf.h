@@ -234,6 +234,14 @@ veil_rc_t veil_conf_error_word(veil_conf_t *cf, unsigned arg,
  */
 void veil_conf_nearest(veil_str_t word, const char *candidate,
                        const char **best, unsigned *distance);
+/*
+ * Whether nginx 1.31 has a directive or a variable of this name and veil has
+ * not, in any build: then VEIL_CONF_NGINX_HAS is what to say.
+ */
+bool veil_conf_nginx_has_directive(veil_str_t name);
+bool veil_conf_nginx_has_variable(veil_str_t name);
+#define VEIL_CONF_NGINX_HAS                                                   \
+    "nginx has it, this version of veil has not: docs/nginx-differences.md"
 
 /* --- text to tree ---------------------------------------------------------
  */

@@ -377,6 +377,12 @@ conf_unknown(veil_conf_t *cf, const veil_conf_scope_t *scope,
     const veil_command_t *best;
     char contexts[256], hint[400];
 
+    if (veil_conf_nginx_has_directive(w->str)) {
+        veil_conf_error_place(
+            cf, node->file, w->line, w->column, VEIL_CONF_NGINX_HAS,
+            "unknown directive \"%.*s\"", VEIL_STR_ARG(w->str));
+        return;
+    }
     best = conf_nearest_command(w->str, scope->where);
     if (best != NULL) {
         veil_snprintf(hint, sizeof(hint), "did you mean \"%s\"?", best->name);

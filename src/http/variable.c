@@ -187,6 +187,11 @@ variable_unknown(veil_conf_t *cf, const struct veil_http_vars_s *vars,
     const char *best = NULL;
     unsigned i, distance = 0;
 
+    if (veil_conf_nginx_has_variable(v->name)) {
+        return veil_conf_error_node(
+            cf, node, 0, "unknown \"%.*s\" variable, " VEIL_CONF_NGINX_HAS,
+            VEIL_STR_ARG(v->name));
+    }
     for (i = 0; i < vars->defs.n; i++) {
         veil_conf_nearest(
             v->name,

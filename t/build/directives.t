@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
 # Every directive of nginx's basic modules is built, or docs/nginx-differences.md
-# has a line on it; and every directive that is built is one veil means to have.
+# has a line on it; and of those that are not built, of any module, the program
+# knows that nginx has them, and that of no other.
 #
 # The list is docs/design/nginx-directives.tsv.  A directive counts as built if
 # docs/directives.md has it, which t/docs/directives.t compares with a build,
@@ -48,5 +49,15 @@ for my $module (@modules) {
     is("@missing", '',
         "$module: all directives are built or explained");
 }
+
+# What the program says: src/core/conf_nginx.c, as auto/doc writes it.
+
+my ($text) = slurp('src/core/conf_nginx.c')
+    =~ /conf_nginx_directives\[\] = (.*?);/s;
+my @known = ($text // '') =~ /"(\w+)\\n"/g;
+my %of_nginx = map { $_ => 1 }
+    map { @{ $list{$_} } } grep { !/^stream_/ } keys %list;
+is("@known", join(' ', sort grep { !$built{$_} } keys %of_nginx),
+    'conf_nginx.c has the directives that are not built, in order');
 
 done_testing();

@@ -57,6 +57,13 @@ wrong("http { server { lisen 80; } }\n",
     qr/^unknown directive "lisen" in .* \(did you mean "listen"\?\)$/, 1, 17);
 wrong("http { server { nonsense_of_all_kinds 80; } }\n",
     qr/^unknown directive "nonsense_of_all_kinds" in [^()]*$/, 1, 17);
+wrong("http { server { auth_basic off; } }\n",
+    qr/^unknown directive "auth_basic" in \S+ \(nginx has it, this version of /,
+    1, 17);
+wrong("http {\n    http2 on;\n}\n", qr/^unknown directive "http2" [^?]*$/,
+    2, 5);
+wrong("S{ set \$a \$http3; } }\n",
+    qr/^unknown "http3" variable, nginx has it, this version of /);
 wrong("listen 80;\n",
     qr/^"listen" directive is not allowed here in .* allowed in: server\)$/,
     1, 1);

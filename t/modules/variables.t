@@ -28,7 +28,7 @@ cmp_ok(scalar @nginx_has, '>', 100, 'the list of nginx variables');
 
 # Prefixes are asked for with something behind them.
 my %asked = map { ($_ => /_$/ ? $_ . 'x' : $_) } @nginx_has;
-my %unknown;
+my (%unknown, @unsaid);
 my @left = @nginx_has;
 # An error report ends after twenty.
 while (my @some = splice @left, 0, 15) {
@@ -38,7 +38,9 @@ while (my @some = splice @left, 0, 15) {
         "http { server { listen %%PORT_80%%; set \$all '$text'; } }");
     my (undef, $out) = $check->command('-t');
     for my $name (@some) {
-        $unknown{$name} = 1 if $out =~ /unknown "$asked{$name}" variable/;
+        next unless $out =~ /unknown "$asked{$name}" variable(.*)/;
+        $unknown{$name} = 1;
+        push @unsaid, $name unless $1 =~ /^, nginx has it, this version of /;
     }
 }
 
@@ -50,6 +52,7 @@ my %absent = map { $_ => 1 } $missing =~ /`\$(\w+)`/g;
 
 my @silent = sort grep { $unknown{$_} && !$absent{$_} } @nginx_has;
 is("@silent", '', 'each that is not there is in "Not there" of variables.md');
+is("@unsaid", '', 'the error says of each that nginx has it');
 my @there = sort grep { !$unknown{$_} } keys %absent;
 is("@there", '', 'none that is there is in that list: take it out');
 my @own = map { /^    \{ "(\w+)", / ? $1 : () } map { split /\n/, slurp($_) }
