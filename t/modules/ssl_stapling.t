@@ -41,6 +41,10 @@ my $u = $t->upstream('ocsp', handler => sub {
         $asked = decode_base64($base64);
     }
     $t->write_file("$name.asked", $asked);
+    if ($name eq 'hang') {
+        $conn->note('hang');
+        return Test::Veil::Upstream::never()->($conn, $req);
+    }
     $conn->note("$name " . join '|', $req->{line} =~ /^(\w+)/,
         map { $conn->header($req, $_) // '' } qw/Host Content-Type/);
     $conn->reply(status => $status, headers => [ 'Content-Type', $type ],
@@ -140,7 +144,7 @@ site('forged');
 site('loose');
 site('revoked', status => 'revoked');
 site('unknown', status => 'unknown');
-site($_) for qw/html broken missing/;
+site($_) for qw/html broken missing hang/;
 answer($_, "$_.ocsp") for qw/first verified posted other revoked unknown/;
 answer('html', 'first.ocsp', 200, 'text/html');
 answer('broken', 'root.key');
@@ -176,7 +180,7 @@ EOC
     [ 'plain', 'ssl_stapling off;' ],
     [ 'forged', 'ssl_stapling_verify on;' ],
     [ 'loose', '' ],
-    map { [ $_, '' ] } qw/revoked unknown html broken missing late short/;
+    map { [ $_, '' ] } qw/revoked unknown html broken missing late short hang/;
 
 $t->config(<<"EOC");
 worker_processes 2;
@@ -202,7 +206,7 @@ http {
 EOC
 
 # What does not last is made last, and looked at first.
-answer('short', dated('short.ocsp', 'sub', -60, 12));
+answer('short', dated('short.ocsp', 'sub', -60, 15));
 $t->run;
 
 sub staple {
@@ -282,8 +286,13 @@ ok(all_say('short', 'none'), 'and not sent when it has expired');
 ok($t->wait_for_log(qr/the OCSP response has expired: none is sent/),
     'which is told');
 
+# Questions that are under way do not keep a worker.
+ok($u->wait_note(qr/^hang$/), 'a responder that does not answer');
 my $before = asked('first');
+my @old = $t->worker_pids;
 $t->reload;
+ok($t->wait_for(sub { !grep { kill 0, $_ } @old }),
+    'is left when a worker goes');
 is(staple('first'), 'good', 'a reload keeps what there is')
     or $t->wait_for(sub { staple('first') eq 'good' });
 ok(all_say('first', 'good'), 'for all workers');
