@@ -225,7 +225,7 @@ veil_ktls_receive(veil_tls_t *t)
 static bool
 ktls_wants_rx(const veil_tls_t *t)
 {
-    return t->server || !t->ctx->o.session_reuse
+    return t->server || t->session_key == NULL
            || SSL_version(t->ssl) != TLS1_3_VERSION;
 }
 

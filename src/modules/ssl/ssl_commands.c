@@ -285,27 +285,6 @@ const veil_command_t veil_ssl_commands[] = {
       .help =
           "How long a handshake may take; else client_header_timeout holds." },
 
-    { .name = "ssl_ktls",
-      .where = SSL_WHERE,
-      .args = VEIL_ARGS_1,
-      .kind = VEIL_CONF_OF_SERVER,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(veil_ssl_conf_t, o.ktls),
-      .syntax = "on | off",
-      .def = "off",
-      .help = "Whether the kernel encrypts and decrypts, where it can." },
-
-    { .name = "ssl_ktls_fallback",
-      .where = SSL_WHERE,
-      .args = VEIL_ARGS_1,
-      .kind = VEIL_CONF_OF_SERVER,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(veil_ssl_conf_t, o.ktls_fallback),
-      .syntax = "on | off",
-      .def = "on",
-      .help = "Whether a connection that the kernel cannot take goes on "
-              "without it." },
-
     { .name = "ssl_ech_file",
       .where = SSL_WHERE,
       .args = VEIL_ARGS_1,
