@@ -15,6 +15,8 @@
 
 #include "core/platform.h"
 
+#include <fcntl.h>
+
 #include "core/time.h"
 #include "core/version.h"
 #include "event/offload.h"
@@ -27,13 +29,41 @@
 /* For the goodbyes of connections. */
 #define FETCH_LEAVE_MS 4000
 
-static int
+/*
+ * A standard descriptor that is closed must not become that of a connection:
+ * what is opened in its place fails whoever uses it.
+ */
+static void
+fetch_occupy_standard_fds(void)
+{
+    int fd, opened;
+
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            opened =
+                open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+            VEIL_ASSERT(opened < 0 || opened == fd);
+        }
+    }
+}
+
+static void
 fetch_version(void)
 {
     printf("veil-fetch/" VEIL_VERSION "%s%s\n",
            veil_tls_is_built() ? ", " : "",
            veil_tls_is_built() ? veil_tls_library() : "");
-    return 0;
+}
+
+/* What was printed by stdio has to get out, too. */
+static veil_fetch_code_t
+fetch_printed(void)
+{
+    if (fflush(stdout) == 0) {
+        return VEIL_FETCH_OK;
+    }
+    veil_fetch_say("cannot write to standard output");
+    return VEIL_FETCH_FILE;
 }
 
 static veil_loop_t *
@@ -135,6 +165,7 @@ main(int argc VEIL_UNUSED, char **argv)
     veil_fetch_options_t o;
     veil_fetch_code_t code = VEIL_FETCH_USAGE;
 
+    fetch_occupy_standard_fds();
     veil_log_set_pid();
     veil_time_update();
     pool = veil_pool_create("fetch", 4096);
@@ -142,10 +173,10 @@ main(int argc VEIL_UNUSED, char **argv)
         code = VEIL_FETCH_USAGE;
     } else if (o.help) {
         veil_fetch_options_help();
-        code = VEIL_FETCH_OK;
+        code = fetch_printed();
     } else if (o.version) {
-        (void) fetch_version();
-        code = VEIL_FETCH_OK;
+        fetch_version();
+        code = fetch_printed();
     } else {
         code = fetch_main(pool, &o);
     }

@@ -36,6 +36,8 @@ my $u = $t->upstream(a => gates => [qw/one/], handler => \&seen, routes => {
     '/nothing' => Test::Veil::Upstream::close_now(),
     '/reset' => Test::Veil::Upstream::reset_now(),
     '/garbage' => Test::Veil::Upstream::bytes("220 mail ready\r\n\r\n"),
+    '/escape' => Test::Veil::Upstream::bytes("HTTP/1.1 200 \e[31m\r\n"
+        . "Content-Length: 0\r\n\r\n"),
     '/both' => Test::Veil::Upstream::bytes("HTTP/1.1 200 OK\r\n"
         . "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"),
     '/204' => Test::Veil::Upstream::keep_bytes("HTTP/1.1 204 No\r\n\r\n"),
@@ -239,6 +241,8 @@ is($fetch->run("$base/reset")->{status}, 4, 'a reset');
 
 # ------------------------------------------------------------------ errors --
 
+$r = $fetch->run('-v', "$base/escape");
+unlike("$r->{out}$r->{err}", qr/\e/, 'nothing is said to the terminal');
 for ([ 'garbage', qr/the server sent an invalid status line/ ],
     [ 'both', qr/both Transfer-Encoding and Content-Length/ ],
     [ '101', qr/a 101 response that nobody asked for/ ])
@@ -298,6 +302,14 @@ $r = $fetch->{tls}->run_command([ 'sh', '-c',
     $fetch->{program}, "$base/large" ]);
 like($r->{err}, qr/cannot write to standard output: Broken pipe\nstatus 7/,
     'a reader that is gone');
+$r = $fetch->{tls}->run_command([ 'sh', '-c', '"$0" "$@" >&- <&-',
+    $fetch->{program}, "$base/a" ]);
+like("$r->{status} $r->{err}", qr/^7 .*standard output: Bad file/s,
+    'standard output is closed');
+$r = $fetch->{tls}->run_command([ 'sh', '-c',
+    '{ "$0" "$@"; echo "status $?" >&2; } | { sleep 1.5; wc -c; }',
+    $fetch->{program}, '-q', '--timeout', '500ms', "$base/large" ]);
+like("$r->{err}", qr/\Astatus 0\n/, 'a reader that is slow is no timeout');
 like($fetch->run('--help')->{out}, qr/usage: veil-fetch .*--summary/s, 'help');
 like($fetch->run('-V')->{out}, qr{\Aveil-fetch/\d+\.\d+}, 'the version');
 

@@ -158,6 +158,15 @@ like($r->{err}, qr/TLS with .* failed: .*PROTOCOL_VERSION/i, 'is told');
 is($fetch->run('--ciphers', 'NONE-SUCH', "$veil/")->{status}, 3,
     'a cipher there is not');
 
+my $h2 = server(alpn => ['h2', 'http/1.1']);
+my $h2_url = 'https://localhost:' . $h2->port . '/length';
+is($fetch->run(@trust, $h2_url)->{status}, 0, 'HTTP/1.1 is offered');
+$r = $fetch->run(@trust, '--alpn', 'h2,http/1.1', $h2_url);
+is($r->{status}, 4, 'and HTTP/2, if one wants to know');
+like($r->{err}, qr/chose the protocol "h2", which veil-fetch does not speak/,
+    'is told');
+is($fetch->run(@trust, '--alpn', '', $h2_url)->{status}, 0, 'or nothing');
+
 my $closed = server(ca => 'root');
 my $url = 'https://localhost:' . $closed->port . '/digest';
 $r = $fetch->run(@trust, '--cert', 'alice.crt', '--key', 'alice.key', $url);

@@ -36,6 +36,8 @@ def context(pair):
     }
     if "tls" in ask:
         c.minimum_version = c.maximum_version = versions[ask["tls"]]
+    if "alpn" in ask:
+        c.set_alpn_protocols(ask["alpn"])
     if "ciphers" in ask:
         c.set_ciphers(ask["ciphers"])
     if "ca" in ask:

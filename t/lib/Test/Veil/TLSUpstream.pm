@@ -35,6 +35,7 @@ my $lib = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 #   cert     name of the certificate; certs => { name => cert }: for SNI, too
 #   ca       authority of clients, which then need a certificate
 #   tls      '1.2' or '1.3' only;  ciphers  of TLS 1.2
+#   alpn     [ names ] that it knows
 #   close    'cut': ends without close_notify
 #   mode     'silent': never answers; 'hangup': closes after the first bytes;
 #            'garbage': answers in plain text
@@ -53,7 +54,7 @@ sub new {
 
     $ask{backend} = [ '127.0.0.1', $o{backend}->port + 0 ] if $o{backend};
     $ask{ca} = $tls->path("$o{ca}.crt") if defined $o{ca};
-    for my $k (qw/tls ciphers close mode chop unix addr port/) {
+    for my $k (qw/tls ciphers alpn close mode chop unix addr port/) {
         $ask{$k} = $o{$k} if defined $o{$k};
     }
     $ask{port} += 0 if defined $ask{port};
