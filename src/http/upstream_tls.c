@@ -346,6 +346,20 @@ upstream_tls_name(const veil_exchange_t *x, const veil_upstream_server_t *s)
     return upstream_tls_without_port(x->host);
 }
 
+/* Whether it could be one: without blanks and control characters. */
+static bool
+upstream_tls_is_name(veil_str_t name)
+{
+    size_t i;
+
+    for (i = 0; i < name.len; i++) {
+        if ((unsigned char) name.data[i] <= ' ' || name.data[i] == 0x7f) {
+            return false;
+        }
+    }
+    return name.len <= TLS_NAME_MAX;
+}
+
 /* Lower case, without the final dot; addresses as they are. */
 static bool
 upstream_tls_set_name(veil_exchange_t *x, veil_str_t name)
@@ -358,8 +372,7 @@ upstream_tls_set_name(veil_exchange_t *x, veil_str_t name)
     if (!t->is_addr && name.len > 1 && name.data[name.len - 1] == '.') {
         name.len--;
     }
-    if (name.len > TLS_NAME_MAX || veil_str_chr(name, '\0') >= 0
-        || (name.len == 0 && x->conf->tls.verify))
+    if (!upstream_tls_is_name(name) || (name.len == 0 && x->conf->tls.verify))
     {
         veil_log(x->log, VEIL_LOG_ERR, 0,
                  "\"%.*s\" is no name that upstream's SSL certificate could "
@@ -380,7 +393,7 @@ upstream_tls_path(veil_exchange_t *x, const veil_http_value_t *value)
 
     if (s.len == 0 || s.data[0] == '/'
         || veil_str_starts(s, VEIL_STR("data:"))) {
-        return s;
+        return veil_pool_str(x->pool, s); /* for the system: with a zero */
     }
     return veil_pool_printf(x->pool, "%.*s%.*s",
                             VEIL_STR_ARG(veil_cycle->conf_dir),
@@ -430,11 +443,11 @@ veil_upstream_tls_set_target(veil_exchange_t *x)
     }
     upstream_tls_set_files(x);
     t->tls = tls;
-    t->key = veil_pool_printf(
-        x->pool, "%.*s%s%s\n%.*s\n%.*s", VEIL_STR_ARG(t->name),
-        tls->server_name && !t->is_addr ? " sent" : "",
-        tls->verify ? " verified" : "", VEIL_STR_ARG(t->files.cert),
-        VEIL_STR_ARG(t->files.key));
+    t->key = veil_pool_printf(x->pool, "%c%c%.*s\n%.*s\n%.*s",
+                              tls->server_name && !t->is_addr ? 's' : '-',
+                              tls->verify ? 'v' : '-', VEIL_STR_ARG(t->name),
+                              VEIL_STR_ARG(t->files.cert),
+                              VEIL_STR_ARG(t->files.key));
     return true;
 }
 

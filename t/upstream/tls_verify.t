@@ -101,6 +101,10 @@ http {
             proxy_ssl_name $arg_name;
             proxy_pass https://%%UPSTREAM_good%%/;
         }
+        location /blank/ {
+            proxy_ssl_name "good.test $arg_name";
+            proxy_pass https://%%UPSTREAM_good%%/;
+        }
         location /crl/ {
             proxy_ssl_crl %%TESTDIR%%/root.crl;
             location /crl/good/ { proxy_pass https://%%UPSTREAM_good%%/; }
@@ -226,6 +230,7 @@ is($t->get('/name/?name=')->status, 500, 'no name at all');
 ok($t->wait_for_log(qr/"" is no name that upstream's SSL certificate/,
     from => $mark), 'in the log');
 is($t->get('/name/?name=' . 'x' x 300)->status, 500, 'a name that is none');
+is($t->get('/blank/')->status, 500, 'one with a blank');
 
 fine('/byaddress/ip/', 'an address');
 is($s{ip}->hello($s{ip}->connections)->{name}, undef, 'is not asked for');
