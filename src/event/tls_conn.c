@@ -19,8 +19,8 @@
  * their own.  There is never more than one operation sending.
  *
  * The end.  A close says close_notify first and waits until the socket has
- * taken it, for TLS_GOODBYE_MS at most; a write that is cut short, a reset
- * and an error are ended at once.
+ * taken it (tls_end.c); a write that is cut short, a reset and an error are
+ * ended at once.
  *
  * TLS in the kernel: ktls_conn.c takes over when the handshake is complete;
  * what it shares with this file is declared in tls_impl.h.
@@ -36,7 +36,6 @@
 
 #include "core/time.h"
 
-#define TLS_GOODBYE_MS 3000
 /* Blocks kept while a handshake waits. */
 #define TLS_KEPT 4
 
@@ -104,47 +103,6 @@ tls_goodbye_over(veil_timer_t *timer)
     veil_tls_end(veil_container_of(timer, veil_tls_t, timer));
 }
 
-/*
- * The alert at the end, once; before a handshake nothing is to be ended.  The
- * peer's end does not matter (RFC 8446, 6.1: each says that it writes no
- * more); after a fatal alert the library says nothing.
- */
-static void
-tls_say_close(veil_tls_t *t)
-{
-    if (t->said_close || t->err != 0 || SSL_in_init(t->ssl)) {
-        return;
-    }
-    t->said_close = true;
-    if (SSL_shutdown(t->ssl) < 0) {
-        ERR_clear_error();
-    }
-}
-
-/* A goodbye mostly fits the socket: no need for another turn of the loop. */
-bool
-veil_tls_send_now(veil_tls_t *t)
-{
-    veil_tls_out_t *out = t->out;
-    ssize_t n;
-
-    if (t->sending != NULL || out == NULL || out->next != NULL) {
-        return t->sending == NULL && out == NULL;
-    }
-    n = send(t->conn->handle.fd, out->data, out->len,
-             MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n == (ssize_t) out->len) {
-        veil_tls_out_drop(t);
-        return true;
-    }
-    if (n > 0) {
-        memmove(out->data, out->data + n, out->len - (size_t) n);
-        out->len -= (size_t) n;
-        t->out_len -= (size_t) n;
-    }
-    return n < 0 && errno != EAGAIN;
-}
-
 static void
 tls_close(veil_conn_t *c)
 {
@@ -153,18 +111,14 @@ tls_close(veil_conn_t *c)
     t->done = NULL;
     veil_post_cancel(&t->post);
     veil_tls_sign_drop(t);
-    veil_op_cancel(&c->recv);
     if (c->reset || c->send != NULL || t->err != 0) {
+        veil_op_cancel(&c->recv);
         veil_tls_end(t);
-        return;
+    } else if (veil_tls_is_unfinished(t)) {
+        veil_tls_finish(t);
+    } else {
+        veil_tls_goodbye(t);
     }
-    tls_say_close(t);
-    if (veil_tls_send_now(t)) {
-        veil_tls_end(t);
-        return;
-    }
-    veil_tls_flush(t);
-    veil_timer_set(c->handle.loop, &t->timer, TLS_GOODBYE_MS);
 }
 
 static void
@@ -172,8 +126,11 @@ tls_shutdown(veil_conn_t *c)
 {
     veil_tls_t *t = c->transport_data;
 
-    tls_say_close(t);
     t->shut = true;
+    if (veil_tls_is_unfinished(t)) {
+        return; /* tls_run() comes back */
+    }
+    veil_tls_say_close(t);
     if (t->sending == NULL && t->out == NULL) {
         (void) shutdown(c->handle.fd, SHUT_WR);
     } else {
@@ -371,6 +328,9 @@ tls_run(veil_tls_t *t)
     if (t->state == VEIL_TLS_OPEN && !t->ktls_rx) {
         tls_read(t);
         veil_ktls_check(t);
+        if (t->shut && !t->said_close && !t->conn->closing) {
+            tls_shutdown(t->conn);
+        }
     }
     veil_tls_flush(t);
 }
@@ -650,7 +610,7 @@ tls_go_on_writing(veil_tls_t *t)
         veil_ktls_switch(t);
     } else if (c->send != NULL) {
         veil_conn_sent(c, t->err != 0 ? t->err : (ssize_t) c->send->total);
-    } else if (t->shut && t->err == 0) {
+    } else if (t->shut && t->said_close && t->err == 0) {
         (void) shutdown(c->handle.fd, SHUT_WR);
     }
 }
@@ -682,7 +642,7 @@ tls_sent(veil_op_t *op)
     }
     if (!c->ended) {
         veil_tls_flush(t);
-        if (t->sending == NULL) {
+        if (t->sending == NULL && !t->finishing) {
             veil_tls_end(t);
         }
     } else if (c->send != NULL) {

@@ -72,6 +72,7 @@ struct veil_tls_s {
     bool got_close : 1; /* close_notify came */
     bool said_close : 1;
     bool shut : 1;       /* SHUT_WR when all is sent */
+    bool finishing : 1;  /* closing, but for the rest of the handshake */
     bool eof : 1;        /* of the ciphertext */
     bool exact : 1;      /* no byte beyond a record is received */
     bool ktls_tx : 1;    /* the kernel encrypts */
@@ -124,9 +125,6 @@ bool veil_tls_is_plain(const veil_buf_t *b);
  * no block, is the first data.
  */
 void veil_tls_become_plain(veil_tls_t *t, veil_buf_t *b);
-/* Tries to send without waiting; see t->out and t->sending for what is left.
- */
-bool veil_tls_send_now(veil_tls_t *t);
 void veil_tls_flush(veil_tls_t *t);
 /* The handshake is over in every respect: done(). */
 void veil_tls_open(veil_tls_t *t);
@@ -138,6 +136,22 @@ veil_tls_of_ssl(const SSL *ssl)
 {
     return SSL_get_app_data(ssl);
 }
+
+/* --- tls_end.c */
+
+/* The owner is done, and the client's last flight has not come. */
+bool veil_tls_is_unfinished(const veil_tls_t *t);
+/* Encrypts close_notify, once; nothing where there is nothing to be ended. */
+void veil_tls_say_close(veil_tls_t *t);
+/*
+ * A goodbye mostly fits the socket: sends without waiting.  True when nothing
+ * is left, or nothing can be done; see t->out and t->sending for the rest.
+ */
+bool veil_tls_send_now(veil_tls_t *t);
+/* The connection is closing: ends it when close_notify is sent, or cannot. */
+void veil_tls_goodbye(veil_tls_t *t);
+/* The same when the handshake is finished. */
+void veil_tls_finish(veil_tls_t *t);
 
 /* --- ktls_conn.c */
 

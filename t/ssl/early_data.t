@@ -78,6 +78,16 @@ is($r->early, 'accepted', 'early data is accepted');
 like($r->response, qr/ 200 /, 'a GET is answered');
 like($r->response->body, qr/^Early-Data: 1$/m, 'its backend is told');
 
+# The answer is there before the client's last flight, which must not meet a
+# closed door.
+for my $path (qw{/said /}) {
+    for (1 .. 3) {
+        $r = $tls->s_client(session(), early => request(path => $path));
+        is($r->status . $r->err =~ s/^(?:depth|verify).*\n//mgr, '0',
+            "the end is in order, $path");
+    }
+}
+
 $r = $tls->s_client(session(), early => request(path => '/said'));
 is($r->response->body, 'early=1', 'the variable');
 
