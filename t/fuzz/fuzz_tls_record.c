@@ -4,7 +4,8 @@
  * The server is a connection with its transport (event/tls_conn.c) on the
  * scripted back end and one end of a socket pair.  The first byte of the
  * input chooses how bytes arrive (as they are, or 1 to 8 at a time), the
- * protocol, whether the context comes later, and what the client is:
+ * protocol, whether the context comes later, whether the client resumes a
+ * session with early data, and what the client is:
  *
  *   raw      the rest of the input is what it sends
  *   honest   a session of the library, and the rest of the input is a script
@@ -22,6 +23,7 @@
 #include <openssl/ec_key.h>
 #include <openssl/nid.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
 
@@ -34,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define WIRE_MAX 65536
 #define SENT_MAX 65536
+#define EARLY_MAX 12000
 
 /* Bits of the first byte. */
 #define MODE_PIECES 0x01u
@@ -41,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MODE_TLS12 0x04u
 #define MODE_LATER 0x08u
 #define MODE_LATE 0x10u
+#define MODE_EARLY 0x20u
 
 typedef struct {
     veil_conn_t conn;
@@ -62,13 +66,18 @@ typedef struct {
     size_t wire_len;
     size_t sent; /* bytes of data written */
     size_t got;
-    bool meddled; /* somebody changed something */
-    bool failed;
+    bool meddled;   /* somebody changed something */
+    bool failed;    /* or it was told the end */
+    bool got_close; /* in order */
+    /* The server has nothing more to say, and said this much. */
+    bool is_goodbye;
+    size_t to_get;
 } client_t;
 
 static veil_loop_t *loop;
 static veil_tls_ctx_t *ctx;
 static SSL_CTX *client_ctx;
+static SSL_SESSION *session; /* the newest */
 static client_t client;
 static char pattern[SENT_MAX];
 
@@ -267,6 +276,14 @@ client_receive(void)
     }
     if (SSL_in_init(client.ssl)) {
         got = SSL_do_handshake(client.ssl);
+        if (got <= 0
+            && SSL_get_error(client.ssl, got) == SSL_ERROR_EARLY_DATA_REJECTED)
+        {
+            /* As if it had not been said. */
+            SSL_reset_early_data_reject(client.ssl);
+            client.sent = 0;
+            got = SSL_do_handshake(client.ssl);
+        }
     } else {
         while ((got = SSL_read(client.ssl, buf, sizeof(buf))) > 0) {
             VEIL_ASSERT(client.got + (size_t) got <= SENT_MAX);
@@ -276,6 +293,8 @@ client_receive(void)
     }
     if (got <= 0 && SSL_get_error(client.ssl, got) != SSL_ERROR_WANT_READ) {
         client.failed = true;
+        client.got_close =
+            SSL_get_error(client.ssl, got) == SSL_ERROR_ZERO_RETURN;
     }
     ERR_clear_error();
     client_collect();
@@ -284,10 +303,17 @@ client_receive(void)
 static void
 client_write(size_t n)
 {
-    if (client.failed || SSL_in_init(client.ssl) || n == 0
-        || client.sent + n > SENT_MAX)
+    if (client.failed || n == 0 || client.sent + n > SENT_MAX
+        || (SSL_in_init(client.ssl) && !SSL_in_early_data(client.ssl)))
     {
         return;
+    }
+    if (SSL_in_init(client.ssl)) {
+        /* There is a limit to early data, and a write is all or nothing. */
+        n = veil_min_size(n, 1000);
+        if (client.sent + n > EARLY_MAX) {
+            return;
+        }
     }
     if (SSL_write(client.ssl, pattern + client.sent, (int) n) == (int) n) {
         client.sent += n;
@@ -407,6 +433,10 @@ act(server_t *s, bool *closed, unsigned what, unsigned arg, const uint8_t **p,
         case 13:
             if (s->dones == 1 && s->rc >= 0 && !veil_conn_is_writing(&s->conn))
             {
+                if (!client.is_goodbye) {
+                    client.is_goodbye = true;
+                    client.to_get = s->wanted;
+                }
                 veil_conn_shutdown(&s->conn);
                 s->wanted = SENT_MAX; /* no more writes */
             }
@@ -415,7 +445,12 @@ act(server_t *s, bool *closed, unsigned what, unsigned arg, const uint8_t **p,
             server_select_now(s);
             break;
         case 15:
-            client_meddle();
+            if (!client.is_goodbye && s->dones == 1 && s->rc == 0
+                && !veil_conn_is_writing(&s->conn))
+            {
+                client.is_goodbye = true;
+                client.to_get = s->wanted;
+            }
             veil_conn_close(&s->conn);
             break;
         }
@@ -439,7 +474,17 @@ run_script(server_t *s, bool *closed, const uint8_t *p, const uint8_t *end)
         veil_conn_read(&s->conn);
     }
     pump(s, closed, 40);
-    if (client.meddled || was_closed) {
+    if (client.meddled) {
+        return;
+    }
+    /* The end is said, after everything else. */
+    while (client.is_goodbye && !client.failed && !(was_closed && *closed)) {
+        pump(s, closed, 1);
+    }
+    client_receive();
+    VEIL_ASSERT(!client.is_goodbye
+                || (client.got_close && client.got == client.to_get));
+    if (was_closed) {
         return;
     }
     /* Nobody did any harm: all goes well, if it takes its time. */
@@ -475,7 +520,7 @@ static void
 client_open(unsigned mode, int fd)
 {
     client.wire_len = client.sent = client.got = 0;
-    client.meddled = false;
+    client.meddled = client.got_close = client.is_goodbye = false;
     client.failed = (mode & MODE_RAW) != 0;
     client.fd = fd;
     client.ssl = SSL_new(client_ctx);
@@ -484,6 +529,10 @@ client_open(unsigned mode, int fd)
     SSL_set_tlsext_host_name(client.ssl, "localhost");
     if ((mode & MODE_TLS12) != 0) {
         SSL_set_max_proto_version(client.ssl, TLS1_2_VERSION);
+    }
+    if ((mode & MODE_EARLY) != 0 && session != NULL) {
+        SSL_set_session(client.ssl, session);
+        SSL_set_early_data_enabled(client.ssl, 1);
     }
 }
 
@@ -554,23 +603,50 @@ write_certificate(const char *path)
     EVP_PKEY_free(key);
 }
 
+static int
+new_session(SSL *ssl VEIL_UNUSED, SSL_SESSION *s)
+{
+    if (!SSL_SESSION_early_data_capable(s)) {
+        return 0;
+    }
+    SSL_SESSION_free(session);
+    session = s;
+    return 1;
+}
+
+/* A file of random bytes. */
+static void
+write_ticket_key(const char *path)
+{
+    char key[80];
+    FILE *f = fopen(path, "w");
+
+    RAND_bytes((uint8_t *) key, sizeof(key));
+    VEIL_ASSERT(f != NULL && fwrite(key, sizeof(key), 1, f) == 1);
+    fclose(f);
+}
+
 static void
 prepare(void)
 {
+    static const uint8_t talk[] = { 0, 3, 6, 1, 0, 3, 10, 1, 0, 3 };
     static veil_conf_node_t node;
     static veil_conf_t cf;
     veil_loop_options_t options = {
         .backend = "sim", .connections = 8, .buffer_size = 4096, .buffers = 8
     };
     char path[] = "/tmp/veil-fuzz-tls-XXXXXX";
+    char tickets[] = "/tmp/veil-fuzz-key-XXXXXX";
     veil_tls_cert_files_t *files;
     veil_tls_options_t o;
     size_t i;
-    int fd = mkstemp(path);
+    int fd = mkstemp(path), key = mkstemp(tickets);
 
-    VEIL_ASSERT(fd >= 0);
+    VEIL_ASSERT(fd >= 0 && key >= 0);
     (void) close(fd);
+    (void) close(key);
     write_certificate(path);
+    write_ticket_key(tickets);
     cf.cycle = veil_cycle_create(VEIL_STR("/tmp"), VEIL_STR("c"),
                                  VEIL_STR("stderr"), VEIL_STR_NULL);
     cf.pool = cf.cycle->pool;
@@ -583,16 +659,25 @@ prepare(void)
     files = veil_array_push(o.certs);
     files->cert = files->key = veil_str_z(path);
     files->cert_node = files->key_node = &node;
+    o.early_data = true;
+    o.ticket_keys = veil_array_create(cf.pool, sizeof(veil_str_t), 1);
+    *(veil_str_t *) veil_array_push(o.ticket_keys) = veil_str_z(tickets);
     ctx = veil_tls_ctx_create(&cf, &o);
     VEIL_ASSERT(ctx != NULL);
     (void) unlink(path);
+    (void) unlink(tickets);
 
     client_ctx = SSL_CTX_new(TLS_method());
+    SSL_CTX_set_session_cache_mode(
+        client_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client_ctx, new_session);
     loop = veil_loop_create(&options);
     VEIL_ASSERT(loop != NULL && client_ctx != NULL);
     for (i = 0; i < SENT_MAX; i++) {
         pattern[i] = (char) (i * 7 + (i >> 8));
     }
+    (void) run(0, talk, talk + sizeof(talk), false);
+    VEIL_ASSERT(session != NULL);
 }
 
 int
