@@ -411,7 +411,9 @@ tls_ctx_fill_server(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 
     veil_tls_hello_fill(ctx);
     SSL_CTX_set_early_data_enabled(ctx->ssl, o->early_data);
-    if (o->ech_files != NULL && veil_tls_ech_fill(cf, ctx) != VEIL_OK) {
+    if ((o->ech_files != NULL && veil_tls_ech_fill(cf, ctx) != VEIL_OK)
+        || (o->compress && veil_tls_compress_fill(cf, ctx) != VEIL_OK))
+    {
         return VEIL_ERROR;
     }
     if (tls_ctx_set_verify(cf, ctx) != VEIL_OK) {
@@ -531,6 +533,7 @@ veil_tls_ctx_put(veil_tls_ctx_t *ctx)
         veil_tls_cert_free(&ctx->certs[i]);
     }
     veil_free(ctx->certs);
+    veil_free(ctx->compressed);
     SSL_CTX_free(ctx->ssl);
     ctx->magic = VEIL_MAGIC_DEAD;
     veil_free(ctx);

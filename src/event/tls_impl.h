@@ -27,6 +27,7 @@
 #define VEIL_TLS_OUT_MAX (2 * (VEIL_TLS_RECORD + VEIL_TLS_OVERHEAD))
 
 typedef struct veil_tls_out_s veil_tls_out_t;
+typedef struct veil_tls_compressed_s veil_tls_compressed_t;
 typedef struct veil_tls_signing_s veil_tls_signing_t; /* tls_sign.c's */
 typedef struct veil_ktls_s veil_ktls_t;
 
@@ -45,8 +46,9 @@ struct veil_tls_ctx_s {
     SSL_CTX *ssl;
     veil_tls_cert_t *certs; /* heap */
     unsigned ncerts;
-    const char *curves; /* as the library calls them */
-    bool derived;       /* made at run time: ssl and curves are another's */
+    const char *curves;                /* as the library calls them */
+    veil_tls_compressed_t *compressed; /* a certificate, kept; heap */
+    bool derived; /* made at run time: ssl and curves are another's */
     uint8_t sid[SHA256_DIGEST_LENGTH]; /* of a derived one; tls_sid.c */
     uint64_t
         number; /* of a client's, unique in the process: of its sessions */
@@ -216,6 +218,10 @@ veil_rc_t veil_tls_trust_file(veil_conf_t *cf, const veil_conf_node_t *node,
 /* Revoked certificates; from then on each needs a list that knows it. */
 veil_rc_t veil_tls_trust_crl(veil_conf_t *cf, const veil_conf_node_t *node,
                              SSL_CTX *ssl, veil_str_t path);
+
+/* --- tls_compress.c */
+
+veil_rc_t veil_tls_compress_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx);
 
 /* --- tls_ech.c */
 

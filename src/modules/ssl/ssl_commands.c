@@ -62,6 +62,16 @@ const veil_command_t veil_ssl_commands[] = {
       .def = "off",
       .help = "Keeps certificates that have variables in their names." },
 
+    { .name = "ssl_certificate_compression",
+      .where = SSL_WHERE,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_ssl_set_compression,
+      .offset = offsetof(veil_ssl_conf_t, o.compress),
+      .syntax = "on | off",
+      .def = "off",
+      .help = "Whether certificates are compressed for clients that can." },
+
     { .name = "ssl_password_file",
       .where = SSL_WHERE,
       .args = VEIL_ARGS_1,
