@@ -51,11 +51,28 @@ veil_hold_init(veil_hold_t *hold)
     veil_list_init(&hold->zones);
 }
 
+/* What is the same in both forms of a listener. */
+#define HOLD_LISTEN_FIELDS(X)                                                 \
+    X(type)                                                                   \
+    X(backlog)                                                                \
+    X(rcvbuf)                                                                 \
+    X(sndbuf)                                                                 \
+    X(fastopen)                                                               \
+    X(ipv6only)                                                               \
+    X(keepalive)                                                              \
+    X(keepidle)                                                               \
+    X(keepintvl)                                                              \
+    X(keepcnt)                                                                \
+    X(deferred)                                                               \
+    X(reuseport)                                                              \
+    X(cbpf)                                                                   \
+    X(nslots)
+#define HOLD_COPY_FIELD(field) to->field = from->field;
+
 void
 veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from)
 {
     memset(to, 0, sizeof(*to));
-    to->type = from->type;
     to->family = from->addr.family;
     to->port = from->addr.port;
     to->scope_id = from->addr.scope_id;
@@ -65,19 +82,7 @@ veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from)
     } else {
         memcpy(to->ip, from->addr.u.ip, sizeof(to->ip));
     }
-    to->backlog = from->backlog;
-    to->rcvbuf = from->rcvbuf;
-    to->sndbuf = from->sndbuf;
-    to->fastopen = from->fastopen;
-    to->ipv6only = from->ipv6only;
-    to->keepalive = from->keepalive;
-    to->keepidle = from->keepidle;
-    to->keepintvl = from->keepintvl;
-    to->keepcnt = from->keepcnt;
-    to->deferred = from->deferred;
-    to->reuseport = from->reuseport;
-    to->cbpf = from->cbpf;
-    to->nslots = from->nslots;
+    HOLD_LISTEN_FIELDS(HOLD_COPY_FIELD)
 }
 
 void
@@ -85,7 +90,6 @@ veil_hold_listen_unpack(veil_listen_t *to, const veil_hold_listen_t *from)
 {
     memset(to, 0, sizeof(*to));
     veil_list_init(&to->link);
-    to->type = from->type;
     to->addr.family = from->family;
     to->addr.port = from->port;
     to->addr.scope_id = from->scope_id;
@@ -94,19 +98,7 @@ veil_hold_listen_unpack(veil_listen_t *to, const veil_hold_listen_t *from)
     } else {
         memcpy(to->addr.u.ip, from->ip, sizeof(from->ip));
     }
-    to->backlog = from->backlog;
-    to->rcvbuf = from->rcvbuf;
-    to->sndbuf = from->sndbuf;
-    to->fastopen = from->fastopen;
-    to->ipv6only = from->ipv6only;
-    to->keepalive = from->keepalive;
-    to->keepidle = from->keepidle;
-    to->keepintvl = from->keepintvl;
-    to->keepcnt = from->keepcnt;
-    to->deferred = from->deferred;
-    to->reuseport = from->reuseport;
-    to->cbpf = from->cbpf;
-    to->nslots = from->nslots;
+    HOLD_LISTEN_FIELDS(HOLD_COPY_FIELD)
 }
 
 static bool

@@ -24,7 +24,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include "core/main_conf.h"
 #include "core/module.h"
@@ -226,24 +225,6 @@ keeper_send_text(void)
 /* --- running ------------------------------------------------------------ */
 
 static void
-keeper_close_listens(void)
-{
-    veil_listen_t *l;
-    veil_list_t *n;
-    unsigned i;
-
-    veil_list_foreach (n, &veil_cycle->listens) {
-        l = veil_list_entry(n, veil_listen_t, link);
-        for (i = 0; i < l->nslots; i++) {
-            if (l->fds[i] >= 0) {
-                close(l->fds[i]);
-                l->fds[i] = -1;
-            }
-        }
-    }
-}
-
-static void
 keeper_drain(uint64_t timeout_ms)
 {
     if (!keeper.draining) {
@@ -251,7 +232,7 @@ keeper_drain(uint64_t timeout_ms)
         veil_title_set("keeper process gen %llu is shutting down",
                        (unsigned long long) keeper.o->generation);
         /* Addresses nobody names any more shall refuse connections. */
-        keeper_close_listens();
+        veil_prepare_close_listens();
     }
     veil_crew_drain(timeout_ms);
 }
@@ -333,14 +314,7 @@ keeper_reap(void)
     int status;
     pid_t pid;
 
-    for (;;) {
-        pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR) {
-            continue;
-        }
-        if (pid <= 0) {
-            return;
-        }
+    while ((pid = veil_spawn_reap(&status)) != 0) {
         if (!veil_crew_reap(pid, status)) {
             keeper.failed = true;
         }

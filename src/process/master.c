@@ -418,14 +418,7 @@ master_reap(void)
     int status;
     pid_t pid;
 
-    for (;;) {
-        pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR) {
-            continue;
-        }
-        if (pid <= 0) {
-            return;
-        }
+    while ((pid = veil_spawn_reap(&status)) != 0) {
         master_child_ended(pid, status);
     }
 }

@@ -125,6 +125,24 @@ veil_prepare_slots(veil_listen_t *l, unsigned n)
 }
 
 void
+veil_prepare_close_listens(void)
+{
+    veil_listen_t *l;
+    veil_list_t *n;
+    unsigned i;
+
+    veil_list_foreach (n, &veil_cycle->listens) {
+        l = veil_list_entry(n, veil_listen_t, link);
+        for (i = 0; i < l->nslots; i++) {
+            if (l->fds[i] >= 0) {
+                close(l->fds[i]);
+                l->fds[i] = -1;
+            }
+        }
+    }
+}
+
+void
 veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m)
 {
     unsigned i;

@@ -33,6 +33,8 @@ veil_rc_t veil_prepare_modules(void);
 void veil_prepare_listen(veil_listen_t *l, veil_listen_message_t *m);
 /* Room for n sockets, all -1. */
 void veil_prepare_slots(veil_listen_t *l, unsigned n);
+/* Closes this process's descriptors of all listeners. */
+void veil_prepare_close_listens(void);
 
 /* A zone as the hold knows it. */
 void veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m);

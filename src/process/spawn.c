@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "core/pool.h"
 #include "process/spawn.h"
@@ -45,6 +46,17 @@ veil_spawn(void)
         veil_log_set_pid();
     }
     return pid;
+}
+
+pid_t
+veil_spawn_reap(int *status)
+{
+    pid_t pid;
+
+    do {
+        pid = waitpid(-1, status, WNOHANG);
+    } while (pid < 0 && errno == EINTR);
+    return pid > 0 ? pid : 0;
 }
 
 uint64_t

@@ -15,6 +15,8 @@
  * lines is the child's.  -errno on failure.
  */
 pid_t veil_spawn(void);
+/* The next child that has ended, without waiting; 0: none has. */
+pid_t veil_spawn_reap(int *status);
 
 /*
  * How long to wait before replacing what has died `deaths` times in a row:

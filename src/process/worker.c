@@ -150,25 +150,6 @@ worker_release(unsigned owner)
     }
 }
 
-/* No acceptor of this process will need them again. */
-static void
-worker_close_listens(void)
-{
-    veil_listen_t *l;
-    veil_list_t *n;
-    unsigned i;
-
-    veil_list_foreach (n, &veil_cycle->listens) {
-        l = veil_list_entry(n, veil_listen_t, link);
-        for (i = 0; i < l->nslots; i++) {
-            if (l->fds[i] >= 0) {
-                close(l->fds[i]);
-                l->fds[i] = -1;
-            }
-        }
-    }
-}
-
 static void
 worker_start(void)
 {
@@ -231,7 +212,7 @@ worker_drain(uint64_t timeout_ms)
         veil_log(worker.log, VEIL_LOG_NOTICE, 0, "gracefully shutting down");
         veil_acceptors_stop_all();
         worker.adopted->n = 0;
-        worker_close_listens();
+        veil_prepare_close_listens();
         if (worker.alone) {
             worker.o->draining(worker.o->data);
         }
