@@ -66,20 +66,26 @@ is($t->read_file('veil.pid'), "$master\n", 'and its pid file');
 # What is wrong is refused, and nothing changes.
 
 my @workers = sort $t->worker_pids;
-# A message goes with the line it is about and a mark below that.
-$t->allow_alerts(qr/\[emerg\]/);
+my $place = qr/in \S+\/veil\.conf/;
 for my $case (
-    [ 'an unknown directive', 'nonsense on;' ],
-    [ 'a block that does not end', 'server {' ],
-    [ 'a file that is not there', 'include none/such.conf;' ],
+    [ 'an unknown directive', 'nonsense on;',
+        qr/unknown directive "nonsense" $place:8:5$/ ],
+    [ 'a block that does not end', 'server {',
+        qr/unexpected end of file, expecting "}" $place:10:1 \(it seems that /
+    ],
+    [ 'a file that is not there', 'include none/such.conf;',
+        qr/open\(\) "\S+\/none\/such\.conf" failed \(2: .*\) $place:8:13$/ ],
     )
 {
-    my ($name, $more) = @$case;
+    my ($name, $more, $says) = @$case;
     my $mark = $t->log_mark;
+    # The message, the line it is about, and a mark below that.
+    my $emerg = qr/\[emerg\] \d+#\d+:/;
+    $t->allow_alerts(qr/$emerg $says/, qr/$emerg {5,}(?:\Q$more\E|\^)$/);
     write_version(3, $more);
     ok(!$t->reload(timeout => 5), "$name is refused");
-    like(substr($t->log, $mark), qr/\[emerg\].*veil\.conf:\d+/,
-        '... with the place');
+    my @said = grep { /$emerg $says/ } split /\n/, substr $t->log, $mark;
+    is(scalar @said, 1, '... with the reason and the place');
     is(version(), 2, '... and the old configuration serves');
     is(join(' ', sort $t->worker_pids), "@workers",
         '... with the same workers');
