@@ -291,6 +291,23 @@ tls_ctx_try_cert(veil_conf_t *cf, veil_tls_ctx_t *ctx,
                                 veil_tls_error_text(why, sizeof(why)));
 }
 
+/* Nobody would ever be shown the first of two that are alike. */
+static void
+tls_ctx_warn_alike(veil_conf_t *cf, const veil_tls_ctx_t *ctx, unsigned i)
+{
+    const veil_tls_cert_files_t *files = ctx->o.certs->elts;
+    unsigned k;
+
+    for (k = 0; k < i; k++) {
+        if (ctx->certs[k].kind == ctx->certs[i].kind) {
+            veil_conf_warn_node(cf, files[k].cert_node,
+                                "this certificate is not served: \"%.*s\", "
+                                "which follows, is of the same kind",
+                                VEIL_STR_ARG(files[i].cert));
+        }
+    }
+}
+
 static veil_rc_t
 tls_ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
@@ -309,6 +326,7 @@ tls_ctx_load_certs(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         {
             return VEIL_ERROR;
         }
+        tls_ctx_warn_alike(cf, ctx, i);
         ctx->ncerts++;
     }
     /* The first at last: it stays. */

@@ -377,7 +377,8 @@ tls_hello_find_cert(const veil_tls_cert_t *certs, unsigned n,
     if (!h.tls13) {
         tls_hello_kinds_of_ciphers(&h, hello, ciphers);
     }
-    for (i = 0; i < n; i++) {
+    /* Of two that are alike the last counts, as with OpenSSL. */
+    for (i = n; i-- > 0;) {
         if (!(h.tls13 ? tls_hello_fits_tls13(&h, certs[i].kind)
                       : tls_hello_fits_tls12(&h, certs[i].kind)))
         {

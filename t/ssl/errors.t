@@ -110,6 +110,10 @@ warned("ssl_certificate new.crt;\nssl_certificate_key new.key;",
     qr/the TLS certificate "\S+\/new\.crt" is not valid before \w+ .* GMT/,
     '4:1');
 
+warned("ssl_certificate other.crt;\nssl_certificate_key other.key; $site",
+    qr/this certificate is not served: "\S+\/site\.crt", which follows, is of the same kind/,
+    '4:1', 'two of the same kind');
+
 my $key = $t->read_file('site.key');
 taken("ssl_certificate \"data:$pem\"; ssl_certificate_key \"data:$key\";",
     'certificate and key in the configuration');

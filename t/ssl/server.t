@@ -108,6 +108,17 @@ http {
         ssl_certificate_key exact.test.key;
         return 200 only;
     }
+    server {
+        listen %%PORT_445%% ssl;
+        ssl_handshake_timeout 100ms;
+        ssl_buffer_size 1k;
+        root %%TESTDIR%%;
+    }
+    server {
+        listen %%PORT_446%% ssl;
+        client_header_timeout 100ms;
+        root %%TESTDIR%%;
+    }
 }
 EOC
 $t->run;
@@ -159,6 +170,12 @@ like($r->cipher, qr/ECDHE-RSA/, 'and by the curves');
 $r = try('p384.test');
 is($r->verify, 'ok', 'a key of P-384');
 
+$r = try('p384.test', alpn => 'h3,http/1.1');
+is($r->alpn, 'http/1.1', 'ALPN');
+$r = try('p384.test', alpn => 'h3');
+ok(!$r->connected, 'without a protocol in common there is no connection');
+like($r->err, qr/no application protocol/, 'and an alert');
+
 # --- refusals
 
 $r = try('refused.test');
@@ -203,6 +220,32 @@ for my $name (qw/kept-b.test kept-c.test/) {
 }
 like($tls->s_client(port => 443, name => 'kept-a.test')->subject,
     qr/second\.test/, 'but no more than there is room for');
+
+# --- time and size
+
+for my $port (445, 446) {
+    my $from = $t->log_mark;
+    my $c = $t->connect($port);
+    $c->write(substr $tls->record(22, $tls->client_hello, 0x0301), 0, 100);
+    ok($c->eof, 'half a hello is not waited for for ever');
+    ok($t->wait_for_log(qr/client timed out .*while SSL handshaking/,
+        from => $from), 'which the log says');
+}
+$t->write_file('big.txt', 'x' x 5000);
+for my $port (445, 446) {
+    $r = $tls->s_client(port => $port, tls => '1.2', path => '/big.txt',
+        args => ['-msg'], ciphers => 'ECDHE-ECDSA-AES128-GCM-SHA256',
+        name => 'inherited.test');
+    # The length of each record with data; 24 bytes are not the data's.
+    my ($most) = sort { $b <=> $a } map { hex tr/ //dr }
+        $r->out =~ /^<<<\ [^\n]*RecordHeader[^\n]*\n
+            \ +17\ 03\ 03\ (..\ ..)/xmg;
+    if ($port == 445) {
+        is($most, 1024 + 24, 'ssl_buffer_size limits records');
+    } else {
+        cmp_ok($most, '>', 5000, 'which are larger otherwise');
+    }
+}
 
 # --- a reload
 
