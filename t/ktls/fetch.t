@@ -69,6 +69,11 @@ http {
             client_body_in_file_only on;
             proxy_pass http://127.0.0.1:8080/;
         }
+        location /until {
+            chunked_transfer_encoding off;
+            proxy_buffering off;
+            proxy_pass http://127.0.0.1:8081;
+        }
         location / { root /www; }
     }
     server {
@@ -76,6 +81,19 @@ http {
         location / { return 200 taken; }
     }
 }
+EOC
+
+# What answers at port 8081.
+my $backend = <<'EOC';
+#!/bin/sh
+while read -r line; do
+    case $line in
+        GET*)   what=$line ;;
+        ?)      break ;;
+    esac
+done
+printf 'HTTP/1.0 200 OK\r\n\r\nuntil the end'
+case $what in */late*) sleep 60 ;; esac
 EOC
 
 my $script = <<'EOF';
@@ -109,6 +127,7 @@ put() {
 both="Using kTLS (kernel TLS) + io_uring"
 veil -c /veil.conf -p /tmp/ -e /tmp/error.log &
 server=$!
+nc -ll -p 8081 -e /backend &
 n=0
 while ! veil-fetch -q http://127.0.0.1:8080/ > /dev/null 2>&1; do
     n=$((n + 1))
@@ -139,12 +158,35 @@ try "resumption leaves receiving to the library" \
     -s --tls 1.3 --reconnect https://127.0.0.1:8443/small \
     https://127.0.0.1:8443/large \
     && if grep -q resumed /tmp/out; then yes; else no; fi
+# A body without a length, which ends with the connection.
+until_the_end() {
+    rm -f /tmp/got
+    veil-fetch --cacert /crt --ktls on -o /tmp/got \
+        https://127.0.0.1:8443/until/$1 > /tmp/out 2> /tmp/said
+}
+what="a body that ends with a close_notify"
+if until_the_end soon && [ "$(cat /tmp/got)" = "until the end" ]
+then yes; else no; fi
+what="and one that ends without"
+rm -f /tmp/got
+{
+    n=0
+    while ! [ -s /tmp/got ] && [ $n -lt 100 ]; do
+        n=$((n + 1))
+        sleep 0.1
+    done
+    kill -9 $(sed -n 's/.*start worker process //p' /tmp/error.log)
+} &
+until_the_end late
+if [ $? = 5 ] && grep -q 'without a close_notify' /tmp/said
+then yes; else no; fi
 kill $server
 wait $server
 what="a clean end"
 : > /tmp/out
 if [ ! -s /tmp/error.log ] \
-    || grep -qE '\[(alert|crit|emerg|error)\]' /tmp/error.log
+    || grep -v 'exited on signal 9' /tmp/error.log \
+        | grep -qE '\[(alert|crit|emerg|error)\]'
 then no; else yes; fi
 exit $bad
 EOF
@@ -154,14 +196,15 @@ $script =~ s/SUM/$sum/;
 my $kernel = ($vm->kernels)[-1];
 my $r = $vm->boot($kernel, script => $script, programs => [ $veil, $fetch ],
     files => { 'veil.conf' => $conf, crt => slurp("$tmp/crt"),
-        key => [ slurp("$tmp/key"), 0600 ], 'www/large' => $large,
+        key => [ slurp("$tmp/key"), 0600 ],
+        backend => [ $backend, 0755 ], 'www/large' => $large,
         'www/small' => "small\n" });
 my $where = "Linux $kernel->{series}";
 
 for my $line (@{ $r->{lines} }) {
     ok($line =~ /^ok /, "$where: " . $line =~ s/^(?:not )?ok //r);
 }
-is(scalar @{ $r->{lines} }, 12, 'all of it');
+is(scalar @{ $r->{lines} }, 14, 'all of it');
 is($r->{verdict} // 'none', 'passed', sprintf '%s: the verdict'
     . ' (%.0f s, %d tries)', $where, $r->{seconds} // 0, $r->{tries});
 diag($r->{console}) if ($r->{verdict} // '') ne 'passed';
