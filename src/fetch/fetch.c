@@ -66,6 +66,20 @@ fetch_printed(void)
     return VEIL_FETCH_FILE;
 }
 
+/* What the loop has to say: why it is epoll, for instance. */
+static void
+fetch_log_write(const veil_log_sink_t *sink VEIL_UNUSED,
+                veil_log_level_t level, const char *line, size_t len)
+{
+    veil_str_t text = veil_fetch_log_text(line, len);
+
+    if (level <= VEIL_LOG_ERR) {
+        veil_fetch_say("%.*s", VEIL_STR_ARG(text));
+    } else {
+        veil_fetch_note("%.*s", VEIL_STR_ARG(text));
+    }
+}
+
 static veil_loop_t *
 fetch_loop(const veil_fetch_options_t *o, const veil_log_t *log)
 {
@@ -120,11 +134,12 @@ static veil_fetch_code_t
 fetch_all(const veil_fetch_options_t *o, veil_tls_ctx_t *ctx,
           veil_fetch_output_t *out)
 {
-    veil_log_t log = veil_log_stderr;
+    veil_log_level_t level = o->verbose ? VEIL_LOG_NOTICE : VEIL_LOG_ERR;
+    veil_log_sink_t sink = { .level = level, .write = fetch_log_write };
+    veil_log_t log = { .level = level, .sinks = &sink };
     veil_fetch_code_t code;
     veil_loop_t *loop;
 
-    log.level = o->verbose ? VEIL_LOG_NOTICE : VEIL_LOG_ERR;
     loop = fetch_loop(o, &log);
     if (loop == NULL) {
         veil_fetch_say("there is no event loop to be had");

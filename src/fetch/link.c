@@ -32,32 +32,20 @@ static void link_try(veil_fetch_link_t *link, int err);
 
 static char link_text[1024];
 
-/* A line without its date, its process and the loop's view of the world. */
+/* Kept without the server's view of the world. */
 static void
 link_log_write(const veil_log_sink_t *sink VEIL_UNUSED,
                veil_log_level_t level VEIL_UNUSED, const char *line,
                size_t len)
 {
-    static const char action[] = " while SSL handshaking to upstream";
-    veil_str_t s = veil_str_n(line, len);
-    ptrdiff_t at = veil_str_find(s, VEIL_STR("#"));
+    static const veil_str_t action =
+        VEIL_STR_INIT(" while SSL handshaking to upstream");
+    veil_str_t text = veil_fetch_log_text(line, len);
 
-    at = at < 0 ? at
-                : veil_str_find(veil_str_from(s, (size_t) at), VEIL_STR(": "))
-                      + at;
-    if (at > 0) {
-        s = veil_str_from(s, (size_t) at + 2);
+    if (veil_str_ends(text, action)) {
+        text.len -= action.len;
     }
-    if (s.len != 0 && s.data[0] == '*') {
-        (void) veil_str_cut(&s, ' ');
-    }
-    while (s.len != 0 && s.data[s.len - 1] == '\n') {
-        s.len--;
-    }
-    if (veil_str_ends(s, veil_str_z(action))) {
-        s.len -= sizeof(action) - 1;
-    }
-    (void) veil_str_copy_z(link_text, sizeof(link_text), s);
+    (void) veil_str_copy_z(link_text, sizeof(link_text), text);
 }
 
 static const veil_log_sink_t link_sink = { .level = VEIL_LOG_ERR,

@@ -83,6 +83,28 @@ veil_fetch_note_head(const char *mark, veil_str_t head)
     }
 }
 
+veil_str_t
+veil_fetch_log_text(const char *line, size_t len)
+{
+    veil_str_t s = veil_str_n(line, len);
+    ptrdiff_t at = veil_str_find(s, VEIL_STR("] ")); /* "[error] 1#1: " */
+
+    if (at >= 0) {
+        s = veil_str_from(s, (size_t) at);
+        at = veil_str_find(s, VEIL_STR(": "));
+    }
+    if (at >= 0) {
+        s = veil_str_from(s, (size_t) at + 2);
+    }
+    if (s.len != 0 && s.data[0] == '*') {
+        (void) veil_str_cut(&s, ' ');
+    }
+    while (s.len != 0 && s.data[s.len - 1] == '\n') {
+        s.len--;
+    }
+    return s;
+}
+
 /* --- standard output and files --------------------------------------------*/
 
 static int

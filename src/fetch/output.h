@@ -22,6 +22,9 @@ void veil_fetch_note(const char *fmt, ...) VEIL_PRINTF(1, 2);
 /* The lines of a head on standard error, each behind the mark. */
 void veil_fetch_note_head(const char *mark, veil_str_t head);
 
+/* What a line of the log says, without its date, process and connection. */
+veil_str_t veil_fetch_log_text(const char *line, size_t len);
+
 /*
  * path: of the bodies; NULL: standard output, or nowhere with summary.  0, or
  * -errno after saying so; so do those below.

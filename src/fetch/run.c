@@ -376,7 +376,7 @@ run_on_sent(veil_conn_t *c VEIL_UNUSED, ssize_t res)
 static void
 run_on_read_timeout(veil_conn_t *c VEIL_UNUSED)
 {
-    run_timed_out("waiting for data of");
+    run_timed_out("waiting for data from");
 }
 
 static void

@@ -268,7 +268,7 @@ like($r->{err}, qr/cannot find the address of "no\.such\.name\.invalid"/,
     'is told');
 $r = $fetch->run('--timeout', '200ms', "$base/slow");
 is($r->{status}, 6, 'a timeout');
-like($r->{err}, qr/timed out while waiting for data of 127/, 'is told');
+like($r->{err}, qr/timed out while waiting for data from 127/, 'is told');
 $r = $fetch->run('--max-time', '200ms', "$base/slow");
 is($r->{status}, 6, '--max-time');
 $u->release('one');

@@ -384,6 +384,25 @@ Test(fetch, ends)
     }
 }
 
+Test(fetch, log_lines)
+{
+    static const struct {
+        const char *line;
+        const char *text;
+    } cases[] = {
+        { "2026/01/02 03:04:05 [error] 12#12: *7 text: more\n", "text: more" },
+        { "2026/01/02 03:04:05 [notice] 12#12: text\n", "text" },
+        { "text", "text" },
+        { "", "" },
+    };
+    size_t i;
+
+    for (i = 0; i < veil_countof(cases); i++) {
+        expect_str(veil_fetch_log_text(cases[i].line, strlen(cases[i].line)),
+                   cases[i].text);
+    }
+}
+
 Test(fetch, trailer)
 {
     response_test_t t;
