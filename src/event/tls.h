@@ -215,12 +215,18 @@ void veil_tls_select(veil_conn_t *c, veil_tls_ctx_t *ctx);
 const char *veil_tls_system_bundle(void);
 
 /*
- * A client's context with another certificate, read now, which blocks; its
- * sessions are its own.  Counted: put it when done.  NULL after logging.
+ * A client's context with another certificate, which is read on a thread; the
+ * names of the files are copied.  done() comes once, from the loop, with a
+ * counted context to put when done, or NULL; the text says what was wrong, or
+ * what is to be warned of, and is empty else.  Not called after a cancel.
  */
-veil_tls_ctx_t *veil_tls_client_with(veil_tls_ctx_t *base,
-                                     const veil_tls_cert_files_t *files,
-                                     const veil_log_t *log);
+typedef struct veil_tls_load_s veil_tls_load_t;
+typedef void veil_tls_loaded_fn(void *owner, veil_tls_ctx_t *ctx,
+                                const char *text);
+veil_tls_load_t *veil_tls_client_load(veil_loop_t *loop, veil_tls_ctx_t *base,
+                                      const veil_tls_cert_files_t *files,
+                                      veil_tls_loaded_fn *done, void *owner);
+void veil_tls_load_cancel(veil_tls_load_t *load);
 
 /* Whom a client wants to talk to; all of it is copied. */
 typedef struct {

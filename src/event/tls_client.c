@@ -25,6 +25,7 @@
 
 #include "core/hash.h"
 #include "core/inet.h"
+#include "event/offload.h"
 
 #define TLS_CLIENT_KEYS 512
 #define TLS_CLIENT_SESSIONS 4 /* of a key */
@@ -331,31 +332,86 @@ veil_tls_client_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     return tls_client_trust(cf, ctx);
 }
 
+/* --- certificates of the run time -----------------------------------------
+ */
+
+struct veil_tls_load_s {
+    veil_job_t job;
+    veil_tls_ctx_t *base; /* counted */
+    veil_tls_cert_files_t files;
+    veil_tls_cert_t cert;
+    bool loaded;
+    veil_tls_loaded_fn *done; /* NULL: cancelled */
+    void *owner;
+    char text[512];
+};
+
+/* On the thread.  The last word is the one that counts. */
 static void
-tls_client_tell(void *data, bool warning, bool of_key VEIL_UNUSED,
+tls_client_tell(void *data, bool warning VEIL_UNUSED, bool of_key VEIL_UNUSED,
                 const char *text)
 {
-    const veil_log_t *log = data;
+    veil_tls_load_t *load = data;
 
-    veil_log(log, warning ? VEIL_LOG_WARN : VEIL_LOG_ERR, 0, "%s", text);
+    (void) veil_str_copy_z(load->text, sizeof(load->text), veil_str_z(text));
 }
 
-veil_tls_ctx_t *
-veil_tls_client_with(veil_tls_ctx_t *base, const veil_tls_cert_files_t *files,
-                     const veil_log_t *log)
+static void
+tls_client_load_run(veil_job_t *job)
 {
-    veil_tls_cert_t cert;
-    veil_tls_ctx_t *ctx;
+    veil_tls_load_t *load = veil_container_of(job, veil_tls_load_t, job);
 
-    /* The log is const for everyone, and only data cannot say so. */
-    if (!veil_tls_cert_load(&cert, files, base->o.passwords, tls_client_tell,
-                            (void *) (uintptr_t) log))
-    {
-        return NULL;
+    load->loaded =
+        veil_tls_cert_load(&load->cert, &load->files, load->base->o.passwords,
+                           tls_client_tell, load);
+    ERR_clear_error();
+}
+
+static void
+tls_client_load_done(veil_job_t *job)
+{
+    veil_tls_load_t *load = veil_container_of(job, veil_tls_load_t, job);
+    veil_tls_ctx_t *ctx = NULL;
+
+    if (load->loaded) {
+        ctx = veil_tls_ctx_with(load->base, &load->cert, 1);
+        tls_client_number(ctx);
     }
-    ctx = veil_tls_ctx_with(base, &cert, 1);
-    tls_client_number(ctx);
-    return ctx;
+    if (load->done != NULL && !veil_offload_is_stopping()) {
+        load->done(load->owner, ctx, load->text);
+    } else if (ctx != NULL) {
+        veil_tls_ctx_put(ctx);
+    }
+    veil_tls_ctx_put(load->base);
+    veil_free(load);
+}
+
+veil_tls_load_t *
+veil_tls_client_load(veil_loop_t *loop, veil_tls_ctx_t *base,
+                     const veil_tls_cert_files_t *files,
+                     veil_tls_loaded_fn *done, void *owner)
+{
+    veil_tls_load_t *load =
+        veil_zalloc(sizeof(*load) + files->cert.len + files->key.len + 2);
+    char *p = (char *) (load + 1);
+
+    load->base = veil_tls_ctx_get(base);
+    load->files.cert = veil_str_n(p, files->cert.len);
+    p = veil_fmt_str(p, files->cert) + 1; /* the zero is there */
+    load->files.key = veil_str_n(p, files->key.len);
+    (void) veil_fmt_str(p, files->key);
+    load->done = done;
+    load->owner = owner;
+    load->job.run = tls_client_load_run;
+    load->job.done = tls_client_load_done;
+    veil_offload(loop, NULL, &load->job);
+    return load;
+}
+
+void
+veil_tls_load_cancel(veil_tls_load_t *load)
+{
+    load->done = NULL;
 }
 
 /* --- one session ----------------------------------------------------------

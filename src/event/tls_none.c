@@ -48,14 +48,25 @@ veil_tls_ctx_create(veil_conf_t *cf, const veil_tls_options_t *o)
     return NULL;
 }
 
-veil_tls_ctx_t *
-veil_tls_client_with(veil_tls_ctx_t *base, const veil_tls_cert_files_t *files,
-                     const veil_log_t *log)
+veil_tls_load_t *
+veil_tls_client_load(veil_loop_t *loop, veil_tls_ctx_t *base,
+                     const veil_tls_cert_files_t *files,
+                     veil_tls_loaded_fn *done, void *owner)
 {
+    (void) loop;
     (void) base;
     (void) files;
-    (void) log;
+    (void) done;
+    (void) owner;
+    VEIL_ASSERT(!"no TLS");
     return NULL;
+}
+
+void
+veil_tls_load_cancel(veil_tls_load_t *load)
+{
+    (void) load;
+    VEIL_ASSERT(!"no TLS");
 }
 
 veil_tls_ctx_t *

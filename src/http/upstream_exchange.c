@@ -118,6 +118,9 @@ static void
 upstream_exchange_give_up(veil_exchange_t *x, bool failed, bool keep)
 {
     veil_exchange_times(x);
+    if (x->priv->target != NULL) {
+        veil_upstream_tls_give_up(x);
+    }
     veil_upstream_conn_release(x, keep);
     veil_upstream_peer_done(x, failed);
 }
@@ -250,9 +253,8 @@ upstream_exchange_must_wait(const veil_exchange_t *x)
     return s->is_name && s->query.entry != NULL && s->resolve_err == 0;
 }
 
-/* What the configuration asks for cannot be done, with any peer. */
-static void
-upstream_exchange_impossible(veil_exchange_t *x)
+void
+veil_exchange_impossible(veil_exchange_t *x)
 {
     veil_exchange_state(x)->status = 500;
     veil_exchange_drop(x, false);
@@ -262,11 +264,13 @@ upstream_exchange_impossible(veil_exchange_t *x)
 void
 veil_exchange_connect(veil_exchange_t *x)
 {
-    int rc = veil_upstream_conn_open(x);
+    int rc;
 
-    if (rc == -ENOKEY) {
-        upstream_exchange_impossible(x);
-    } else if (rc < 0) {
+    if (!veil_upstream_tls_is_ready(x)) {
+        return;
+    }
+    rc = veil_upstream_conn_open(x);
+    if (rc < 0) {
         veil_exchange_log(x, VEIL_LOG_CRIT, -rc, "connect() failed",
                           "while connecting to upstream");
         veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
@@ -289,7 +293,7 @@ veil_exchange_attempt(veil_exchange_t *x)
     p->state = VEIL_X_CONNECT;
 
     if (!veil_upstream_tls_target(x)) {
-        upstream_exchange_impossible(x);
+        veil_exchange_impossible(x);
         return;
     }
     p->reused = veil_upstream_conn_take(x) != NULL;

@@ -45,7 +45,9 @@ typedef struct {
     veil_str_t name; /* of the server, or an address */
     bool is_addr;
     veil_tls_cert_files_t files; /* of the client; empty: those of the ctx */
-    veil_str_t key; /* what connections and sessions must agree in */
+    veil_str_t key;        /* what connections and sessions must agree in */
+    veil_tls_ctx_t *ctx;   /* counted; of the connection to come */
+    veil_tls_load_t *load; /* it is being made */
 } veil_upstream_target_t;
 
 typedef enum {
@@ -166,10 +168,7 @@ extern const veil_conn_ops_t veil_upstream_conn_ops;
 
 /* An idle connection to the peer, taken out; NULL: none. */
 veil_upstream_conn_t *veil_upstream_conn_take(veil_exchange_t *x);
-/*
- * Starts a new one; 0 or -errno.  -ENOKEY: the client's certificate could not
- * be loaded, which has been logged.
- */
+/* Starts a new one; 0 or -errno. */
 int veil_upstream_conn_open(veil_exchange_t *x);
 /* The exchange is through with it: kept if that is allowed. */
 void veil_upstream_conn_release(veil_exchange_t *x, bool keep);
@@ -214,8 +213,15 @@ veil_upstream_tls_fits(const veil_upstream_conn_t *uc,
     return veil_upstream_tls_is_same(uc, t);
 }
 
-/* Of a new connection, before it connects; false after logging. */
-bool veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x);
+/*
+ * Whether there is what a new connection needs; false: veil_exchange_connect()
+ * is called when there is, or the exchange ends.
+ */
+bool veil_upstream_tls_is_ready(veil_exchange_t *x);
+/* Nobody needs it any more. */
+void veil_upstream_tls_give_up(veil_exchange_t *x);
+/* Of a new connection, before it connects, when all is ready. */
+void veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x);
 /* It logs as its exchange does, or by itself. */
 void veil_upstream_tls_attach(veil_upstream_conn_t *uc);
 void veil_upstream_tls_detach(veil_upstream_conn_t *uc);
@@ -239,6 +245,8 @@ void veil_exchange_on_read_timeout(veil_exchange_t *x);
 void veil_exchange_on_write_timeout(veil_exchange_t *x);
 /* A new connection to the peer of the attempt under way. */
 void veil_exchange_connect(veil_exchange_t *x);
+/* What the configuration asks for cannot be done, with any peer. */
+void veil_exchange_impossible(veil_exchange_t *x);
 /* Picks and connects: the first time, and again. */
 void veil_exchange_attempt(veil_exchange_t *x);
 /* on_head(x, err), from a post. */

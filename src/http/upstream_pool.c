@@ -247,10 +247,7 @@ veil_upstream_conn_open(veil_exchange_t *x)
     int rc;
 
     uc->pool = pool;
-    if (!veil_upstream_tls_prepare(uc, x)) {
-        veil_pool_destroy(&pool);
-        return -ENOKEY;
-    }
+    veil_upstream_tls_prepare(uc, x);
     o.addr = p->addr;
     o.rcvbuf = (int) x->conf->rcvbuf;
     o.sndbuf = (int) x->conf->sndbuf;

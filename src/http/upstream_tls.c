@@ -15,9 +15,9 @@
  *
  * Contexts are made while the configuration is read.  Locations with equal
  * options share one: a bundle of trusted certificates takes a megabyte and
- * milliseconds.  Certificates with variables are loaded when a connection
- * needs them, in the loop, as by nginx; proxy_ssl_certificate_cache keeps
- * them.
+ * milliseconds.  Certificates with variables are loaded on a thread when a
+ * connection needs them, and the attempt waits; proxy_ssl_certificate_cache
+ * keeps them.
  *
  * The handshake itself is event/tls_conn.c's.  What that logs is logged as
  * the request's the connection is for.
@@ -516,27 +516,64 @@ upstream_tls_keep(const veil_upstream_target_t *t, veil_tls_ctx_t *ctx)
     veil_list_push(&upstream_tls_kept, &k->link);
 }
 
-/* Counted; NULL after logging. */
-static veil_tls_ctx_t *
-upstream_tls_ctx(veil_exchange_t *x)
+static void
+upstream_tls_loaded(void *owner, veil_tls_ctx_t *ctx, const char *text)
 {
-    const veil_upstream_target_t *t = x->priv->target;
-    veil_tls_ctx_t *ctx;
+    veil_exchange_t *x = owner;
+    veil_upstream_target_t *t = x->priv->target;
 
+    t->load = NULL;
+    if (text[0] != '\0') {
+        veil_exchange_log(x, ctx == NULL ? VEIL_LOG_ERR : VEIL_LOG_WARN, 0,
+                          text, "while connecting to upstream");
+    }
+    if (ctx == NULL) {
+        veil_exchange_impossible(x);
+        return;
+    }
+    if (t->tls->certs != NULL) {
+        upstream_tls_keep(t, ctx);
+    }
+    t->ctx = ctx;
+    veil_exchange_connect(x);
+}
+
+bool
+veil_upstream_tls_is_ready(veil_exchange_t *x)
+{
+    veil_upstream_target_t *t = x->priv->target;
+
+    if (t == NULL || t->ctx != NULL) {
+        return true;
+    }
     if (t->files.cert.len == 0) {
-        return veil_tls_ctx_get(t->tls->ctx);
+        t->ctx = veil_tls_ctx_get(t->tls->ctx);
+        return true;
     }
     if (upstream_tls_kept.next == NULL) {
         veil_list_init(&upstream_tls_kept);
     }
-    ctx = t->tls->certs != NULL ? upstream_tls_kept_find(t) : NULL;
-    if (ctx == NULL) {
-        ctx = veil_tls_client_with(t->tls->ctx, &t->files, x->log);
-        if (ctx != NULL && t->tls->certs != NULL) {
-            upstream_tls_keep(t, ctx);
-        }
+    t->ctx = t->tls->certs != NULL ? upstream_tls_kept_find(t) : NULL;
+    if (t->ctx == NULL) {
+        t->load = veil_tls_client_load(x->loop, t->tls->ctx, &t->files,
+                                       upstream_tls_loaded, x);
     }
-    return ctx;
+    return t->ctx != NULL;
+}
+
+void
+veil_upstream_tls_give_up(veil_exchange_t *x)
+{
+    veil_upstream_target_t *t = x->priv->target;
+
+    if (t->load != NULL) {
+        veil_tls_load_cancel(t->load);
+        t->load = NULL;
+    }
+    if (t->ctx != NULL) {
+        veil_tls_ctx_put(t->ctx);
+        t->ctx = NULL;
+    }
 }
 
 void
@@ -562,21 +599,17 @@ veil_upstream_tls_is_same(const veil_upstream_conn_t *uc,
     return uc->tls_base == t->tls->ctx && veil_str_eq(uc->tls_key, t->key);
 }
 
-bool
+void
 veil_upstream_tls_prepare(veil_upstream_conn_t *uc, veil_exchange_t *x)
 {
-    const veil_upstream_target_t *t = x->priv->target;
+    veil_upstream_target_t *t = x->priv->target;
 
-    if (t == NULL) {
-        return true;
+    if (t != NULL) {
+        uc->tls = t->ctx;
+        t->ctx = NULL;
+        uc->tls_base = t->tls->ctx;
+        uc->tls_key = veil_pool_str(uc->pool, t->key);
     }
-    uc->tls = upstream_tls_ctx(x);
-    if (uc->tls == NULL) {
-        return false;
-    }
-    uc->tls_base = t->tls->ctx;
-    uc->tls_key = veil_pool_str(uc->pool, t->key);
-    return true;
 }
 
 void

@@ -282,6 +282,17 @@ fine('/as/kept/?who=me', 'a second one');
 fine('/as/any/?who=you', 'without a cache');
 is(peer_of($s{wants}), 'changed.test', 'it is');
 
+# Many at once, of which some leave while theirs is loaded.
+
+my @c = map { $t->connect } 1 .. 12;
+for my $i (0 .. $#c) {
+    $c[$i]->send_request(
+        path => ($i % 2 ? '/as/any/' : '/as/kept/') . '?who=me');
+    $c[$i]->abort if $i % 3 == 0;
+}
+is(scalar(grep { $c[$_]->read_response->body eq 'hello' }
+    grep { $_ % 3 } 0 .. $#c), 8, 'many at once');
+
 $mark = $t->log_mark;
 is($t->get('/wants/')->status, 502, 'without one: the server wants it');
 ok($t->wait_for_log(qr/SSL_read\(\) failed \(SSL: error:.*CERTIFICATE_REQUIRED.*client: 127/,
