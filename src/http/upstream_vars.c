@@ -110,44 +110,12 @@ upstream_vars_list(veil_http_request_t *r, const veil_http_variable_t *v,
     return true;
 }
 
-/* "x_real_ip" is X-Real-IP; "_" in the variable stands for "-". */
-static bool
-upstream_vars_name_is(veil_str_t name, veil_str_t suffix)
-{
-    size_t i;
-    char c;
-
-    if (name.len != suffix.len) {
-        return false;
-    }
-    for (i = 0; i < name.len; i++) {
-        c = (char) veil_lower((unsigned char) name.data[i]);
-        if ((c == '-' ? '_' : c) != suffix.data[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* All of that name, joined; fields that were kept back are there, too. */
 static bool
 upstream_vars_field(veil_http_request_t *r, const veil_http_headers_t *hs,
                     veil_str_t suffix, veil_str_t *out)
 {
-    bool found = false;
-    unsigned i;
-
-    for (i = 0; i < hs->n; i++) {
-        if (!upstream_vars_name_is(hs->list[i].name, suffix)) {
-            continue;
-        }
-        *out =
-            found ? veil_pool_printf(r->pool, "%.*s, %.*s", VEIL_STR_ARG(*out),
-                                     VEIL_STR_ARG(hs->list[i].value))
-                  : hs->list[i].value;
-        found = true;
-    }
-    return found;
+    return veil_http_var_field(r, hs, suffix, ", ", true, out);
 }
 
 static bool

@@ -333,28 +333,6 @@ veil_http_var_assign(veil_http_request_t *r, unsigned index, veil_str_t value)
     return true;
 }
 
-bool
-veil_http_var_named(veil_http_request_t *r, veil_str_t name, veil_str_t *out)
-{
-    const struct veil_http_vars_s *vars = r->server->main->vars;
-    veil_http_variable_t *v = variable_find(vars, name);
-    const veil_http_var_def_t *def;
-    veil_http_variable_t once;
-
-    if (v != NULL) {
-        return veil_http_var(r, v->index, out);
-    }
-    *out = VEIL_STR_NULL;
-    def = variable_find_def(vars, name);
-    if (def == NULL) {
-        return false;
-    }
-    memset(&once, 0, sizeof(once));
-    once.name = name;
-    variable_take_def(&once, def);
-    return once.get != NULL && once.get(r, &once, out);
-}
-
 void
 veil_http_var_flush(veil_http_request_t *r)
 {
@@ -368,4 +346,79 @@ veil_http_var_flush(veil_http_request_t *r)
             r->vars[i].state = SLOT_EMPTY;
         }
     }
+}
+
+/* --- what getters have in common
+ * ------------------------------------------------ */
+
+bool
+veil_http_var_number(veil_http_request_t *r, uint64_t n, veil_str_t *out)
+{
+    char *p = veil_pool_chars(r->pool, 20);
+
+    out->data = p;
+    out->len = (size_t) (veil_fmt_uint(p, n) - p);
+    return true;
+}
+
+bool
+veil_http_var_seconds(veil_http_request_t *r, uint64_t ms, veil_str_t *out)
+{
+    *out = veil_pool_printf(r->pool, "%llu.%03u",
+                            (unsigned long long) (ms / 1000),
+                            (unsigned) (ms % 1000));
+    return true;
+}
+
+bool
+veil_http_var_ip(veil_http_request_t *r, const veil_addr_t *addr,
+                 veil_str_t *out)
+{
+    char *p = veil_pool_chars(r->pool, VEIL_ADDR_TEXT_MAX);
+
+    out->data = p;
+    out->len = veil_addr_print_ip(addr, p, VEIL_ADDR_TEXT_MAX);
+    return true;
+}
+
+/* Whether a field's name is the variable's, in which "_" is "-", too. */
+static bool
+variable_is_field(veil_str_t field, veil_str_t name)
+{
+    size_t i;
+
+    if (field.len != name.len) {
+        return false;
+    }
+    for (i = 0; i < field.len; i++) {
+        char c = (char) veil_lower((unsigned char) field.data[i]);
+
+        if (c != name.data[i] && !(c == '-' && name.data[i] == '_')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+veil_http_var_field(veil_http_request_t *r, const veil_http_headers_t *hs,
+                    veil_str_t name, const char *glue, bool hidden,
+                    veil_str_t *out)
+{
+    const veil_http_header_t *h;
+    bool found = false;
+    unsigned i;
+
+    for (i = 0; i < hs->n; i++) {
+        h = &hs->list[i];
+        if ((h->removed && !hidden) || !variable_is_field(h->name, name)) {
+            continue;
+        }
+        *out =
+            found ? veil_pool_printf(r->pool, "%.*s%s%.*s", VEIL_STR_ARG(*out),
+                                     glue, VEIL_STR_ARG(h->value))
+                  : h->value;
+        found = true;
+    }
+    return found;
 }

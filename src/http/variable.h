@@ -12,7 +12,9 @@
 #define VEIL_HTTP_VARIABLE_H
 
 #include "core/conf.h"
+#include "core/inet.h"
 #include "core/str.h"
+#include "http/headers.h"
 
 typedef struct veil_http_request_s veil_http_request_t;
 typedef struct veil_http_variable_s veil_http_variable_t;
@@ -80,11 +82,25 @@ void veil_http_var_store(veil_http_request_t *r, unsigned index,
  */
 bool veil_http_var_assign(veil_http_request_t *r, unsigned index,
                           veil_str_t value);
-/* By name, for rare uses. */
-bool veil_http_var_named(veil_http_request_t *r, veil_str_t name,
-                         veil_str_t *out);
 /* Forgets computed values that a change of URI makes untrue. */
 void veil_http_var_flush(veil_http_request_t *r);
+
+/* What getters have in common; true, so that they can end with the call. */
+
+bool veil_http_var_number(veil_http_request_t *r, uint64_t n, veil_str_t *out);
+/* Milliseconds as seconds with three decimals. */
+bool veil_http_var_seconds(veil_http_request_t *r, uint64_t ms,
+                           veil_str_t *out);
+/* An address without its port. */
+bool veil_http_var_ip(veil_http_request_t *r, const veil_addr_t *addr,
+                      veil_str_t *out);
+/*
+ * All fields of a name, with the glue in between: "user_agent" are those of
+ * User-Agent.  hidden: those that were taken out, too.  False: none.
+ */
+bool veil_http_var_field(veil_http_request_t *r, const veil_http_headers_t *hs,
+                         veil_str_t name, const char *glue, bool hidden,
+                         veil_str_t *out);
 
 /*
  * Compiles argument i of the directive, "text $var ${var} $1": NULL after

@@ -11,6 +11,9 @@
  * rest, peers and connections and retries, is http/upstream_*.c's.
  */
 
+#include "core/platform.h"
+
+#include "http/conn.h"
 #include "modules/proxy/proxy.h"
 
 /* --- the request's body ---------------------------------------------------
@@ -304,10 +307,12 @@ static bool
 proxy_var_forwarded_for(veil_http_request_t *r, const veil_http_variable_t *v,
                         veil_str_t *out)
 {
-    veil_str_t remote, before;
+    veil_str_t remote = VEIL_STR_NULL, before;
 
     (void) v;
-    (void) veil_http_var_named(r, VEIL_STR("remote_addr"), &remote);
+    if (r->conn != NULL) {
+        (void) veil_http_var_ip(r, &r->conn->c.peer, &remote);
+    }
     before = veil_http_headers_join(&r->in.headers,
                                     VEIL_HEADER_X_FORWARDED_FOR, r->pool);
     if (before.len == 0) {

@@ -19,29 +19,9 @@
         veil_http_request_t *r, const veil_http_variable_t *v VEIL_UNUSED,    \
         veil_str_t *out)
 
-static bool
-connection_number(veil_http_request_t *r, uint64_t n, veil_str_t *out)
-{
-    char *p = veil_pool_chars(r->pool, 20);
-
-    out->data = p;
-    out->len = (size_t) (veil_fmt_uint(p, n) - p);
-    return true;
-}
-
-static bool
-connection_ip(veil_http_request_t *r, const veil_addr_t *addr, veil_str_t *out)
-{
-    char *p = veil_pool_chars(r->pool, VEIL_ADDR_TEXT_MAX);
-
-    out->data = p;
-    out->len = veil_addr_print_ip(addr, p, VEIL_ADDR_TEXT_MAX);
-    return true;
-}
-
 GET(remote_addr)
 {
-    return r->conn != NULL && connection_ip(r, &r->conn->c.peer, out);
+    return r->conn != NULL && veil_http_var_ip(r, &r->conn->c.peer, out);
 }
 
 GET(binary_remote_addr)
@@ -60,7 +40,8 @@ GET(binary_remote_addr)
 
 GET(remote_port)
 {
-    return r->conn != NULL && connection_number(r, r->conn->c.peer.port, out);
+    return r->conn != NULL
+           && veil_http_var_number(r, r->conn->c.peer.port, out);
 }
 
 GET(server_addr)
@@ -76,7 +57,7 @@ GET(server_addr)
             veil_pool_printf(r->pool, "unix:%s", r->conn->port->addr.u.path);
         return true;
     }
-    return connection_ip(r, &local, out);
+    return veil_http_var_ip(r, &local, out);
 }
 
 GET(server_port)
@@ -87,32 +68,24 @@ GET(server_port)
         return false;
     }
     veil_conn_local_addr(&r->conn->c, &local);
-    return connection_number(r, local.port, out);
+    return veil_http_var_number(r, local.port, out);
 }
 
 GET(connection)
 {
     return r->conn != NULL
-           && connection_number(r, r->conn->c.log.connection, out);
+           && veil_http_var_number(r, r->conn->c.log.connection, out);
 }
 
 GET(connection_requests)
 {
-    return r->conn != NULL && connection_number(r, r->conn->nrequests, out);
+    return r->conn != NULL && veil_http_var_number(r, r->conn->nrequests, out);
 }
 
 GET(connection_time)
 {
-    uint64_t ms;
-
-    if (r->conn == NULL) {
-        return false;
-    }
-    ms = veil_now_ms() - r->conn->start_ms;
-    *out = veil_pool_printf(r->pool, "%llu.%03u",
-                            (unsigned long long) (ms / 1000),
-                            (unsigned) (ms % 1000));
-    return true;
+    return r->conn != NULL
+           && veil_http_var_seconds(r, veil_now_ms() - r->conn->start_ms, out);
 }
 
 GET(pipe)
@@ -155,7 +128,7 @@ GET(tcpinfo)
         n = info.tcpi_rcv_space;
         break;
     }
-    return connection_number(r, n, out);
+    return veil_http_var_number(r, n, out);
 }
 
 /* --- the server and the time
@@ -175,7 +148,7 @@ GET(hostname)
 
 GET(pid)
 {
-    return connection_number(r, (uint64_t) getpid(), out);
+    return veil_http_var_number(r, (uint64_t) getpid(), out);
 }
 
 GET(version)

@@ -28,67 +28,15 @@ request_text(veil_str_t s, veil_str_t *out)
     return s.data != NULL;
 }
 
-static bool
-request_number(veil_http_request_t *r, uint64_t n, veil_str_t *out)
-{
-    char *p = veil_pool_chars(r->pool, 20);
-
-    out->data = p;
-    out->len = (size_t) (veil_fmt_uint(p, n) - p);
-    return true;
-}
-
-/* Seconds with three decimals, as logs want them. */
-static bool
-request_seconds(veil_http_request_t *r, uint64_t ms, veil_str_t *out)
-{
-    *out = veil_pool_printf(r->pool, "%llu.%03u",
-                            (unsigned long long) (ms / 1000),
-                            (unsigned) (ms % 1000));
-    return true;
-}
-
-/* "user_agent" for "User-Agent". */
-static bool
-request_is_field(veil_str_t name, veil_str_t variable)
-{
-    size_t i;
-
-    if (name.len != variable.len) {
-        return false;
-    }
-    for (i = 0; i < name.len; i++) {
-        unsigned char c = veil_lower((unsigned char) name.data[i]);
-
-        if (c != (unsigned char) variable.data[i]
-            && !(c == '-' && variable.data[i] == '_'))
-        {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* All fields of that name, joined. */
 static bool
 request_field(veil_http_request_t *r, const veil_http_headers_t *hs,
               veil_str_t variable, veil_str_t *out)
 {
-    const char *glue = veil_str_eq(variable, VEIL_STR("cookie")) ? "; " : ", ";
-    const veil_http_header_t *h = NULL;
-    bool found = false;
+    bool is_cookie = veil_str_eq(variable, VEIL_STR("cookie"));
 
-    while ((h = veil_http_headers_next(hs, h)) != NULL) {
-        if (!request_is_field(h->name, variable)) {
-            continue;
-        }
-        *out =
-            found ? veil_pool_printf(r->pool, "%.*s%s%.*s", VEIL_STR_ARG(*out),
-                                     glue, VEIL_STR_ARG(h->value))
-                  : h->value;
-        found = true;
-    }
-    return found;
+    return veil_http_var_field(r, hs, variable, is_cookie ? "; " : ", ", false,
+                               out);
 }
 
 /* --- the request line and head
@@ -189,7 +137,8 @@ GET(host)
 
 GET(request_port)
 {
-    return r->in.host_port != 0 && request_number(r, r->in.host_port, out);
+    return r->in.host_port != 0
+           && veil_http_var_number(r, r->in.host_port, out);
 }
 
 GET(is_request_port)
@@ -217,7 +166,7 @@ GET(content_type)
 GET(content_length)
 {
     return r->in.content_length >= 0
-           && request_number(r, (uint64_t) r->in.content_length, out);
+           && veil_http_var_number(r, (uint64_t) r->in.content_length, out);
 }
 
 GET(cookie)
@@ -279,12 +228,12 @@ GET(remote_user)
 
 GET(request_length)
 {
-    return request_number(r, r->bytes_received, out);
+    return veil_http_var_number(r, r->bytes_received, out);
 }
 
 GET(request_time)
 {
-    return request_seconds(r, veil_now_ms() - r->start_ms, out);
+    return veil_http_var_seconds(r, veil_now_ms() - r->start_ms, out);
 }
 
 GET(request_id)
@@ -358,12 +307,12 @@ GET(status)
 
 GET(bytes_sent)
 {
-    return request_number(r, r->bytes_sent, out);
+    return veil_http_var_number(r, r->bytes_sent, out);
 }
 
 GET(body_bytes_sent)
 {
-    return request_number(r, r->body_bytes_sent, out);
+    return veil_http_var_number(r, r->body_bytes_sent, out);
 }
 
 GET(request_completion)
@@ -379,7 +328,7 @@ GET(request_completion)
 
 GET(limit_rate)
 {
-    return request_number(r, r->limit_rate, out);
+    return veil_http_var_number(r, r->limit_rate, out);
 }
 
 static void
@@ -426,7 +375,7 @@ GET(sent_content_length)
         return false;
     }
     return r->out.content_length >= 0
-           && request_number(r, (uint64_t) r->out.content_length, out);
+           && veil_http_var_number(r, (uint64_t) r->out.content_length, out);
 }
 
 GET(sent_location)
