@@ -13,6 +13,7 @@
 #ifndef VEIL_CORE_ASSERT_H
 #define VEIL_CORE_ASSERT_H
 
+#include "core/platform.h"
 #include "core/types.h"
 
 #define VEIL_MAGIC_DEAD 0xdeadbeefu

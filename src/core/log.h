@@ -17,6 +17,7 @@
 #define VEIL_CORE_LOG_H
 
 #include "core/list.h"
+#include "core/platform.h"
 #include "core/str.h"
 
 /* The order is the verbosity; 0 logs nothing. */

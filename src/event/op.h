@@ -33,6 +33,7 @@
 
 #include "core/buf.h"
 #include "core/list.h"
+#include "core/platform.h"
 #include "core/pool.h"
 
 /* Types of TLS records; the same in all versions. */
