@@ -294,6 +294,19 @@ access_log_set_parameters(veil_conf_t *cf, access_log_target_t *t)
     return access_log_set_buffer(cf, t->file, size, flush_ms);
 }
 
+/* The first directive of a block replaces what is inherited. */
+static void
+access_log_begin(veil_conf_t *cf, access_log_conf_t *acf)
+{
+    if (acf->targets == NULL || !veil_conf_is_begun(cf, acf->targets)) {
+        acf->targets =
+            veil_array_create(cf->pool, sizeof(access_log_target_t *), 2);
+        veil_conf_begin(cf, acf->targets);
+        acf->off = false;
+    }
+}
+
+/* "off" wins over others of its block, before and behind it, as in nginx. */
 static veil_rc_t
 access_log_set_log(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                    void *conf)
@@ -307,14 +320,11 @@ access_log_set_log(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
         if (veil_conf_nargs(cf) != 2) {
             return veil_conf_error_at(cf, 2, "nothing follows \"off\"");
         }
+        access_log_begin(cf, acf);
         acf->off = true;
         return VEIL_OK;
     }
-    if (acf->targets == NULL || !veil_conf_is_begun(cf, acf->targets)) {
-        acf->targets = veil_array_create(cf->pool, sizeof(t), 2);
-        veil_conf_begin(cf, acf->targets);
-        acf->off = false;
-    }
+    access_log_begin(cf, acf);
     t = VEIL_POOL_NEW(cf->pool, access_log_target_t);
     *(access_log_target_t **) veil_array_push(acf->targets) = t;
     t->node = cf->node;

@@ -168,6 +168,21 @@ http {
         root %%TESTDIR%%/html;
         location / { return 200 ok; }
         location /off { access_log off; return 200 ok; }
+        location /off/and/on {
+            access_log %%TESTDIR%%/off.log short;
+            access_log off;
+            access_log %%TESTDIR%%/off.log short;
+            return 200 ok;
+        }
+        location /off/first {
+            access_log off;
+            access_log %%TESTDIR%%/off.log short;
+            return 200 ok;
+            location /off/first/on {
+                access_log %%TESTDIR%%/off.log short;
+                return 200 ok;
+            }
+        }
         location /own { access_log %%TESTDIR%%/own.log short; return 200 ok; }
         location /two {
             access_log %%TESTDIR%%/own.log short;
@@ -223,6 +238,12 @@ sub has_line {
 $s->get('/plain');
 has_line('main.log', '/plain', 'the log of http');
 $s->get('/off');
+$s->get('/off/and/on');
+$s->get('/off/first');
+$s->get('/off/first/on');
+has_line('off.log', '/off/first/on', 'below one that is off and more');
+is($s->log('off.log'), "/off/first/on\n",
+    '"off" wins over other logs of its block, as in nginx');
 $s->get('/own');
 has_line('own.log', '/own', 'a log of its own');
 $s->get('/two');
