@@ -233,7 +233,17 @@ static const veil_command_t core_commands[] = {
       .syntax = "size",
       .def = "10m",
       .nginx = "1m",
-      .help = "The longest request body, declared or not; 0: any." },
+      .help = "The longest request body; 0: any." },
+
+    { .name = "client_max_chunked_body_size",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_size,
+      .offset = offsetof(veil_http_core_loc_t, client_max_chunked_body_size),
+      .syntax = "size",
+      .def = "client_max_body_size",
+      .help = "The longest request body whose length is not declared; 0: "
+              "any.  Without this directive client_max_body_size holds." },
 
     { .name = "client_body_buffer_size",
       .where = VEIL_CONF_HTTP_ANY,

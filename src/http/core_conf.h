@@ -119,7 +119,8 @@ typedef struct {
     uint64_t lingering_timeout;
     uint64_t resolver_timeout;
     int64_t keepalive_requests;
-    int64_t client_max_body_size; /* 0: no limit */
+    int64_t client_max_body_size;         /* 0: no limit */
+    int64_t client_max_chunked_body_size; /* the same; -1: as the former */
     int64_t client_body_buffer_size;
     int64_t sendfile_max_chunk;
     int64_t max_ranges;                  /* -1: no limit */

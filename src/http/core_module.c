@@ -47,6 +47,7 @@ veil_http_core_loc_default(void *conf)
     l->resolver_timeout = 30000;
     l->keepalive_requests = 1000;
     l->client_max_body_size = 10 * 1024 * 1024;
+    l->client_max_chunked_body_size = -1;
     l->client_body_buffer_size = 16384;
     l->sendfile_max_chunk = 2 * 1024 * 1024;
     l->max_ranges = -1;

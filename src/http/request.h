@@ -273,8 +273,9 @@ unsigned veil_http_requests(void);
 
 /*
  * The request's body for the one who wants it; NULL when there is none.  At
- * most once.  It enforces client_max_body_size (FAILED with error 413) and
- * sends 100 Continue at the first pull.
+ * most once.  It enforces client_max_chunked_body_size (FAILED with error 413;
+ * a declared length was checked with the location) and sends 100 Continue at
+ * the first pull.
  */
 veil_http_body_t *veil_http_request_body(veil_http_request_t *r);
 /* Whether a body is there and nobody took it. */

@@ -7,7 +7,7 @@ use warnings;
 use lib 't/lib';
 use Test::Veil;
 
-my $t = Test::Veil->new->plan(43);
+my $t = Test::Veil->new->plan(54);
 my $u = $t->upstream(a => handler => sub {
     my ($conn, $req) = @_;
     $conn->reply(body => $req->{body});
@@ -30,6 +30,25 @@ http {
             client_max_body_size 0;
             proxy_pass http://%%UPSTREAM_a%%;
         }
+    }
+    server {
+        listen %%PORT_82%%;
+        client_max_chunked_body_size 10;
+        location / { proxy_pass http://%%UPSTREAM_a%%; }
+        location /less/ {
+            client_max_body_size 5;
+            proxy_pass http://%%UPSTREAM_a%%;
+        }
+        location /more/ {
+            client_max_chunked_body_size 2m;
+            proxy_request_buffering off;
+            proxy_pass http://%%UPSTREAM_a%%;
+        }
+        location /any/ {
+            client_max_chunked_body_size 0;
+            proxy_pass http://%%UPSTREAM_a%%;
+        }
+        location /none { return 200 ok; }
     }
     server {
         listen %%PORT_81%%;
@@ -97,6 +116,9 @@ is(post('/small/', 'x' x 10)->status, 200, 'exactly');
 is(post('/small/', 'x' x 11)->status, 413, 'one more');
 is(chunked('/small/', 'x' x 10)->status, 200, 'chunked, exactly');
 is(chunked('/small/', 'x' x 5, 'x' x 6)->status, 413, 'chunked, one more');
+is(chunked('/', ('x' x 65_536) x 16)->status, 200,
+    'chunked, as long as any other');
+is(chunked('/', ('x' x 65_536) x 16, 'x')->status, 413, '... and no longer');
 is(length post('/any/', 'x' x 1_100_000)->body, 1_100_000, 'no limit');
 is(post('/none', 'x' x 2_000_000)->status, 413,
     'the limit holds where nobody reads');
@@ -104,6 +126,30 @@ my $before = $u->requests;
 $t->raw("POST /small/ HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n",
     read_until => qr/413/);
 is($u->requests, $before, 'and is checked before anything is passed on');
+
+# A limit of their own for bodies whose length is not declared.
+
+sub chunked_82 {
+    my ($path, @pieces) = @_;
+    return $t->request(port => 82, method => 'POST', path => $path,
+        chunked => \@pieces);
+}
+
+is(chunked_82('/', 'x' x 10)->status, 200,
+    'client_max_chunked_body_size, exactly');
+is(chunked_82('/', 'x' x 4, 'x' x 7)->status, 413, 'one more');
+is(post('/', 'x' x 11, port => 82)->status, 200,
+    'what says its length has the other limit');
+is(chunked_82('/less/', 'x' x 6)->body, 'x' x 6, 'which may be less');
+is(post('/less/', 'x' x 6, port => 82)->status, 413, 'and holds by itself');
+is(length chunked_82('/more/', ('x' x 65_536) x 32)->body, 2_097_152,
+    'a location may allow more than the server');
+is(chunked_82('/more/', ('x' x 65_536) x 32, 'x')->status, 413,
+    'and ends the request while it is passed on');
+is(length chunked_82('/any/', ('x' x 65_536) x 32, 'x')->body, 2_097_153,
+    'no limit');
+is(chunked_82('/none', 'x' x 11)->status, 200,
+    'an answer that does not wait for the body');
 
 # Expect.
 
