@@ -24,6 +24,15 @@ EOC
     like($out, $why, $name // $location);
 }
 
+if (!$t->has_feature('ssl')) {
+    my $why = qr/https:\/\/ needs TLS, which this build does not have/;
+    refused('', 'location / { proxy_pass https://127.0.0.1; }', $why);
+    refused('', 'location / { proxy_pass https://$host; }', $why);
+    refused('upstream a { server https://127.0.0.1; }', '', $why,
+        'a server with https://');
+    refused('upstream a { server 127.0.0.1 sni=a; }', '',
+        qr/"sni=" needs TLS, which this build does not have/, 'sni=');
+}
 refused('', 'location / { proxy_pass ftp://127.0.0.1; }',
     qr/invalid URL prefix/);
 refused('', 'location / { proxy_pass 127.0.0.1; }', qr/invalid URL prefix/);

@@ -70,6 +70,7 @@ http {
         server https://%%UPSTREAM_a%%;
         server http://%%UPSTREAM_plain%%;
     }
+    upstream byname { server https://localhost:%%LOCAL%%; }
     upstream named {
         server https://%%UPSTREAM_a%% sni=b.test;
         keepalive 0;
@@ -93,6 +94,7 @@ http {
         }
         location /group/ { proxy_pass https://group/; }
         location /said/ { proxy_pass http://said/; }
+        location /byname/ { proxy_pass http://byname/; }
         location /named/ { proxy_pass http://named/; }
         location /named2/ {
             proxy_ssl_name wrong.test;
@@ -189,6 +191,9 @@ is($unix->hello(1)->{name}, 'localhost', 'has the name localhost');
 
 is($t->get('/local/x')->status, 200, 'a host by its name');
 is($local->hello(1)->{name}, 'localhost', 'is asked for');
+
+is($t->get('/byname/x')->status, 200, 'a server of a group by its name');
+is($local->hello(2)->{name}, 'localhost', 'is asked for');
 
 is($t->get('/old/x')->status, 200, 'TLS 1.2');
 is($old->hello(1)->{version}, 'TLSv1.2', 'it was');
