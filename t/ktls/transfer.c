@@ -68,7 +68,8 @@ file_size(unsigned number)
     case 0:
         return 1 + r % 16384;
     case 1:
-        return 16384 * (1 + r % 8) - 2 + (r >> 32) % 5;
+    case 2:
+        return 16384 * (1 + r % 16) - 2 + (r >> 32) % 5;
     default:
         return 1 + r % FILE_MAX_SIZE;
     }
@@ -171,6 +172,10 @@ read_all(SSL *ssl, size_t *len, unsigned pause, int *closed)
     int n;
 
     *len = 0;
+    if (pause > 0) {
+        /* Until the server's socket is full, or it has closed. */
+        (void) usleep((unsigned) (next_random(&dice) % 60000));
+    }
     for (;;) {
         if (pause > 0 && next_random(&dice) % 8 == 0) {
             (void) usleep((unsigned) (next_random(&dice) % pause));
