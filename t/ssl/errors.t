@@ -71,6 +71,24 @@ sub taken {
 # Certificates.
 
 taken($site);
+
+# One server without a certificate beside one that has it.
+sub beside {
+    my ($first, $second) = @_;
+    return "$site $first\n}\nserver {\nlisten %%PORT_443%% ssl;\n"
+        . "server_name b.test;\n$second";
+}
+my $verify = 'ssl_verify_client on; ssl_client_certificate root.crt;';
+taken(beside('', ''), 'a server without a certificate of its own');
+taken(beside($verify, $verify), 'which verifies as the default server');
+wrong(beside($verify, $verify =~ s/root/other/r),
+    qr/a server without "ssl_certificate" verifies its clients as the default server of its port does, and here "ssl_verify_client" asks for something else/,
+    '6:1', 'which trusts others');
+wrong(beside('', $verify),
+    qr/a server without "ssl_certificate" verifies its clients .*/,
+    '6:1', 'where the default server verifies nobody');
+taken(beside($verify, "$site ssl_verify_client optional;"
+    . ' ssl_client_certificate other.crt;'), 'with a certificate it may');
 wrong('', qr/no "ssl_certificate" is defined for the "listen \.\.\. ssl" directive/,
     '3:1', 'no certificate');
 wrong("ssl_certificate nowhere.crt;\nssl_certificate_key site.key;",

@@ -167,6 +167,37 @@ ssl_missing(veil_conf_t *cf, const veil_http_port_t *port,
         "directive");
 }
 
+static bool
+ssl_verifies_as(const veil_tls_options_t *a, const veil_tls_options_t *b)
+{
+    return a->verify == b->verify && a->verify_depth == b->verify_depth
+           && veil_str_eq(a->client_ca, b->client_ca)
+           && veil_str_eq(a->trusted, b->trusted)
+           && veil_str_eq(a->crl, b->crl);
+}
+
+/*
+ * Its clients shake hands with the default server, which would let in whom
+ * this one does not trust.
+ */
+static veil_rc_t
+ssl_check_verify(veil_conf_t *cf, const veil_http_port_t *port,
+                 const veil_http_server_t *s)
+{
+    const veil_tls_options_t *o = &veil_ssl_conf_of(s)->o;
+
+    if (o->verify == VEIL_TLS_VERIFY_OFF
+        || ssl_verifies_as(o, &veil_ssl_conf_of(port->default_server)->o))
+    {
+        return VEIL_OK;
+    }
+    return veil_conf_error_node(
+        cf, s->node, 0,
+        "a server without \"ssl_certificate\" verifies its clients as the "
+        "default server of its port does, and here \"ssl_verify_client\" "
+        "asks for something else");
+}
+
 /*
  * Servers without one are served with the default server's; so only where
  * that has none do the others need their own.
@@ -175,20 +206,27 @@ static veil_rc_t
 ssl_check_port(veil_conf_t *cf, const veil_http_port_t *port)
 {
     const veil_ssl_conf_t *conf = veil_ssl_conf_of(port->default_server);
+    bool has_one = conf->certs != NULL;
     const veil_http_server_t *s;
     unsigned i;
 
-    if (!port->ssl || conf->certs != NULL) {
+    if (!port->ssl) {
         return VEIL_OK;
     }
-    if (!conf->o.reject) {
+    if (!has_one && !conf->o.reject) {
         return ssl_missing(cf, port, port->default_server);
     }
     for (i = 0; i < port->servers.n; i++) {
         s = *veil_array_at(&port->servers, veil_http_server_t *, i);
         conf = veil_ssl_conf_of(s);
-        if (conf->certs == NULL && !conf->o.reject) {
+        if (conf->certs != NULL || conf->o.reject) {
+            continue;
+        }
+        if (!has_one) {
             return ssl_missing(cf, port, s);
+        }
+        if (ssl_check_verify(cf, port, s) != VEIL_OK) {
+            return VEIL_ERROR;
         }
     }
     return VEIL_OK;
