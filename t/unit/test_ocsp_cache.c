@@ -80,6 +80,16 @@ Test(ocsp_cache, until_it_expires)
     cr_assert_eq(get(0), -1);
 }
 
+/* Newer information may be there at any time (RFC 6960, 4.2.2.1). */
+Test(ocsp_cache, an_hour_when_no_end_is_named)
+{
+    put(0, VEIL_OCSP_GOOD, VEIL_OCSP_FOREVER);
+    veil_time_set(1, NOW + 3599, 0);
+    cr_assert_eq(get(0), VEIL_OCSP_GOOD);
+    veil_time_set(1, NOW + 3600, 0);
+    cr_assert_eq(get(0), -1);
+}
+
 Test(ocsp_cache, the_last_word_counts)
 {
     unsigned i;

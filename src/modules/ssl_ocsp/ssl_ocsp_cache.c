@@ -18,6 +18,8 @@
 
 #define SSL_CACHE_MAGIC 0x4f435350u
 #define SSL_CACHE_WAYS 4
+/* What names no end is kept for so long, as by nginx, in seconds. */
+#define SSL_CACHE_UNLIMITED 3600
 /* Smaller ones are a mistake in the unit. */
 #define SSL_CACHE_MIN ((int64_t) 8 * 4096)
 
@@ -150,6 +152,9 @@ veil_ssl_ocsp_cache_put(veil_shm_zone_t *zone, const veil_ssl_ocsp_key_t *key,
     ssl_cache_entry_t *e = &set->entries[0];
     unsigned i;
 
+    if (valid == VEIL_OCSP_FOREVER) {
+        valid = veil_clock.sec + SSL_CACHE_UNLIMITED;
+    }
     for (i = 1; i < SSL_CACHE_WAYS && !ssl_cache_is(e, key); i++) {
         if (ssl_cache_is(&set->entries[i], key)
             || set->entries[i].valid < e->valid) {
