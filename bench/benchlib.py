@@ -270,6 +270,7 @@ class Server:
         self.name = name
         self.command = command
         self.version = version
+        self.is_other = False  # of those given by a path
         self.process = None
         self.port = None
         self.tls_port = None  # P-256
@@ -288,6 +289,7 @@ class Bench:
         os.chmod(self.dir, 0o755)
         self.running = []
         self.veil = veil
+        self.others = {}  # further ones by their name: paths
         atexit.register(self.close)
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, self._interrupted)
@@ -311,6 +313,8 @@ class Bench:
     def find(self, name):
         if name == "veil":
             path = self.veil
+        elif name in self.others:
+            path = self.others[name]
         else:
             path = shutil.which(
                 name, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
@@ -329,7 +333,9 @@ class Bench:
         version = re.sub(r"^(?:\w+ version: |HAProxy version )", "", version)
         if name == "haproxy":
             version = "haproxy/" + version.split()[0].split("-")[0]
-        return Server(name, os.path.abspath(path), version)
+        server = Server(name, os.path.abspath(path), version)
+        server.is_other = name in self.others
+        return server
 
     def spawn(self, server, args, core):
         libc = ctypes.CDLL(None)
@@ -395,7 +401,7 @@ class Bench:
         """Whether it can take part in what is about TLS."""
         if server.name == "haproxy":
             return False
-        flag = "-V" if server.name == "nginx" else "-m"
+        flag = "-V" if server.version.startswith("nginx/") else "-m"
         out = subprocess.run(
             [server.command, flag],
             stdout=subprocess.PIPE,
@@ -451,7 +457,7 @@ class Bench:
             args = ["-db", "-f", conf]
         else:
             # Debian's nginx has temporary files in fixed places.
-            if server.name == "nginx":
+            if server.version.startswith("nginx/"):
                 values["temp_paths"] = NGINX_TEMP.format(dir=self.dir)
             text = NGINX_CONF.format(**values)
             conf = self.write(server.name + ".conf", text)
