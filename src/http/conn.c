@@ -71,6 +71,22 @@ conn_debug(veil_http_conn_t *hc)
 }
 
 void
+veil_http_conn_log_of_server(veil_http_conn_t *hc)
+{
+    const veil_http_core_loc_t *conf =
+        hc->server->loc_conf[veil_http_core_module.index];
+
+    if (conf->error_log != NULL) {
+        hc->c.log.sinks = conf->error_log;
+        hc->c.log.level = conf->error_log_level;
+    } else {
+        hc->c.log.sinks = veil_cycle->log.sinks;
+        hc->c.log.level = veil_cycle->log.level;
+    }
+    conn_debug(hc);
+}
+
+void
 veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
 {
     const veil_http_port_t *port = a->listen->data;
@@ -93,12 +109,8 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
     hc->server = port->default_server;
 
     conf = hc->server->loc_conf[veil_http_core_module.index];
-    if (conf->error_log != NULL) {
-        hc->c.log.sinks = conf->error_log;
-        hc->c.log.level = conf->error_log_level;
-    }
     hc->c.log.print = conn_print;
-    conn_debug(hc);
+    veil_http_conn_log_of_server(hc);
     if (!conf->tcp_nodelay) {
         veil_conn_nodelay(&hc->c, false);
     }

@@ -24,7 +24,7 @@ struct veil_http_conn_s {
     uint32_t secure : 1; /* TLS */
     veil_pool_t *pool;
     const veil_http_port_t *port;
-    veil_http_server_t *server; /* the port's default one */
+    veil_http_server_t *server; /* the port's default one, or by SNI */
     veil_list_t link;           /* of all connections of the worker */
     uint64_t start_ms;
     veil_conn_t c;
@@ -33,6 +33,9 @@ struct veil_http_conn_s {
 
 /* The accept function of http's listeners (veil_listen_t.accept). */
 veil_accept_fn veil_http_conn_accept;
+
+/* hc->server is another: from now on the log is its error_log. */
+void veil_http_conn_log_of_server(veil_http_conn_t *hc);
 
 /* The connection is closed and has no request: its pool goes. */
 void veil_http_conn_closed(veil_http_conn_t *hc);

@@ -53,6 +53,7 @@ tls_select(veil_conn_t *c, veil_str_t name)
 
     if (name.len != 0) {
         hc->server = veil_http_server_find(hc->port, name, NULL);
+        veil_http_conn_log_of_server(hc);
     }
     s = hc->server->tls != NULL ? hc->server : hc->port->default_server;
     if (veil_tls_ctx_options(s->tls)->reject) {

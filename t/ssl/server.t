@@ -48,6 +48,7 @@ http {
         ssl_certificate_key exact.test.key;
         ssl_protocols TLSv1.2;
         ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384;
+        error_log exact.log info;
         return 200 "exact $ssl_protocol $ssl_cipher";
     }
     server {
@@ -136,6 +137,12 @@ like($r->response, qr/^exact TLSv1\.2 ECDHE-ECDSA-AES256-GCM-SHA384$/m,
 
 $r = try('EXACT.test.');
 like($r->subject, qr/exact\.test/, 'in any case, with a dot at the end');
+
+$r = try('exact.test', tls => '1.3');
+ok(!$r->connected, 'not with other protocols');
+ok($t->wait_for(sub {
+    $t->read_file('exact.log') =~ /SSL_do_handshake\(\) failed.*client: /
+}), 'which is in its own log');
 
 $r = try('x.wild.test', groups => 'X25519:P-256:P-384');
 like($r->subject, qr/wild\.test/, 'a wildcard');
