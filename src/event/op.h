@@ -8,7 +8,7 @@
  *   IDLE --------> QUEUED ----------> INFLIGHT ----------------> IDLE
  *                    \________ cancel _______/
  *
- * Five rules; the asserts in loop.c enforce them.
+ * Five rules; the asserts in op.c enforce them.
  *
  *   1. From start until the last done() the op, and all memory it points to,
  *      belongs to the kernel.  The handle pins its pool meanwhile, and the
@@ -258,6 +258,11 @@ void veil_op_poll(veil_op_t *op, unsigned events);
 void veil_op_read(veil_op_t *op, void *data, size_t len, uint64_t offset);
 void veil_op_write(veil_op_t *op, const void *data, size_t len,
                    uint64_t offset);
+/*
+ * These two only tests call so far.  Files are served through file.h, which
+ * asks in a way that cannot block and has no need of an op; a cache of
+ * responses, which opens and looks at many files that are cold, will.
+ */
 /* res is the descriptor.  After a cancel it may still be one: close it. */
 void veil_op_openat(veil_op_t *op, int dirfd, const char *path, int flags,
                     unsigned mode);
@@ -268,6 +273,8 @@ void veil_op_statx(veil_op_t *op, int dirfd, const char *path, int flags,
 /*
  * Moves up to len bytes from the handle's descriptor to fd, one of them a
  * pipe; waits for the handle's descriptor only.  -EAGAIN: fd was not ready.
+ * Only tests call it so far: it is for passing TCP streams on without
+ * copying them.
  */
 void veil_op_splice(veil_op_t *op, int fd, size_t len, unsigned flags);
 
