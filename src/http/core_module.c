@@ -9,6 +9,8 @@
 
 #include "core/platform.h"
 
+#include <sys/stat.h>
+
 #include "http/core_module.h"
 
 #include "core/cycle.h"
@@ -132,10 +134,45 @@ veil_http_core_loc_finish(veil_conf_t *cf, void *conf,
  * ---------------------------------------------------------------------------
  */
 
+/*
+ * "veil -t" says what files cannot come from.  A server starts all the same:
+ * a directory may be made or mounted later, and nginx does not look either.
+ */
+static void
+core_check_path(veil_conf_t *cf, const veil_http_value_t *value, bool is_root)
+{
+    struct stat st;
+    const char *path;
+
+    if (!cf->cycle->testing || value == NULL
+        || !veil_http_value_is_constant(value))
+    {
+        return;
+    }
+    path = veil_pool_strz(cf->temp_pool, veil_http_value_text(value));
+    if (*path == '\0') {
+        return; /* "/" without its slash */
+    }
+    if (stat(path, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) {
+            veil_conf_warn(cf,
+                           "\"%s\", where files are to be found, does "
+                           "not exist",
+                           path);
+        }
+    } else if (is_root && !S_ISDIR(st.st_mode)) {
+        veil_conf_warn(cf,
+                       "\"%s\", where files are to be found, is not a "
+                       "directory",
+                       path);
+    }
+}
+
 /* root and alias: a path, made absolute unless it begins with a variable. */
 static const veil_http_value_t *
-core_path(veil_conf_t *cf, bool strip_slash)
+core_path(veil_conf_t *cf, bool strip_slash, bool is_root)
 {
+    const veil_http_value_t *value;
     veil_str_t path = veil_conf_arg(cf, 1);
 
     if (path.len == 0 || path.data[0] != '$') {
@@ -144,7 +181,9 @@ core_path(veil_conf_t *cf, bool strip_slash)
     while (strip_slash && path.len != 0 && path.data[path.len - 1] == '/') {
         path.len--;
     }
-    return veil_http_value_compile(cf, path);
+    value = veil_http_value_compile(cf, path);
+    core_check_path(cf, value, is_root);
+    return value;
 }
 
 veil_rc_t
@@ -153,7 +192,7 @@ veil_http_core_set_root(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
 {
     veil_http_core_loc_t *l = conf;
 
-    l->root = core_path(cf, true);
+    l->root = core_path(cf, true, true);
     l->alias = NULL;
     return l->root == NULL ? VEIL_ERROR : VEIL_OK;
 }
@@ -169,7 +208,7 @@ veil_http_core_set_alias(veil_conf_t *cf,
         return veil_conf_error(
             cf, "\"alias\" cannot be used inside the named location");
     }
-    l->alias = core_path(cf, location->is_route);
+    l->alias = core_path(cf, location->is_route, false);
     /* A regex location's alias is the whole file name. */
     l->alias_prefix = location->regex ? SIZE_MAX : location->name.len;
     if (location->is_route && l->alias_prefix != 0

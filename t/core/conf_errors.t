@@ -190,6 +190,34 @@ wrong("S{ server_name example.com; route /api/ { proxy_pass invalid-url; } } }",
 wrong("S{ location /api/ { proxy_pass invalid-url; } } }",
     qr/^invalid URL prefix in "invalid-url" /);
 
+# Paths that lead nowhere are a warning, as they may be there later, and as
+# nginx does not ask.
+
+$t->write_file('page.html', 'a page');
+my $dir = $t->testdir;
+for my $case (
+    [ "root $dir/none;", qr/"$dir\/none", .* does not exist in \S+:3:1$/m ],
+    [ "root $dir/page.html;", qr/page\.html", .* is not a directory in / ],
+    [ "location /a { alias $dir/none/; }", qr/none\/", .* does not exist in / ],
+    [ "route /r { alias $dir/none; }", qr/none", .* does not exist in / ],
+    [ "location /a { alias $dir/page.html; }" ],
+    [ "root $dir/;" ],
+    [ "root /;" ],
+    [ "root $dir/\$host;" ],
+    )
+{
+    my ($text, $says) = @$case;
+    $t->config("http {\naccess_log off; server { listen %%PORT_80%%;\n"
+        . "$text\n} }\n");
+    ($status, $out) = $t->command('-t');
+    is($status, 0, "accepted: $text");
+    if (defined $says) {
+        like($out, $says, '  with a warning');
+    } else {
+        unlike($out, qr/where files are/, '  without a warning');
+    }
+}
+
 # Several at once, each with its line and a caret below the word.
 
 $t->config("http {\n    sendfile maybe;\n    root;\n    lsten 80;\n}\n",
