@@ -497,6 +497,10 @@ tls_cache_on_get(SSL *ssl, const uint8_t *id, int id_len, int *copy)
         SSL_SESSION_free(session);
         session = NULL;
     }
+    if (session == NULL) {
+        /* What the library noted would be taken for the handshake's end. */
+        ERR_clear_error();
+    }
     return session;
 }
 

@@ -226,6 +226,23 @@ Test(tls_cache, another_servers_session_is_refused)
     SSL_CTX_free(b);
 }
 
+/*
+ * Another version of the library has left it: a full handshake, which the
+ * library's complaint does not end.
+ */
+Test(tls_cache, a_session_that_cannot_be_read)
+{
+    veil_tls_cache_t *c = zone_of(SIZE);
+    SSL_CTX *a = server(c);
+    tls_cache_node_t *node;
+
+    cr_assert_not(pair_is_resumed(a, client, false));
+    node = tls_cache_at(c->slab, tls_cache_root(c->slab)->newest);
+    memset(node->data, 0xff, node->len);
+    cr_assert_not(pair_is_resumed(a, client, true));
+    SSL_CTX_free(a);
+}
+
 /* The server a client asks for may have another cache than the first. */
 static int
 move(SSL *ssl, int *alert VEIL_UNUSED, void *to)
