@@ -4,8 +4,9 @@
  * What it reads is the view at hand (t->in), of which nothing is kept here.
  * What it writes goes into a list of buffers, of which there are two sizes: a
  * small answer or a handshake need not occupy what a large one does.  Free
- * ones are the process's, the last one used first, as it is in the cache.
- * A write is never refused: whoever encrypts sees to it that it is not too
+ * ones are the process's, the last one used first, as it is in the cache; a
+ * few of them, so that what a crowd of slow readers took is given back.  A
+ * write is never refused: whoever encrypts sees to it that it is not too
  * much.
  */
 
@@ -14,19 +15,28 @@
 /* A buffer for small answers and handshakes. */
 #define TLS_BIO_SMALL (4096 + VEIL_TLS_OVERHEAD)
 
-static veil_tls_out_t *tls_bio_small;
-static veil_tls_out_t *tls_bio_large;
+/* Free ones of a size that are kept: 4 MB of the large, 0.5 of the small. */
+#define TLS_BIO_KEPT 128
+
+typedef struct {
+    veil_tls_out_t *first;
+    unsigned n;
+} tls_bio_free_t;
+
+static tls_bio_free_t tls_bio_small;
+static tls_bio_free_t tls_bio_large;
 
 static veil_tls_out_t *
 tls_bio_get(size_t len)
 {
     bool small = len <= TLS_BIO_SMALL;
     size_t cap = small ? TLS_BIO_SMALL : VEIL_TLS_OUT_MAX;
-    veil_tls_out_t **list = small ? &tls_bio_small : &tls_bio_large;
-    veil_tls_out_t *out = *list;
+    tls_bio_free_t *list = small ? &tls_bio_small : &tls_bio_large;
+    veil_tls_out_t *out = list->first;
 
     if (out != NULL) {
-        *list = out->next;
+        list->first = out->next;
+        list->n--;
     } else {
         out = veil_alloc(sizeof(*out) + cap);
         out->cap = cap;
@@ -39,22 +49,28 @@ tls_bio_get(size_t len)
 void
 veil_tls_out_put(veil_tls_out_t *out)
 {
-    veil_tls_out_t **list =
+    tls_bio_free_t *list =
         out->cap == TLS_BIO_SMALL ? &tls_bio_small : &tls_bio_large;
 
-    out->next = *list;
-    *list = out;
+    if (list->n >= TLS_BIO_KEPT) {
+        veil_free(out);
+        return;
+    }
+    out->next = list->first;
+    list->first = out;
+    list->n++;
 }
 
 static void
-tls_bio_trim(veil_tls_out_t **list)
+tls_bio_trim(tls_bio_free_t *list)
 {
     veil_tls_out_t *out;
 
-    while ((out = *list) != NULL) {
-        *list = out->next;
+    while ((out = list->first) != NULL) {
+        list->first = out->next;
         veil_free(out);
     }
+    list->n = 0;
 }
 
 void
