@@ -49,6 +49,15 @@ like($r->body, qr/^Early-Data: 1$/m, 'the upstream is told');
 $r = early('/', 'Early-Data: 1');
 is(scalar(() = $r->body =~ /^Early-Data: 1$/mg), 1,
     'once, if the client says so, too');
+for (['Early-Data: 0'], ['Early-Data: 0', 'Early-Data: x'],
+    ['Early-Data: 1', 'Connection: early-data'])
+{
+    is(join(' ', early('/', @$_)->body =~ /^Early-Data: (.*)$/mg), '1',
+        "whatever the client makes of it: @$_");
+}
+is(join(' ', $tls->get('/', port => 443, headers => ['Early-Data' => 1,
+        Connection => 'early-data, close'])->body =~ /^Early-Data: (.*)$/mg),
+    '1', 'that of another proxy is not removed');
 $r = early('/own/');
 is(scalar(() = $r->body =~ /^Early-Data:/mg), 1,
     'in the configuration\'s words, if it has some');

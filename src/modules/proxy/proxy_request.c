@@ -21,7 +21,7 @@ typedef struct {
     veil_str_t named[REQUEST_CONNECTION_MAX]; /* by the client's Connection */
     unsigned nnamed;
     bool connection_close;
-    bool early;         /* nobody else says so, and the upstream must know */
+    bool early;         /* the upstream must know, and we say so */
     veil_str_t upgrade; /* passed on by ourselves; empty: none */
     int64_t length;     /* of the body; -1: chunked, or none */
 } proxy_request_head_t;
@@ -61,6 +61,9 @@ proxy_request_passes(const proxy_request_head_t *h,
 {
     unsigned i;
 
+    if (f->id == VEIL_HEADER_EARLY_DATA && h->early) {
+        return false; /* whatever the client says of it */
+    }
     if (f->id != 0) {
         if (proxy_has_id(h->conf->set_ids, f->id)) {
             return false;
@@ -71,6 +74,9 @@ proxy_request_passes(const proxy_request_head_t *h,
                 return false;
             }
         }
+    }
+    if (f->id == VEIL_HEADER_EARLY_DATA) {
+        return true; /* MUST NOT be removed (RFC 8470, 5.1) */
     }
     for (i = 0; i < h->nnamed; i++) {
         if (veil_str_caseeq(f->name, h->named[i])) {
@@ -168,19 +174,6 @@ proxy_request_upgrade(proxy_request_head_t *h)
     }
     h->upgrade = value;
     h->ctx->x.want_upgrade = true;
-}
-
-/*
- * A request that may be replayed must not look like any other to the upstream
- * (RFC 8470, 5.2), which can refuse it with 425.
- */
-static bool
-proxy_request_must_say_early(const proxy_request_head_t *h)
-{
-    return !proxy_has_id(h->conf->set_ids, VEIL_HEADER_EARLY_DATA)
-           && !(h->conf->pass_request_headers
-                && veil_http_headers_may_have(&h->r->in.headers,
-                                              VEIL_HEADER_EARLY_DATA));
 }
 
 /* --- writing --------------------------------------------------------------
@@ -316,7 +309,12 @@ veil_proxy_make_head(proxy_ctx_t *ctx)
     if (veil_http_headers_may_have(&r->in.headers, VEIL_HEADER_CONNECTION)) {
         proxy_request_note_connection(&h);
     }
-    h.early = r->in.early && proxy_request_must_say_early(&h);
+    /*
+     * A request that may be replayed must not look like any other to the
+     * upstream (RFC 8470, 5.2), which can refuse it with 425.
+     */
+    h.early = r->in.early
+              && !proxy_has_id(ctx->conf->set_ids, VEIL_HEADER_EARLY_DATA);
     proxy_request_eval_headers(&h);
     proxy_request_upgrade(&h);
 
