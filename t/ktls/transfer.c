@@ -33,6 +33,9 @@
 #include <unistd.h>
 
 #define FILE_MAX_SIZE 900000
+/* One is larger than what a sendfile moves in one turn of the server. */
+#define FILE_LARGE 63
+#define FILE_LARGE_SIZE 5000001
 
 static uint64_t dice;
 
@@ -64,6 +67,9 @@ file_size(unsigned number)
     uint64_t state = number;
     uint64_t r = next_random(&state);
 
+    if (number == FILE_LARGE) {
+        return FILE_LARGE_SIZE;
+    }
     switch (number % 4) {
     case 0:
         return 1 + r % 16384;
@@ -167,7 +173,7 @@ random_cipher(int version)
 static unsigned char *
 read_all(SSL *ssl, size_t *len, unsigned pause, int *closed)
 {
-    size_t cap = FILE_MAX_SIZE + 4096;
+    size_t cap = FILE_LARGE_SIZE + 4096;
     unsigned char *data = malloc(cap);
     int n;
 
@@ -290,7 +296,7 @@ upload(int port, unsigned number)
 static void
 echo_one(int fd)
 {
-    static char data[FILE_MAX_SIZE + 4096];
+    static char data[FILE_LARGE_SIZE + 4096];
     char head[100];
     size_t have = 0, len;
     char *end, *field;
