@@ -11,9 +11,10 @@
  * where to go when nothing is there: a status, a named location, or a URI
  * with which routing starts again.
  *
- * One thing differs from nginx on purpose: with an alias the last argument is
+ * Two things differ from nginx on purpose.  With an alias the last argument is
  * a URI as anywhere else, while nginx cuts the location's prefix off it if it
- * has variables.
+ * has variables.  And where an "if" of the location holds, nginx forgets about
+ * try_files; here it is done all the same.
  */
 
 #include "core/platform.h"

@@ -46,6 +46,10 @@ http {
         location /regex/ { try_files $uri.txt =404; }
         location ~ \.txt$ { add_header X-Loc txt; }
         location /nowhere { try_files /none @nowhere; }
+        location /if {
+            if ($arg_x) { add_header X-If yes; }
+            try_files /a.txt =404;
+        }
         location /empty { try_files /none $arg_e; }
     }
     server {
@@ -92,6 +96,10 @@ is(body('/fixed'), 'a', 'a fixed name');
 is($t->get('/type')->header('Content-Type'), 'text/plain',
     'the type is that of the file found');
 is(body('/regex/y'), 'y', 'text around a variable');
+
+is(body('/if'), 'a', 'an "if" that does not hold');
+is(body('/if?x=1'), 'a', 'and one that does');
+is($t->get('/if?x=1')->header('X-If'), 'yes', 'which has its effect');
 
 is(body('/alias/x'), 'real x', 'alias: a file');
 is(body('/alias/sub/'), 'real index', 'alias: a directory');
