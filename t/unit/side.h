@@ -192,6 +192,17 @@ side_pair(int fds[2])
                  0);
 }
 
+/* A connection on one end of such a pair; the other is *peer. */
+static inline side_t *
+side_open_pair(bed_t *b, int *peer, bool *closed)
+{
+    int fds[2];
+
+    side_pair(fds);
+    *peer = fds[1];
+    return side_open(b, fds[0], closed);
+}
+
 /* A listener on loopback, on a port of the kernel's choice. */
 static inline int
 side_listener(struct sockaddr_in *sin, int backlog)

@@ -22,21 +22,20 @@ Test(size, idle_connection)
 CONTRACT(data_arrives)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
-    side_send(fds[1], "early");
+    s = side_open_pair(b, &peer, &closed);
+    side_send(peer, "early");
     side_turn(b, 5);
     cr_assert_eq(s->len, 0); /* nobody asked */
     veil_conn_read(&s->conn);
     UNTIL(b, side_has(s, "early"));
-    side_send(fds[1], " late");
+    side_send(peer, " late");
     UNTIL(b, side_has(s, "early late"));
     cr_assert_eq(s->conn.bytes_in, 10);
     cr_assert(s->conn.reading);
-    close(fds[1]);
+    close(peer);
     UNTIL(b, s->eofs == 1);
     cr_assert_eq(s->eof_err, 0);
     side_turn(b, 5);
@@ -47,18 +46,17 @@ CONTRACT(data_arrives)
 CONTRACT(left_data_comes_again)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->take = 2;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "abcdef");
+    side_send(peer, "abcdef");
     UNTIL(b, s->calls == 1);
     cr_assert(side_has(s, "ab"));
     cr_assert_not(s->conn.reading);
-    side_send(fds[1], "ghi");
+    side_send(peer, "ghi");
     side_turn(b, 10);
     cr_assert_eq(s->calls, 1); /* until it is asked for */
 
@@ -72,10 +70,10 @@ CONTRACT(left_data_comes_again)
     veil_conn_read(&s->conn);
     UNTIL(b, side_has(s, "abcdefghi"));
     s->take = 0;
-    side_send(fds[1], "jk");
+    side_send(peer, "jk");
     UNTIL(b, side_has(s, "abcdefghijk"));
     cr_assert_null(s->conn.kept);
-    close(fds[1]);
+    close(peer);
     UNTIL(b, s->eofs == 1);
     side_close(b, s);
 }
@@ -83,18 +81,17 @@ CONTRACT(left_data_comes_again)
 CONTRACT(held_data_is_kept)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->hold = true;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "1");
+    side_send(peer, "1");
     UNTIL(b, s->calls == 1);
     for (i = 0; i < 3; i++) {
-        side_send(fds[1], "x");
+        side_send(peer, "x");
         side_turn(b, 5);
     }
     cr_assert_eq(s->calls, 1);
@@ -102,7 +99,7 @@ CONTRACT(held_data_is_kept)
     veil_conn_read(&s->conn);
     UNTIL(b, side_has(s, "1xxx"));
     side_close(b, s);
-    close(fds[1]);
+    close(peer);
 }
 
 /* The i-th byte of the stream that the following tests send. */
@@ -148,16 +145,15 @@ CONTRACT(slow_consumer)
 {
     size_t total = 400000, sent = 0;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i;
     time_t end = 0;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->hold = true;
     for (i = 0; s->len < total && bed_in_time(&end); i++) {
-        feed(fds[1], &sent, total - sent);
+        feed(peer, &sent, total - sent);
         s->take = i % 3 == 0 ? 1234 : 0;
         if (i % 4 == 0) {
             veil_conn_read(&s->conn);
@@ -171,24 +167,23 @@ CONTRACT(slow_consumer)
     cr_assert_eq(s->len, total);
     cr_assert(has_pattern(s));
     side_close(b, s);
-    close(fds[1]);
+    close(peer);
 }
 
 CONTRACT(receiving_stops_when_held)
 {
     size_t total = 2000000, sent = 0, before = 0;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i;
     time_t end = 0;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->hold = true;
     veil_conn_read(&s->conn);
     for (i = 0; i < 500; i++) {
-        feed(fds[1], &sent, total - sent);
+        feed(peer, &sent, total - sent);
         veil_loop_turn(b->loop, 0);
         if (i == 250) {
             before = s->conn.bytes_in;
@@ -201,13 +196,13 @@ CONTRACT(receiving_stops_when_held)
     s->hold = false;
     veil_conn_read(&s->conn);
     for (i = 0; s->len < total && bed_in_time(&end); i++) {
-        feed(fds[1], &sent, total - sent);
+        feed(peer, &sent, total - sent);
         veil_loop_turn(b->loop, 0);
     }
     cr_assert_eq(s->len, total);
     cr_assert(has_pattern(s));
     side_close(b, s);
-    close(fds[1]);
+    close(peer);
 }
 
 /*
@@ -218,32 +213,31 @@ CONTRACT(receiving_restarts_at_once)
 {
     unsigned restarts = 0;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i, j;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     veil_conn_read(&s->conn);
     side_turn(b, 2);
     for (i = 0; i < 10; i++) {
         veil_conn_hold(&s->conn);
         for (j = 1; j < VEIL_CONN_KEPT; j++) {
-            side_send(fds[1], "x");
+            side_send(peer, "x");
             UNTIL(b, (int) (s->conn.bytes_in % 10) == j);
         }
-        side_send(fds[1], "x");
+        side_send(peer, "x");
         veil_conn_read(&s->conn);
         veil_loop_turn(b->loop, 0);
         restarts += !s->conn.stopped && s->conn.recv.cancel
                     && !veil_op_is_idle(&s->conn.recv);
         UNTIL(b, s->conn.bytes_in % 10 == 4 && s->conn.kept == NULL);
-        side_send(fds[1], "abcdef");
+        side_send(peer, "abcdef");
         UNTIL(b, s->len == (size_t) (i + 1) * 10);
     }
     cr_assert(b->loop->backend != &veil_backend_uring || restarts > 0);
     side_close(b, s);
-    close(fds[1]);
+    close(peer);
 }
 
 /* Others must not starve because one does not take its blocks. */
@@ -288,19 +282,18 @@ CONTRACT_SIZED(kept_data_leaves_the_ring, 1024, 8)
 CONTRACT(eof_while_held)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->hold = true;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "request");
+    side_send(peer, "request");
     UNTIL(b, s->calls == 1);
     /* Nothing is kept, so the end is told although nobody asked. */
     cr_assert_not(s->conn.reading);
     cr_assert(veil_conn_is_alive(&s->conn));
-    close(fds[1]);
+    close(peer);
     cr_assert_not(veil_conn_is_alive(&s->conn));
     UNTIL(b, s->eofs == 1);
     cr_assert_eq(s->eof_err, 0);
@@ -313,16 +306,15 @@ CONTRACT(eof_while_held)
 CONTRACT(eof_waits_for_data)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->take = 1;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "abc");
+    side_send(peer, "abc");
     UNTIL(b, s->calls == 1);
-    close(fds[1]);
+    close(peer);
     UNTIL(b, s->conn.eof);
     cr_assert_eq(s->eofs, 0);
     veil_conn_read(&s->conn);
@@ -336,15 +328,6 @@ CONTRACT(eof_waits_for_data)
     side_close(b, s);
 }
 
-static void
-reset(int fd)
-{
-    struct linger l = { .l_onoff = 1, .l_linger = 0 };
-
-    cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)), 0);
-    close(fd);
-}
-
 CONTRACT(reset_is_an_error)
 {
     bool closed;
@@ -355,7 +338,7 @@ CONTRACT(reset_is_an_error)
     s = side_open(b, fds[0], &closed);
     veil_conn_read(&s->conn);
     side_turn(b, 3);
-    reset(fds[1]);
+    bed_reset(fds[1]);
     UNTIL(b, s->eofs == 1);
     cr_assert_eq(s->eof_err, -ECONNRESET);
     cr_assert_not(veil_conn_is_alive(&s->conn));
@@ -423,12 +406,11 @@ CONTRACT(write_memory)
     size_t len = 0;
     veil_slice_t v[VEIL_CONN_SLICES];
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     side_write(s, "one");
     cr_assert(veil_conn_is_writing(&s->conn));
     cr_assert_eq(s->sents, 0);
@@ -443,12 +425,12 @@ CONTRACT(write_memory)
     memset(v, 0, sizeof(v)); /* it was copied */
     UNTIL(b, s->sents == 2);
     cr_assert_eq(s->sent, 13);
-    UNTIL(b, (drain(fds[1], buf, &len, sizeof(buf)), len == 16));
+    UNTIL(b, (drain(peer, buf, &len, sizeof(buf)), len == 16));
     cr_assert_eq(memcmp(buf, "one0123567 8abcdf", 10), 0);
     cr_assert_eq(memcmp(buf, "one01235678abcdf", 16), 0);
     cr_assert_eq(s->conn.bytes_out, 16);
     side_close(b, s);
-    close(fds[1]);
+    close(peer);
 }
 
 CONTRACT(write_memory_and_file)
@@ -546,13 +528,12 @@ CONTRACT(write_timeout)
     veil_slice_t v = veil_slice_mem(data, size);
     uint64_t now = veil_now_ms() + 1000;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
     int i;
 
     clock_to(b, now);
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     veil_conn_write_timeout(&s->conn, 1000);
     veil_conn_write(&s->conn, &v, 1);
     side_turn(b, 20);
@@ -562,7 +543,7 @@ CONTRACT(write_timeout)
         now += 600;
         clock_to(b, now);
         len = 0;
-        UNTIL(b, (drain(fds[1], buf, &len, 400000), len == 400000));
+        UNTIL(b, (drain(peer, buf, &len, 400000), len == 400000));
         side_turn(b, 20);
     }
     cr_assert_eq(s->write_timeouts, 0);
@@ -575,7 +556,7 @@ CONTRACT(write_timeout)
     cr_assert_eq(s->write_timeouts, 1); /* once a write */
     side_close(b, s);
     cr_assert_eq(veil_now_ms(), now + 5000);
-    close(fds[1]);
+    close(peer);
     veil_free(data);
     veil_free(buf);
 }
@@ -587,12 +568,11 @@ CONTRACT(write_timeout_closes)
     veil_slice_t v = veil_slice_mem(data, size);
     uint64_t now = veil_now_ms() + 1000;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
     clock_to(b, now);
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->close_at_timeout = true;
     veil_conn_read(&s->conn);
     veil_conn_write_timeout(&s->conn, 1000);
@@ -600,7 +580,7 @@ CONTRACT(write_timeout_closes)
     side_turn(b, 20);
     clock_to(b, now + 2000);
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
     veil_free(data);
 }
 
@@ -608,12 +588,11 @@ CONTRACT(read_timeout)
 {
     uint64_t now = veil_now_ms() + 1000;
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
     clock_to(b, now);
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     veil_conn_read(&s->conn);
     veil_conn_read_timeout(&s->conn, 500);
     clock_to(b, now + 499);
@@ -631,7 +610,7 @@ CONTRACT(read_timeout)
     veil_conn_read_timeout(&s->conn, 10);
     clock_to(b, now + 3000);
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
 }
 
 /* --- closing ------------------------------------------------------------ */
@@ -639,63 +618,59 @@ CONTRACT(read_timeout)
 CONTRACT(close_in_on_data)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->close = true;
     s->take = 1;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "abc");
+    side_send(peer, "abc");
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
 }
 
 CONTRACT(close_in_delivery_of_kept_data)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->take = 1;
     veil_conn_read(&s->conn);
-    side_send(fds[1], "abc");
+    side_send(peer, "abc");
     UNTIL(b, s->calls == 1);
     s->close = true;
     veil_conn_read(&s->conn);
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
 }
 
 CONTRACT(close_in_on_eof)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->close_at_eof = true;
     veil_conn_read(&s->conn);
-    close(fds[1]);
+    close(peer);
     UNTIL(b, closed);
 }
 
 CONTRACT(close_in_on_sent)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     s->close_at_sent = true;
     side_write(s, "last words");
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
 }
 
 CONTRACT(close_with_everything_under_way)
@@ -741,15 +716,14 @@ CONTRACT(close_with_everything_under_way)
 CONTRACT(close_at_once)
 {
     bool closed;
-    int fds[2];
+    int peer;
     side_t *s;
 
-    side_pair(fds);
-    s = side_open(b, fds[0], &closed);
+    s = side_open_pair(b, &peer, &closed);
     veil_conn_close(&s->conn);
     side_write(s, "ignored");
     UNTIL(b, closed);
-    close(fds[1]);
+    close(peer);
 }
 
 /* --- connecting --------------------------------------------------------- */

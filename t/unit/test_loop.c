@@ -304,6 +304,18 @@ drain(int fd, char *data, size_t size)
     return n > 0 ? (size_t) n : 0;
 }
 
+/* What was sent came over whole; ends the end and frees both copies. */
+static void
+all_was_sent(bed_t *b, end_t *e, char *data, char *copy, size_t len)
+{
+    UNTIL(b, e->out_done == 1);
+    cr_assert_eq(e->out_res, (int) len);
+    cr_assert_eq(memcmp(data, copy, len), 0);
+    free(data);
+    free(copy);
+    end_close(b, e);
+}
+
 CONTRACT(send_goes_on_until_all_is_sent)
 {
     size_t len = 4 << 20, got = 0, i;
@@ -327,13 +339,8 @@ CONTRACT(send_goes_on_until_all_is_sent)
         }
     }
     cr_assert_eq(got, len);
-    UNTIL(b, e->out_done == 1);
-    cr_assert_eq(e->out_res, (int) len);
-    cr_assert_eq(memcmp(data, copy, len), 0);
-    free(data);
-    free(copy);
+    all_was_sent(b, e, data, copy, len);
     (void) close(peer);
-    end_close(b, e);
 }
 
 CONTRACT(sendv_goes_on_in_the_middle_of_a_piece)
@@ -363,13 +370,8 @@ CONTRACT(sendv_goes_on_in_the_middle_of_a_piece)
         }
     }
     cr_assert_eq(got, len);
-    UNTIL(b, e->out_done == 1);
-    cr_assert_eq(e->out_res, (int) len);
-    cr_assert_eq(memcmp(data, copy, len), 0);
-    free(data);
-    free(copy);
+    all_was_sent(b, e, data, copy, len);
     (void) close(peer);
-    end_close(b, e);
 }
 
 CONTRACT(send_to_a_closed_peer)
