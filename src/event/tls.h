@@ -192,6 +192,11 @@ typedef struct {
      * from the loop.
      */
     veil_tls_ctx_t *(*select)(veil_conn_t *c, veil_str_t name);
+    /*
+     * A protocol that is preferred to those of the context's options, if the
+     * client offers it; empty: none.  May be NULL.
+     */
+    veil_str_t (*alpn)(veil_conn_t *c);
 } veil_tls_accept_ops_t;
 
 #define VEIL_TLS_LATER ((veil_tls_ctx_t *) 1)

@@ -510,25 +510,45 @@ tls_hello_server_name(SSL *ssl, int *alert, void *arg VEIL_UNUSED)
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* Whether the client's list has this protocol. */
+static bool
+tls_hello_offers(CBS list, veil_str_t want, const uint8_t **out,
+                 uint8_t *out_len)
+{
+    CBS one;
+
+    while (CBS_get_u8_length_prefixed(&list, &one)) {
+        if (CBS_mem_equal(&one, (const uint8_t *) want.data, want.len)) {
+            *out = CBS_data(&one);
+            *out_len = (uint8_t) CBS_len(&one);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The first of ours that the client has. */
 static int
 tls_hello_alpn(SSL *ssl, const uint8_t **out, uint8_t *out_len,
                const uint8_t *in, unsigned in_len, void *arg VEIL_UNUSED)
 {
-    const veil_array_t *ours = veil_tls_of_ssl(ssl)->ctx->o.alpn;
-    veil_str_t want;
-    CBS list, one;
+    const veil_tls_t *t = veil_tls_of_ssl(ssl);
+    const veil_array_t *ours = t->ctx->o.alpn;
+    veil_str_t first = VEIL_STR_NULL;
     unsigned i;
+    CBS list;
 
+    CBS_init(&list, in, in_len);
+    if (t->accept->alpn != NULL) {
+        first = t->accept->alpn(t->conn);
+    }
+    if (first.len != 0 && tls_hello_offers(list, first, out, out_len)) {
+        return SSL_TLSEXT_ERR_OK;
+    }
     for (i = 0; ours != NULL && i < ours->n; i++) {
-        want = *veil_array_at(ours, veil_str_t, i);
-        CBS_init(&list, in, in_len);
-        while (CBS_get_u8_length_prefixed(&list, &one)) {
-            if (CBS_mem_equal(&one, (const uint8_t *) want.data, want.len)) {
-                *out = CBS_data(&one);
-                *out_len = (uint8_t) CBS_len(&one);
-                return SSL_TLSEXT_ERR_OK;
-            }
+        if (tls_hello_offers(list, *veil_array_at(ours, veil_str_t, i), out,
+                             out_len)) {
+            return SSL_TLSEXT_ERR_OK;
         }
     }
     return SSL_TLSEXT_ERR_ALERT_FATAL;

@@ -142,10 +142,14 @@ void
 veil_http_conns_drain(void)
 {
     veil_list_t *n, *tmp;
+    veil_http_conn_t *hc;
 
     conn_draining = true;
     veil_list_foreach_safe (n, tmp, &conn_all) {
-        veil_h1_drain(veil_container_of(n, veil_http_conn_t, link));
+        hc = veil_container_of(n, veil_http_conn_t, link);
+        if (hc->proto != NULL) {
+            hc->proto->drain(hc);
+        }
     }
 }
 
@@ -157,6 +161,10 @@ veil_http_conns_close_all(void)
 
     veil_list_foreach_safe (n, tmp, &conn_all) {
         hc = veil_container_of(n, veil_http_conn_t, link);
-        veil_h1_close(hc);
+        if (hc->proto != NULL) {
+            hc->proto->close(hc);
+        } else {
+            veil_conn_close(&hc->c);
+        }
     }
 }

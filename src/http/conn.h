@@ -24,11 +24,15 @@ struct veil_http_conn_s {
     uint32_t secure : 1; /* TLS */
     veil_pool_t *pool;
     const veil_http_port_t *port;
-    veil_http_server_t *server; /* the port's default one, or by SNI */
-    veil_list_t link;           /* of all connections of the worker */
+    const veil_http_proto_t *proto; /* NULL: not known yet */
+    veil_http_server_t *server;     /* the port's default one, or by SNI */
+    veil_list_t link;               /* of all connections of the worker */
     uint64_t start_ms;
     veil_conn_t c;
-    veil_h1_t h1;
+    union {
+        veil_h1_t h1;
+        struct veil_h2_s *h2;
+    };
 };
 
 /* The accept function of http's listeners (veil_listen_t.accept). */

@@ -40,8 +40,16 @@ struct veil_http_main_s {
     unsigned nmodules;
 };
 
+/* Another protocol that connections may speak in the place of HTTP/1. */
+typedef struct {
+    veil_str_t name;    /* by which ALPN chooses it */
+    veil_str_t preface; /* what a plain connection begins with, then */
+    void (*start)(struct veil_http_conn_s *hc);
+} veil_http_alternative_t;
+
 struct veil_http_server_s {
     veil_http_main_t *main;
+    const veil_http_alternative_t *alternative; /* NULL: there is none */
     veil_conf_scope_t *scope;
     const veil_conf_node_t *node;
     veil_array_t names;         /* of veil_http_server_name_t (server.h) */

@@ -59,9 +59,5 @@ extern const struct veil_http_proto_s veil_h1_proto;
 
 /* The connection speaks HTTP/1 from its first byte on. */
 void veil_h1_start(struct veil_http_conn_s *hc);
-/* Closes the connection; a request under way is aborted first. */
-void veil_h1_close(struct veil_http_conn_s *hc);
-/* Idle: close now; else after the current request. */
-void veil_h1_drain(struct veil_http_conn_s *hc);
 
 #endif

@@ -26,6 +26,7 @@
 /* How long a drain waits for the first byte of a new connection. */
 #define H1_DRAIN_FIRST_MS 1000
 
+static void h1_drain(veil_http_conn_t *hc);
 static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_eof_close(veil_http_conn_t *hc, int err);
@@ -55,6 +56,8 @@ const veil_http_proto_t veil_h1_proto = {
     .tunnel = veil_h1_tunnel,
     .drop = veil_h1_drop,
     .ended = veil_h1_ended,
+    .drain = h1_drain,
+    .close = veil_h1_close,
 };
 
 void
@@ -96,8 +99,8 @@ h1_on_data(veil_conn_t *c, veil_buf_t *b)
     do {
         state = hc->h1.state;
         state->on_data(hc, b);
-    } while (hc->h1.state != state && hc->h1.state->wants_data
-             && b->pos < b->end && !hc->c.closing);
+    } while (hc->proto == &veil_h1_proto && hc->h1.state != state
+             && hc->h1.state->wants_data && b->pos < b->end && !hc->c.closing);
 }
 
 static void
@@ -144,13 +147,14 @@ static const veil_conn_ops_t h1_conn_ops = {
 void
 veil_h1_start(veil_http_conn_t *hc)
 {
+    hc->proto = &veil_h1_proto;
     hc->c.ops = &h1_conn_ops;
     veil_h1_enter(hc, &veil_h1_idle,
                   veil_http_conn_server(hc)->client_header_timeout);
 }
 
-void
-veil_h1_drain(veil_http_conn_t *hc)
+static void
+h1_drain(veil_http_conn_t *hc)
 {
     uint64_t idle_ms;
 

@@ -100,6 +100,9 @@ veil_str_t veil_h1_format_head(veil_http_request_t *r, bool chunked,
 
 /* --- h1_conn.c */
 
+/* Closes the connection; a request under way is aborted first. */
+void veil_h1_close(veil_http_conn_t *hc);
+
 void veil_h1_ended(veil_http_request_t *r);
 veil_http_body_t *veil_h1_tunnel(veil_http_request_t *r,
                                  veil_http_body_t *to_client);

@@ -355,9 +355,47 @@ h1_line_is_too_long(veil_http_conn_t *hc)
     return hc->h1.head_len > max && memchr(hc->h1.head, '\n', max) == NULL;
 }
 
+/* How far a first head is the beginning of something else's. */
+typedef enum { H1_NO_PREFACE, H1_MAYBE_PREFACE, H1_PREFACE } h1_preface_t;
+
+static h1_preface_t
+h1_preface(const veil_http_conn_t *hc, const void *data, size_t len)
+{
+    const veil_http_alternative_t *other = hc->server->alternative;
+
+    if (other == NULL || hc->nrequests != 0 || hc->secure
+        || memcmp(data, other->preface.data,
+                  veil_min_size(len, other->preface.len))
+               != 0)
+    {
+        return H1_NO_PREFACE;
+    }
+    return len < other->preface.len ? H1_MAYBE_PREFACE : H1_PREFACE;
+}
+
+/* The connection is the other protocol's, with what was collected of it. */
+static void
+h1_become_other(veil_http_conn_t *hc, veil_buf_t *b)
+{
+    char *head = hc->h1.head;
+    veil_buf_t first = { .pos = (unsigned char *) head,
+                         .end = (unsigned char *) head + hc->h1.head_len,
+                         .block = NULL };
+
+    hc->server->alternative->start(hc);
+    if (head != NULL) {
+        hc->c.ops->on_data(&hc->c, &first);
+        veil_free(head);
+    }
+    if (b->pos < b->end && !hc->c.closing) {
+        hc->c.ops->on_data(&hc->c, b);
+    }
+}
+
 static void
 h1_collect(veil_http_conn_t *hc, veil_buf_t *b)
 {
+    h1_preface_t preface;
     veil_http_parse_t e;
     size_t n, end, scanned;
 
@@ -373,6 +411,14 @@ h1_collect(veil_http_conn_t *hc, veil_buf_t *b)
         b->pos += n;
         hc->h1.head_len += (uint32_t) n;
 
+        preface = h1_preface(hc, hc->h1.head, hc->h1.head_len);
+        if (preface == H1_PREFACE) {
+            h1_become_other(hc, b);
+            return;
+        }
+        if (preface == H1_MAYBE_PREFACE) {
+            continue;
+        }
         scanned = hc->h1.scanned;
         end = veil_http_head_find_end(hc->h1.head, hc->h1.head_len, &scanned);
         hc->h1.scanned = (uint32_t) scanned;
@@ -405,6 +451,10 @@ veil_h1_on_head_data(veil_http_conn_t *hc, veil_buf_t *b)
     size_t n, scanned = 0;
 
     if (hc->h1.head == NULL) {
+        if (h1_preface(hc, b->pos, veil_buf_len(b)) == H1_PREFACE) {
+            h1_become_other(hc, b);
+            return;
+        }
         n = veil_http_head_find_end((const char *) b->pos, veil_buf_len(b),
                                     &scanned);
         if (n != 0 && n <= h1_head_limit(veil_http_conn_server(hc))) {

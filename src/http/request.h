@@ -91,7 +91,8 @@ typedef struct {
 } veil_http_out_t;
 
 /*
- * What a protocol (HTTP/1, 2, 3, an internal sink) does for a request.  None
+ * What a protocol (HTTP/1, 2, 3, an internal sink) does for a request, and,
+ * last, for a connection.  None
  * of these calls back from inside, except where said.
  */
 struct veil_http_proto_s {
@@ -117,6 +118,10 @@ struct veil_http_proto_s {
     void (*drop)(veil_http_request_t *r);
     /* Called last by veil_http_request_end(), before the pool is retired. */
     void (*ended)(veil_http_request_t *r);
+    /* Of a connection: close it when it is idle, or after its requests. */
+    void (*drain)(veil_http_conn_t *hc);
+    /* Of a connection: close it now; requests under way are aborted. */
+    void (*close)(veil_http_conn_t *hc);
 };
 
 struct veil_http_request_s {

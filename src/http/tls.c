@@ -66,19 +66,36 @@ static void
 tls_done(veil_conn_t *c, int rc)
 {
     veil_http_conn_t *hc = tls_of(c);
+    const veil_http_alternative_t *other;
 
     if (rc < 0) {
         veil_conn_close(c);
         return;
     }
     hc->secure = rc == 0;
-    veil_h1_start(hc);
+    other = hc->server->alternative;
+    if (rc == 0 && other != NULL
+        && veil_str_eq(veil_tls_alpn(veil_tls_of(c)), other->name))
+    {
+        other->start(hc);
+    } else {
+        veil_h1_start(hc);
+    }
     if (veil_http_is_draining()) {
-        veil_h1_drain(hc);
+        hc->proto->drain(hc);
     }
 }
 
+static veil_str_t
+tls_alpn(veil_conn_t *c)
+{
+    const veil_http_alternative_t *other = tls_of(c)->server->alternative;
+
+    return other != NULL ? other->name : VEIL_STR_NULL;
+}
+
 static const veil_tls_accept_ops_t tls_accept_ops = {
+    .alpn = tls_alpn,
     .done = tls_done,
     .select = tls_select,
 };

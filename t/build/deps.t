@@ -85,10 +85,11 @@ sub deps {
 }
 
 my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
+    libnghttp2-dev
     android-libboringssl-dev/;
-my @test = qw/libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
+my @test = qw/nghttp2-client libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
     perl curl python3 openssl nginx-light chromium/;
-my @bench = qw/nginx-light haproxy wrk curl python3 openssl/;
+my @bench = qw/nghttp2-client nginx-light haproxy wrk curl python3 openssl/;
 
 # Nothing to do
 
@@ -123,7 +124,7 @@ unlike($done, qr/criterion/, '--bench: nothing of the tests');
 
 # Debian 13 has other names for some
 
-my @newer = (@build, qw/libcriterion-dev clang libclang-rt-dev clang-format
+my @newer = (@build, qw/nghttp2-client libcriterion-dev clang libclang-rt-dev clang-format
     perl curl python3 openssl nginx-light chromium/);
 (undef, $out, $done) = deps([], [ @newer ], '--test');
 like($done, qr/install .* clang libclang-rt-dev clang-format /m,

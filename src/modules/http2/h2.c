@@ -1,0 +1,100 @@
+/*
+ * h2.c -- HTTP/2: its directives, and when a connection speaks it.
+ */
+
+#include "modules/http2/h2.h"
+
+#include "http/config.h"
+#include "http/server.h"
+
+static void
+h2_conf_default(void *data)
+{
+    h2_conf_t *conf = data;
+
+    conf->header_table_size = 65536;
+    conf->max_streams = 256;
+    conf->window = 1 << 20;
+    conf->conn_window = 1 << 20;
+    conf->max_frame_size = 65536;
+    conf->max_list_size = 65536;
+    conf->alternative.name = VEIL_STR("h2");
+    conf->alternative.preface = VEIL_STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    conf->alternative.start = veil_h2_start;
+}
+
+static veil_rc_t
+h2_check(veil_conf_t *cf)
+{
+    veil_http_main_t *main = cf->cycle->http;
+    veil_http_server_t *s;
+    const h2_conf_t *conf;
+    unsigned i;
+
+    for (i = 0; i < main->servers.n; i++) {
+        s = *veil_array_at(&main->servers, veil_http_server_t *, i);
+        conf = s->server_conf[veil_http_v2_module.index];
+        s->alternative = conf->enabled ? &conf->alternative : NULL;
+    }
+    return VEIL_OK;
+}
+
+static const veil_conf_limits_t h2_streams_limits = { 1, INT32_MAX };
+static const veil_conf_limits_t h2_frame_limits = { 16384, 16777215 };
+static const veil_conf_limits_t h2_window_limits = { 65535, INT32_MAX };
+static const veil_conf_limits_t h2_size_limits = { 0, INT32_MAX };
+
+#define H2_SIZE(NAME, FIELD, LIMITS, DEF, HELP)                               \
+    {                                                                         \
+        .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
+        .kind = VEIL_CONF_OF_SERVER, .args = VEIL_ARGS_1,                     \
+        .set = veil_conf_set_size, .offset = offsetof(h2_conf_t, FIELD),      \
+        .data = &LIMITS, .syntax = "size", .def = DEF, .help = HELP           \
+    }
+
+static const veil_command_t h2_commands[] = {
+    { .name = "http2",
+      .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,
+      .kind = VEIL_CONF_OF_SERVER,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_flag,
+      .offset = offsetof(h2_conf_t, enabled),
+      .syntax = "on | off",
+      .def = "off",
+      .help = "Whether clients may speak HTTP/2: over TLS by ALPN, else by "
+              "prior knowledge." },
+    { .name = "http2_max_concurrent_streams",
+      .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,
+      .kind = VEIL_CONF_OF_SERVER,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_num,
+      .offset = offsetof(h2_conf_t, max_streams),
+      .data = &h2_streams_limits,
+      .def = "256",
+      .nginx = "128",
+      .help = "The requests a connection may have at once." },
+    H2_SIZE("http2_header_table_size", header_table_size, h2_size_limits,
+            "64k", "The table that requests' fields are compressed with."),
+    H2_SIZE("http2_initial_window_size", window, h2_window_limits, "1m",
+            "What a client may send of a body before it is read."),
+    H2_SIZE("http2_connection_window_size", conn_window, h2_window_limits,
+            "1m", "The same for all bodies of a connection."),
+    H2_SIZE("http2_max_frame_size", max_frame_size, h2_frame_limits, "64k",
+            "The largest frame that is received."),
+    H2_SIZE("http2_max_header_list_size", max_list_size, h2_size_limits, "64k",
+            "The size of a head that clients are told to keep to."),
+    { .name = NULL },
+};
+
+static const veil_http_module_t h2_hooks = {
+    .server_conf_size = sizeof(h2_conf_t),
+    .server_conf_default = h2_conf_default,
+    .check = h2_check,
+};
+
+veil_module_t veil_http_v2_module = {
+    .abi = VEIL_MODULE_ABI,
+    .name = "v2",
+    .commands = h2_commands,
+    .http = &h2_hooks,
+};

@@ -1,0 +1,370 @@
+/*
+ * h2_write.c -- a response over HTTP/2: its head as fields, its body as the
+ * windows allow.
+ *
+ * The library asks for the bytes of a DATA frame when it is to be sent, and
+ * only then is the body pulled: into the frame, and consumed at once.  A body
+ * that has nothing yet defers its stream, and others go on.
+ */
+
+#include "modules/http2/h2.h"
+
+#include "core/version.h"
+
+#define H2_PULL_SLICES 8
+/* limit_rate: so much time's worth is sent at once. */
+#define H2_RATE_STEP_MS 100
+
+/* --- fields ----------------------------------------------------------------
+ */
+
+typedef struct {
+    nghttp2_nv *nv;
+    size_t n;
+    size_t cap;
+    veil_pool_t *pool;
+} h2_fields_t;
+
+static void
+h2_fields_add(h2_fields_t *f, veil_str_t name, veil_str_t value)
+{
+    nghttp2_nv *nv = &f->nv[f->n++];
+
+    VEIL_ASSERT(f->n <= f->cap);
+    nv->name = (uint8_t *) (uintptr_t) name.data;
+    nv->namelen = name.len;
+    nv->value = (uint8_t *) (uintptr_t) value.data;
+    nv->valuelen = value.len;
+    nv->flags = NGHTTP2_NV_FLAG_NONE;
+}
+
+/* A field of the configuration's or an upstream's making. */
+static void
+h2_fields_add_any(h2_fields_t *f, const veil_http_header_t *h)
+{
+    char *name, *value;
+    size_t i, start = 0, end = h->value.len;
+    unsigned char c;
+
+    if (h->id != 0 && veil_http_header_is_hop(h->id)
+        && h->id != VEIL_HEADER_TRAILER)
+    {
+        return; /* HTTP/1's (RFC 9113, 8.2.2) */
+    }
+    while (start < end
+           && (h->value.data[start] == ' ' || h->value.data[start] == '\t'))
+    {
+        start++;
+    }
+    while (
+        end > start
+        && (h->value.data[end - 1] == ' ' || h->value.data[end - 1] == '\t'))
+    {
+        end--;
+    }
+    name = veil_pool_chars(f->pool, h->name.len);
+    veil_str_lower(name, h->name.data, h->name.len);
+    value = veil_pool_chars(f->pool, end - start + 1);
+    for (i = start; i < end; i++) {
+        c = (unsigned char) h->value.data[i];
+        value[i - start] =
+            (c == '\r' || c == '\n' || c == '\0') ? ' ' : (char) c;
+    }
+    h2_fields_add(f, veil_str_n(name, h->name.len),
+                  veil_str_n(value, end - start));
+}
+
+static void
+h2_fields_add_all(h2_fields_t *f, const veil_http_headers_t *hs)
+{
+    const veil_http_header_t *h = NULL;
+
+    while (hs != NULL && (h = veil_http_headers_next(hs, h)) != NULL) {
+        h2_fields_add_any(f, h);
+    }
+}
+
+static h2_fields_t
+h2_fields_create(veil_http_request_t *r, size_t cap)
+{
+    h2_fields_t f = { .n = 0, .cap = cap, .pool = r->pool };
+
+    f.nv = veil_pool_alloc(r->pool, cap * sizeof(*f.nv));
+    return f;
+}
+
+static veil_str_t
+h2_status(veil_http_request_t *r, int status)
+{
+    return status == 200
+               ? VEIL_STR("200")
+               : veil_pool_printf(r->pool, "%03u", (unsigned) status);
+}
+
+static veil_str_t
+h2_server(const veil_http_request_t *r)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+
+    if (conf->server_tokens_text.len != 0) {
+        return conf->server_tokens_text;
+    }
+    return conf->server_tokens == VEIL_TOKENS_OFF
+               ? VEIL_STR("veil")
+               : VEIL_STR("veil/" VEIL_VERSION);
+}
+
+static veil_str_t
+h2_type(veil_http_request_t *r)
+{
+    if (r->out.charset.len == 0) {
+        return r->out.content_type;
+    }
+    return veil_pool_printf(r->pool, "%.*s; charset=%.*s",
+                            VEIL_STR_ARG(r->out.content_type),
+                            VEIL_STR_ARG(r->out.charset));
+}
+
+static veil_str_t
+h2_date(veil_http_request_t *r, int64_t sec)
+{
+    char *p = veil_pool_chars(r->pool, VEIL_HTTP_DATE_LEN);
+
+    veil_http_date_format(p, sec);
+    return veil_str_n(p, VEIL_HTTP_DATE_LEN);
+}
+
+/* The head, in nginx's order. */
+static h2_fields_t
+h2_head(veil_http_request_t *r)
+{
+    h2_fields_t f = h2_fields_create(r, r->out.headers.n + 10);
+    int status = r->out.status;
+
+    h2_fields_add(&f, VEIL_STR(":status"), h2_status(r, status));
+    if (!r->out.server_given) {
+        h2_fields_add(&f, VEIL_STR("server"), h2_server(r));
+    }
+    if (!r->out.date_given) {
+        h2_fields_add(&f, VEIL_STR("date"),
+                      veil_pool_str(r->pool, veil_clock.http));
+    }
+    if (r->out.content_type.len != 0) {
+        h2_fields_add(&f, VEIL_STR("content-type"), h2_type(r));
+    }
+    if (r->out.content_length >= 0 && status != 204 && status != 304) {
+        h2_fields_add(&f, VEIL_STR("content-length"),
+                      veil_pool_printf(r->pool, "%lld",
+                                       (long long) r->out.content_length));
+    }
+    if (r->out.last_modified >= 0) {
+        h2_fields_add(&f, VEIL_STR("last-modified"),
+                      h2_date(r, r->out.last_modified));
+    }
+    if (r->out.location.len != 0) {
+        h2_fields_add(&f, VEIL_STR("location"), r->out.location);
+    }
+    if (r->out.etag.len != 0) {
+        h2_fields_add(&f, VEIL_STR("etag"), r->out.etag);
+    }
+    if (r->out.allow_ranges && status < 400 && status != 206) {
+        h2_fields_add(&f, VEIL_STR("accept-ranges"), VEIL_STR("bytes"));
+    }
+    h2_fields_add_all(&f, &r->out.headers);
+    return f;
+}
+
+/* --- the body --------------------------------------------------------------
+ */
+
+static void
+h2_write_resumed(veil_timer_t *t)
+{
+    veil_h2_stream_t *s = veil_container_of(t, veil_h2_stream_t, delay);
+
+    (void) nghttp2_session_resume_data(s->h2->session, s->id);
+    veil_h2_wake(s->h2);
+}
+
+void
+veil_h2_stream_timers(veil_h2_stream_t *s)
+{
+    veil_timer_init(&s->timer, veil_h2_body_timed_out);
+    veil_timer_init(&s->delay, h2_write_resumed);
+}
+
+static void
+h2_write_ready(void *reader)
+{
+    veil_h2_stream_t *s = reader;
+
+    if (s->read_waiting) {
+        s->read_waiting = false;
+        if (!s->closed) {
+            (void) nghttp2_session_resume_data(s->h2->session, s->id);
+        }
+        veil_h2_wake(s->h2);
+    }
+}
+
+/* Bytes that limit_rate allows now; 0: later, the timer is set. */
+static size_t
+h2_write_allowance(veil_h2_stream_t *s, size_t max)
+{
+    const veil_http_request_t *r = s->r;
+    uint64_t quota, step, used;
+
+    if (r->limit_rate == 0) {
+        return max;
+    }
+    quota = r->limit_rate_after
+            + r->limit_rate * (veil_now_ms() - r->start_ms + H2_RATE_STEP_MS)
+                  / 1000;
+    step = r->limit_rate * H2_RATE_STEP_MS / 1000;
+    used = s->sent + (step != 0 ? step : 1);
+    if (used > quota) {
+        veil_timer_set(r->loop, &s->delay,
+                       (used - quota) * 1000 / r->limit_rate + 1);
+        return 0;
+    }
+    return veil_min_size(max, (size_t) (quota - s->sent));
+}
+
+static ssize_t
+h2_write_take(veil_h2_stream_t *s, const veil_slice_t *v, unsigned n,
+              uint8_t *buf)
+{
+    size_t len = 0;
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        VEIL_ASSERT(v[i].data != NULL);
+        memcpy(buf + len, v[i].data, v[i].len);
+        len += v[i].len;
+    }
+    if (len != 0) {
+        veil_http_body_consume(s->out, len);
+    }
+    s->sent += len;
+    s->r->body_bytes_sent += len;
+    s->r->bytes_sent += len;
+    return (ssize_t) len;
+}
+
+/* The body has ended: as it should, with trailers, or too early. */
+static ssize_t
+h2_write_end(veil_h2_stream_t *s, ssize_t len, uint32_t *flags)
+{
+    const veil_http_headers_t *trailers = s->out->trailers;
+    int64_t length = s->r->out.content_length;
+    h2_fields_t f;
+
+    if (length >= 0 && s->sent != (uint64_t) length) {
+        veil_log(&s->r->log, VEIL_LOG_ERR, 0,
+                 "the response's body is not of its declared length; the "
+                 "stream is reset");
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (trailers != NULL && trailers->n != 0) {
+        f = h2_fields_create(s->r, trailers->n);
+        h2_fields_add_all(&f, trailers);
+        if (f.n != 0
+            && nghttp2_submit_trailer(s->h2->session, s->id, f.nv, f.n) == 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        }
+    }
+    return len;
+}
+
+/* The library wants at most so many bytes of a frame. */
+static ssize_t
+h2_write_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
+              uint32_t *flags, nghttp2_data_source *source, void *data)
+{
+    veil_h2_stream_t *s = source->ptr;
+    veil_slice_t v[H2_PULL_SLICES];
+    unsigned n = H2_PULL_SLICES;
+    veil_body_rc_t rc;
+    ssize_t len;
+
+    (void) session;
+    (void) id;
+    (void) data;
+    max = h2_write_allowance(s, max);
+    if (max == 0) {
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    rc = veil_http_body_pull(s->out, v, &n, max);
+    switch (rc) {
+    case VEIL_BODY_LATER:
+        s->read_waiting = true;
+        return NGHTTP2_ERR_DEFERRED;
+    case VEIL_BODY_FAILED:
+        veil_log(&s->r->log, VEIL_LOG_ERR, 0,
+                 "the response's body failed; the stream is reset");
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    case VEIL_BODY_DATA:
+    case VEIL_BODY_END:
+        break;
+    }
+    len = h2_write_take(s, v, n, buf);
+    return rc == VEIL_BODY_END ? h2_write_end(s, len, flags) : len;
+}
+
+/* --- responses -------------------------------------------------------------
+ */
+
+void
+veil_h2_inform(veil_http_request_t *r, int status,
+               const veil_http_headers_t *headers)
+{
+    veil_h2_stream_t *s = r->stream;
+    h2_fields_t f;
+
+    if (s->state != H2_STREAM_REQUEST || s->closed) {
+        return;
+    }
+    f = h2_fields_create(r, (headers != NULL ? headers->n : 0) + 1);
+    h2_fields_add(&f, VEIL_STR(":status"), h2_status(r, status));
+    h2_fields_add_all(&f, headers);
+    (void) nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
+                                  NULL, f.nv, f.n, NULL);
+    veil_h2_wake(s->h2);
+}
+
+void
+veil_h2_respond(veil_http_request_t *r)
+{
+    veil_h2_stream_t *s = r->stream;
+    nghttp2_data_provider provider = { .source = { .ptr = s },
+                                       .read_callback = h2_write_read };
+    bool has_body = r->out.body != NULL;
+    h2_fields_t f;
+
+    if (has_body && r->header_only) {
+        veil_http_body_abort(r->out.body);
+        r->out.body = NULL;
+        has_body = false;
+    }
+    if (s->state != H2_STREAM_REQUEST || s->closed) {
+        veil_h2_over(s);
+        return;
+    }
+    s->state = H2_STREAM_SENDING;
+    r->headers_sent = true;
+    f = h2_head(r);
+    if (has_body) {
+        s->out = veil_http_body_to_memory(r->pool, r->loop, r->out.body, 0);
+        r->out.body = s->out;
+        veil_http_body_set_reader(s->out, h2_write_ready, s);
+    }
+    if (nghttp2_submit_response(s->h2->session, s->id, f.nv, f.n,
+                                has_body ? &provider : NULL)
+        != 0)
+    {
+        veil_h2_over(s);
+        return;
+    }
+    veil_h2_wake(s->h2);
+}
