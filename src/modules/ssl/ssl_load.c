@@ -42,7 +42,7 @@ struct veil_ssl_loader_s {
     veil_str_t dir; /* relative names are below it; ends with "/" */
     veil_list_t *buckets;
     veil_list_t ages;
-    unsigned n;
+    unsigned nkept; /* entries with a ctx */
     bool closed;
 };
 
@@ -156,8 +156,17 @@ ssl_load_add(veil_ssl_loader_t *l, veil_str_t key, uint32_t hash)
     e->hash = hash;
     veil_list_append(&l->buckets[hash & (SSL_LOAD_BUCKETS - 1)], &e->link);
     veil_list_append(&l->ages, &e->age);
-    l->n++;
     return e;
+}
+
+static void
+ssl_load_unload(veil_ssl_loader_t *l, ssl_load_entry_t *e)
+{
+    if (e->ctx != NULL) {
+        veil_tls_ctx_put(e->ctx);
+        e->ctx = NULL;
+        l->nkept--;
+    }
 }
 
 static void
@@ -166,10 +175,7 @@ ssl_load_remove(veil_ssl_loader_t *l, ssl_load_entry_t *e)
     VEIL_ASSERT(e->job == NULL);
     veil_list_remove(&e->link);
     veil_list_remove(&e->age);
-    l->n--;
-    if (e->ctx != NULL) {
-        veil_tls_ctx_put(e->ctx);
-    }
+    ssl_load_unload(l, e);
     veil_free(e);
 }
 
@@ -181,7 +187,10 @@ ssl_load_touch(veil_ssl_loader_t *l, ssl_load_entry_t *e)
     veil_list_push(&l->ages, &e->age);
 }
 
-/* Those that nobody asks for, and what is too many. */
+/*
+ * Those that nobody asks for, and what is too many.  Names that strangers make
+ * up do not count, or they would push out what is there.
+ */
 static void
 ssl_load_expire(veil_ssl_loader_t *l)
 {
@@ -195,7 +204,7 @@ ssl_load_expire(veil_ssl_loader_t *l)
         if (e->job != NULL) {
             continue;
         }
-        if (l->n <= l->conf->cache_max && !l->closed
+        if (l->nkept <= l->conf->cache_max && !l->closed
             && now - e->used_ms < l->conf->cache_inactive_ms)
         {
             break;
@@ -277,12 +286,10 @@ ssl_load_done(veil_job_t *job)
     ssl_load_entry_t *e = j->entry;
     unsigned i;
 
-    if (e->ctx != NULL) {
-        veil_tls_ctx_put(e->ctx);
-        e->ctx = NULL;
-    }
+    ssl_load_unload(l, e);
     if (job->res == 0) {
         e->ctx = veil_tls_ctx_with(l->conf->ctx, j->certs, j->n);
+        l->nkept++;
         e->loaded_ms = veil_now_ms();
     } else {
         for (i = 0; i < j->n; i++) {
