@@ -50,17 +50,6 @@ veil_tls_log(const veil_log_t *log, veil_log_level_t level, const char *text)
     }
 }
 
-veil_rc_t
-veil_tls_error(veil_conf_t *cf, const veil_conf_node_t *node, const char *text)
-{
-    char errors[512];
-
-    if (tls_ctx_print_errors(errors, sizeof(errors)) == 0) {
-        return veil_conf_error_node(cf, node, 1, "%s", text);
-    }
-    return veil_conf_error_node(cf, node, 1, "%s (SSL: %s)", text, errors);
-}
-
 bool
 veil_tls_is_built(void)
 {

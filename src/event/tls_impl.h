@@ -191,13 +191,10 @@ void veil_tls_out_drop(veil_tls_t *t);
 
 /*
  * One line from the library's queue of errors, which it empties:
- * "text (SSL: error:...:reason)".  veil_tls_error() is the same for a
- * directive.
+ * "text (SSL: error:...:reason)".
  */
 void veil_tls_log(const veil_log_t *log, veil_log_level_t level,
                   const char *text);
-veil_rc_t veil_tls_error(veil_conf_t *cf, const veil_conf_node_t *node,
-                         const char *text);
 
 /* --- tls_hello.c */
 
