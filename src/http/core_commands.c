@@ -475,7 +475,6 @@ static const veil_command_t core_commands[] = {
     { .name = "internal",
       .where = VEIL_CONF_LOCATION,
       .args = VEIL_ARGS_0,
-      .flags = VEIL_CONF_OWN,
       .set = core_set_internal,
       .help = "Only internal redirects come here." },
 

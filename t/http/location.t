@@ -47,8 +47,13 @@ http {
             return 200 re;
         }
         location @named { return 200 named; }
-        location /internal { internal; return 200 internal; }
+        location /internal {
+            internal;
+            return 200 internal;
+            location /internal/in { return 200 inner; }
+        }
         location /go { error_page 404 @named; return 404; }
+        location /goin { rewrite ^ /internal/in last; }
         location /goint { rewrite ^ /internal/x last; }
     }
 }
@@ -59,7 +64,7 @@ my @uris = qw{/ /x /p /pp /p/ /p/a /p/q /p/q/ /p/q.x /p/r /p/rx /no /no.x
     /a.abc /a.ABC /p.abc /A /%41 /%2541 /a%20b /a%20bc /n /n/ /n/e /n/e/e
     /n/e/e/e /n/e.x /n/exact /n/exactly /n/no.x /n/x.x /n/az /n/azz /n/a.y
     /n/e.y /m /m.x /m/a.x /m/a.y /re/ /re/x /re/in /re/in.x /re/in2 /re/a.x
-    /@named /internal /internal/x /go /goint //p//q /p/./q /p/../p/q
+    /@named /internal /internal/x /internal/in /goin /go /goint //p//q /p/./q /p/../p/q
     /p/%71 /p/q?x /P /p/Q};
 
 my $t = Test::Veil->new->config($config)->run;
@@ -77,8 +82,9 @@ my %want = (
     '/n/e/e/e' => '200 n/e/e', '/n/exactly' => '200 n/e',
     '/n/no.x' => '200 x', '/n/x.x' => '200 n-x',
     '/n/azz' => '200 nzz a', '/m/a.x' => '200 m-x', '/m/a.y' => '200 m',
-    '/re/in2' => '200 re-in2', '/internal' => '404 ', '/go' => '404 named',
-    '/goint' => '200 internal', '//p//q' => '200 =p/q');
+    '/re/in2' => '200 re-in2', '/internal' => '404 ',
+    '/internal/in' => '404 ', '/go' => '404 named',
+    '/goint' => '200 internal', '/goin' => '200 inner', '//p//q' => '200 =p/q');
 is($got{$_}, $want{$_}, "$_") for sort keys %want;
 
 SKIP: {
