@@ -8,6 +8,8 @@
 
 #include "event/tls_impl.h"
 
+#include <sys/stat.h>
+
 #include <openssl/bytestring.h>
 #include <openssl/curve25519.h>
 #include <openssl/hpke.h>
@@ -92,13 +94,14 @@ tls_ech_add_all(SSL_ECH_KEYS *keys, const uint8_t *data, size_t len,
 
 /* Adds what the file has; NULL, or what is wrong with it. */
 static const char *
-tls_ech_add_file(SSL_ECH_KEYS *keys, veil_str_t path, char *why, size_t size)
+tls_ech_add_file(SSL_ECH_KEYS *keys, veil_str_t path, unsigned *mode,
+                 char *why, size_t size)
 {
     EVP_HPKE_KEY *key = EVP_HPKE_KEY_new();
     const char *what = NULL;
     uint8_t *list = NULL;
     size_t len, n;
-    char *text = veil_tls_read_file(path, &len, NULL);
+    char *text = veil_tls_read_file(path, &len, mode);
 
     VEIL_ASSERT(key != NULL);
     if (text == NULL) {
@@ -129,17 +132,23 @@ veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     const char *what;
     char why[256];
     veil_str_t path;
-    unsigned i;
+    unsigned i, mode;
 
     VEIL_ASSERT(keys != NULL);
     for (i = 0; i < files->n && rc == VEIL_OK; i++) {
         path = *veil_array_at(files, veil_str_t, i);
-        what = tls_ech_add_file(keys, path, why, sizeof(why));
+        mode = 0;
+        what = tls_ech_add_file(keys, path, &mode, why, sizeof(why));
         if (what != NULL) {
             rc = veil_conf_error_node(
                 cf, ctx->o.at.ech, 1,
                 "the ECH keys \"%.*s\" cannot be used: %s", VEIL_STR_ARG(path),
                 what);
+        } else if ((mode & (S_IROTH | S_IWOTH)) != 0) {
+            veil_conf_warn_node(cf, ctx->o.at.ech,
+                                "the ECH keys \"%.*s\" are open to every user "
+                                "of this machine (mode %04o)",
+                                VEIL_STR_ARG(path), mode & 07777u);
         }
     }
     if (rc == VEIL_OK && !SSL_CTX_set1_ech_keys(ctx->ssl, keys)) {

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use MIME::Base64 ();
 use Test::Veil;
 use Test::Veil::TLS;
 
@@ -271,6 +272,22 @@ wrong("$site\nssl_ech_file nowhere.pem;",
 wrong("$site\nssl_ech_file site.key;",
     qr/the ECH keys "\S+\/site\.key" cannot be used: it has no "PRIVATE KEY" for X25519/,
     '5:14', 'a key of another kind');
+
+# An ECHConfigList (draft-ietf-tls-esni-13) behind its key.
+my $x25519 = `openssl genpkey -algorithm X25519`;
+$t->write_file('x25519.pem', $x25519);
+my $path = $t->testdir . '/x25519.pem';
+my $public = substr `openssl pkey -in $path -pubout -outform DER`, -32;
+my $ech = pack 'n/a*', pack 'nn/a*', 0xfe0d, pack('Cnn/a*n/a*CC/a*n',
+    7, 0x20, $public, pack('nn', 1, 1), 0, 'outer.test', 0);
+$t->write_file('ech.pem', "$x25519-----BEGIN ECHCONFIG-----\n"
+    . MIME::Base64::encode_base64($ech) . "-----END ECHCONFIG-----\n");
+chmod 0600, $t->testdir . '/ech.pem';
+taken("$site\nssl_ech_file ech.pem;", 'ssl_ech_file');
+chmod 0644, $t->testdir . '/ech.pem';
+warned("$site\nssl_ech_file ech.pem;",
+    qr/the ECH keys "\S+\/ech\.pem" are open to every user of this machine \(mode 0644\)/,
+    '5:1', 'that all can read');
 wrong("$site\nssl_certificate_cache inactive=1m;",
     qr/"ssl_certificate_cache" must have the "max" parameter/, '5:1',
     'ssl_certificate_cache');
