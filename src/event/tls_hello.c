@@ -6,8 +6,10 @@
  * time), and among the context's certificates one is taken that this client
  * can verify.  Moving a session to another context takes the certificates
  * along and what the library looks up there (ciphers, authorities, ALPN); the
- * rest was copied when the session began and is copied again here.  Tickets
- * and sessions stay with the context it began in, as with nginx.
+ * rest was copied when the session began and is copied again here.  What stays
+ * is that of the context it began in, as with nginx: how long sessions last,
+ * and the functions for them, but ours look at where it is by then
+ * (tls_ticket.c, tls_cache.c).
  *
  * Several certificates side by side are our doing: BoringSSL has one for a
  * context.  Which of them fits is read from the signature algorithms, and
