@@ -6,6 +6,7 @@
  *   pick        upstream_peer.c      a balancer names a peer, or none is left
  *   connection  upstream_pool.c      an idle one, or event/connect.c
  *               upstream_tls.c       and a handshake, where TLS is spoken
+ *   wire        upstream_h1_conn.c   a table: how this connection is spoken on
  *   send        upstream_send.c      head, then the request body as it comes
  *   head        upstream_h1.c        the response's head; 1xx are passed on
  *   body        upstream_body.c      pulled by whoever sends it on

@@ -79,12 +79,13 @@ upstream_body_read_on(veil_exchange_t *x)
     veil_exchange_private_t *p = x->priv;
 
     if ((p->state != VEIL_X_BODY && p->state != VEIL_X_TUNNEL) || p->uc == NULL
-        || p->uc->c.reading || veil_timer_is_set(&p->rate_timer))
+        || !p->held || veil_timer_is_set(&p->rate_timer))
     {
         return;
     }
-    veil_conn_read(&p->uc->c);
-    veil_conn_read_timeout(&p->uc->c, x->conf->read_timeout);
+    p->held = false;
+    p->uc->wire->read(x);
+    p->uc->wire->timeout(x, x->conf->read_timeout);
 }
 
 void
@@ -143,6 +144,13 @@ veil_exchange_body_append(veil_exchange_t *x, veil_buf_t *b)
         upstream_body_append(x, b, b->pos, veil_buf_len(b));
         b->pos = b->end;
     }
+}
+
+void
+veil_exchange_body_hold(veil_exchange_t *x)
+{
+    x->priv->held = true;
+    x->priv->uc->wire->hold(x);
 }
 
 bool
@@ -262,12 +270,9 @@ veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
     if (p->state != VEIL_X_BODY) {
         return;
     }
-    veil_conn_read_timeout(&p->uc->c, x->conf->read_timeout);
-    if (upstream_body_is_too_fast(x, b)
-        || p->chain.bytes >= upstream_body_window(x))
-    {
-        veil_conn_hold(&p->uc->c);
-        veil_conn_pace(&p->uc->c, true);
+    p->uc->wire->timeout(x, x->conf->read_timeout);
+    if (upstream_body_is_too_fast(x, b) || veil_exchange_body_is_full(x)) {
+        veil_exchange_body_hold(x);
     }
 }
 

@@ -5,10 +5,10 @@
  *   start -> (resolve) -> connect -> head -> body -> done
  *     ^__________________________|      \--> tunnel -> done
  *
- * The connection's events come here and are handed to the file that knows the
- * state: upstream_h1.c reads the head, upstream_body.c what follows,
- * upstream_send.c writes.  Sending and receiving are independent, as a
- * response may come before its request is complete.
+ * What is said and heard on the connection is its wire's, of which HTTP/1 is
+ * the first (upstream_h1_conn.c): what came arrives here as heads, bytes of a
+ * body and ends.  Sending and receiving are independent, as a response may
+ * come before its request is complete.
  *
  * Connection and peer are given up in two ways: finish (the response is
  * complete; the connection is kept if it can be) and drop (it is closed).
@@ -80,8 +80,7 @@ upstream_exchange_count(const veil_exchange_private_t *p,
 {
     s->response_length = (int64_t) p->received;
     if (p->uc != NULL) {
-        s->bytes_received = p->uc->c.bytes_in;
-        s->bytes_sent = p->uc->c.bytes_out;
+        p->uc->wire->count(p->x, s);
     }
 }
 
@@ -129,12 +128,11 @@ void
 veil_exchange_finish(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
-    bool keep = p->keepalive && veil_exchange_request_is_sent(x);
 
     p->complete = true;
     x->response_complete = true;
     veil_exchange_stop_body(x);
-    upstream_exchange_give_up(x, false, keep);
+    upstream_exchange_give_up(x, false, true);
     p->state = VEIL_X_DONE;
 }
 
@@ -337,7 +335,8 @@ veil_exchange_start(veil_exchange_t *x)
     veil_exchange_attempt(x);
 }
 
-/* --- events of the connection -------------------------------------------- */
+/* --- the connection is there ----------------------------------------------
+ */
 
 void
 veil_exchange_connected(veil_exchange_t *x, int err)
@@ -360,9 +359,7 @@ veil_exchange_connected(veil_exchange_t *x, int err)
     }
     s->connect_ms = (int64_t) (veil_now_ms() - p->start_ms);
     p->state = VEIL_X_HEAD;
-    veil_conn_write_timeout(&p->uc->c, x->conf->send_timeout);
-    veil_conn_read(&p->uc->c);
-    veil_exchange_send(x);
+    p->uc->wire->send(x);
 }
 
 void
@@ -372,26 +369,63 @@ veil_exchange_not_secured(veil_exchange_t *x)
     veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
 }
 
-void
-veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b)
-{
-    veil_exchange_private_t *p = x->priv;
+/* --- the head -------------------------------------------------------------
+ */
 
-    switch (p->state) {
-    case VEIL_X_HEAD:
-        veil_exchange_head_data(x, b);
-        return;
-    case VEIL_X_BODY:
-        veil_exchange_body_data(x, b);
-        veil_exchange_body_wake(x);
-        return;
-    case VEIL_X_TUNNEL:
-        veil_exchange_tunnel_data(x, b);
-        return;
-    default:
-        VEIL_ASSERT(false); /* not reading in the other states */
+/*
+ * Interim responses of one exchange: each takes memory of the request, and
+ * nobody has use for this many.
+ */
+#define EXCHANGE_MAX_INTERIM 32
+
+static void
+upstream_exchange_bad_head(veil_exchange_t *x, const char *text)
+{
+    veil_exchange_log(x, VEIL_LOG_ERR, 0, text,
+                      "while reading response header from upstream");
+    veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
+}
+
+static void
+upstream_exchange_interim(veil_exchange_t *x)
+{
+    if (++x->priv->ninterim > EXCHANGE_MAX_INTERIM) {
+        upstream_exchange_bad_head(x,
+                                   "upstream sent too many interim responses");
+    } else if (x->on_informational != NULL) {
+        x->on_informational(x);
     }
 }
+
+bool
+veil_exchange_take_head(veil_exchange_t *x, const veil_http_framing_t *framing)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_state_t *s = veil_exchange_state(x);
+
+    p->reused = false; /* it did answer */
+    if (x->status >= 100 && x->status < 200 && x->status != 101) {
+        upstream_exchange_interim(x);
+        return false;
+    }
+    if (x->status == 101 && !x->want_upgrade) {
+        upstream_exchange_bad_head(x,
+                                   "upstream sent an unexpected 101 response");
+        return false;
+    }
+    x->content_length = framing->length;
+    s->status = x->status;
+    s->header_ms = (int64_t) (veil_now_ms() - p->start_ms);
+    veil_exchange_body_begin(x, framing);
+    if (veil_exchange_retry_status(x)) {
+        return false;
+    }
+    p->state = x->status == 101 ? VEIL_X_TUNNEL : VEIL_X_BODY;
+    return true;
+}
+
+/* --- ends and timeouts -----------------------------------------------------
+ */
 
 static void
 upstream_exchange_eof_in_head(veil_exchange_t *x, int err)
@@ -446,7 +480,7 @@ veil_exchange_on_read_timeout(veil_exchange_t *x)
         veil_exchange_failed(x, VEIL_NEXT_TIMEOUT, 504);
         return;
     case VEIL_X_BODY:
-        if (!p->uc->c.reading) {
+        if (p->held) {
             return; /* it is we who do not read */
         }
         veil_exchange_log(x, VEIL_LOG_ERR, ETIMEDOUT, "upstream timed out",

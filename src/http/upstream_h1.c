@@ -121,22 +121,10 @@ upstream_h1_fields(veil_exchange_t *x, const char *text, size_t n,
     return VEIL_PARSE_OK;
 }
 
-/*
- * Interim responses of one exchange: each takes memory of the request, and
- * nobody has use for this many.
- */
-#define UPSTREAM_H1_MAX_INTERIM 32
-
 /* --- the head as a whole --------------------------------------------------
  */
 
-static bool
-upstream_h1_is_interim(const veil_exchange_t *x)
-{
-    return x->status >= 100 && x->status < 200 && x->status != 101;
-}
-
-/* text lives in the pool; true: it was a final head, and good. */
+/* text lives in the pool; true: it was a last head, and good. */
 static bool
 upstream_h1_parse(veil_exchange_t *x, const char *text, size_t n)
 {
@@ -162,34 +150,8 @@ upstream_h1_parse(veil_exchange_t *x, const char *text, size_t n)
         upstream_h1_bad_head(x, e);
         return false;
     }
-    if (upstream_h1_is_interim(x)) {
-        if (++p->ninterim > UPSTREAM_H1_MAX_INTERIM) {
-            veil_exchange_log(x, VEIL_LOG_ERR, 0,
-                              "upstream sent too many interim responses",
-                              "while reading response header from upstream");
-            veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
-            return false;
-        }
-        if (x->on_informational != NULL) {
-            x->on_informational(x);
-        }
-        return false;
-    }
-    if (x->status == 101 && !x->want_upgrade) {
-        veil_exchange_log(x, VEIL_LOG_ERR, 0,
-                          "upstream sent an unexpected 101 response",
-                          "while reading response header from upstream");
-        veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
-        return false;
-    }
-
     p->keepalive &= !framing.close;
-    x->content_length = framing.length;
-    veil_exchange_state(x)->status = x->status;
-    veil_exchange_state(x)->header_ms =
-        (int64_t) (veil_now_ms() - p->start_ms);
-    veil_exchange_body_begin(x, &framing);
-    return true;
+    return veil_exchange_take_head(x, &framing);
 }
 
 /* --- bytes ----------------------------------------------------------------
@@ -268,35 +230,30 @@ void
 veil_exchange_head_data(veil_exchange_t *x, veil_buf_t *b)
 {
     veil_exchange_private_t *p = x->priv;
+    const veil_upstream_conn_t *uc = p->uc; /* a retry may have another */
     veil_str_t head;
 
     /* Several interim responses may come in one block. */
     while (p->state == VEIL_X_HEAD && b->pos < b->end) {
         head = upstream_h1_cut_head(x, b);
         if (head.len == 0) {
-            if (p->state != VEIL_X_HEAD || p->uc == NULL) {
+            if (p->state != VEIL_X_HEAD || p->uc != uc) {
                 b->pos = b->end; /* of a connection given up */
             }
             return;
         }
-        p->reused = false; /* it did answer */
+        p->reused = false; /* whatever it did say */
         if (!upstream_h1_parse(x, head.data, head.len)) {
-            if (p->state != VEIL_X_HEAD || p->uc == NULL) {
+            if (p->state != VEIL_X_HEAD || p->uc != uc) {
                 b->pos = b->end;
                 return;
             }
             continue;
         }
-        if (veil_exchange_retry_status(x)) {
-            b->pos = b->end;
-            return;
-        }
-        if (x->status == 101) {
-            p->state = VEIL_X_TUNNEL;
+        if (p->state == VEIL_X_TUNNEL) {
             veil_exchange_tunnel_begin(x);
             veil_exchange_tunnel_data(x, b);
         } else {
-            p->state = VEIL_X_BODY;
             veil_exchange_body_data(x, b);
         }
         veil_exchange_head_done(x);

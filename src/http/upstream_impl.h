@@ -1,6 +1,11 @@
 /*
- * upstream_impl.h -- what the upstream_*.c files share; nobody else includes
- * it.
+ * upstream_impl.h -- what the upstream_*.c files share with one another and
+ * with wires; nobody else includes it.
+ *
+ * A wire is a protocol that exchanges are spoken in, as a table of functions.
+ * The exchange does not ask which it is: it says what it wants through the
+ * table, and is told what came by veil_exchange_take_head(), the functions of
+ * upstream_body.c and veil_exchange_on_eof().
  */
 
 #ifndef VEIL_HTTP_UPSTREAM_IMPL_H
@@ -16,12 +21,32 @@
 
 #define VEIL_UPSTREAM_CONN_MAGIC 0x55434f4eu
 
+typedef struct {
+    const char *name;
+    const veil_conn_ops_t *conn; /* of connections that speak it */
+    /* The exchange has its connection: its head and body are to be sent. */
+    void (*send)(veil_exchange_t *x);
+    /* The response's body is wanted again, or not for now. */
+    void (*read)(veil_exchange_t *x);
+    void (*hold)(veil_exchange_t *x);
+    /* veil_exchange_on_read_timeout() after so long, counted anew; 0: never */
+    void (*timeout)(veil_exchange_t *x, uint64_t ms);
+    /* Bytes of this exchange so far. */
+    void (*count)(const veil_exchange_t *x, veil_upstream_state_t *s);
+    /*
+     * The exchange is through with its connection, which others may use if
+     * that is possible and wanted.
+     */
+    void (*leave)(veil_exchange_t *x, bool keep);
+} veil_upstream_wire_t;
+
 /* A connection to a peer: in use by one exchange, or idle. */
 typedef struct {
     uint32_t magic;
     uint32_t nrequests;
     veil_pool_t *pool;
     veil_conn_t c;
+    const veil_upstream_wire_t *wire;
     veil_exchange_t *x; /* NULL: idle, or closing */
     veil_upstream_group_t *group;
     veil_upstream_peer_t *peer;
@@ -107,6 +132,7 @@ struct veil_exchange_private_s {
     bool complete;
     bool failed;
     bool pull_waiting;
+    bool held; /* the wire was told so */
     veil_http_chunked_t *decoder;
     veil_http_headers_t *trailers;
     uint64_t received;
@@ -164,14 +190,26 @@ void veil_upstream_zone_unlock(veil_upstream_group_t *g);
 
 /* --- upstream_pool.c: connections. */
 
-extern const veil_conn_ops_t veil_upstream_conn_ops;
-
 /* An idle connection to the peer, taken out; NULL: none. */
 veil_upstream_conn_t *veil_upstream_conn_take(veil_exchange_t *x);
 /* Starts a new one; 0 or -errno. */
 int veil_upstream_conn_open(veil_exchange_t *x);
-/* The exchange is through with it: kept if that is allowed. */
+/* The exchange is through with it, if it has one. */
 void veil_upstream_conn_release(veil_exchange_t *x, bool keep);
+/* Nobody uses it any more: it waits for others if it may, or is closed. */
+void veil_upstream_conn_keep(veil_exchange_t *x, veil_upstream_conn_t *uc,
+                             bool keep);
+void veil_upstream_conn_close(veil_upstream_conn_t *uc);
+/* The on_closed() of every wire's connections. */
+void veil_upstream_conn_on_closed(veil_conn_t *c);
+static inline veil_upstream_conn_t *
+veil_upstream_conn_of(veil_conn_t *c)
+{
+    veil_upstream_conn_t *uc = veil_container_of(c, veil_upstream_conn_t, c);
+
+    VEIL_CHECK(uc, VEIL_UPSTREAM_CONN);
+    return uc;
+}
 /* A write of the connection is over, or never will be. */
 void veil_upstream_conn_unpin(veil_upstream_conn_t *uc);
 /* Closes idle ones (a worker that ends, a group that goes). */
@@ -239,7 +277,15 @@ void veil_upstream_tls_exit_worker(void);
 void veil_exchange_connected(veil_exchange_t *x, int err);
 /* The handshake failed, which has been logged. */
 void veil_exchange_not_secured(veil_exchange_t *x);
-void veil_exchange_on_data(veil_exchange_t *x, veil_buf_t *b);
+/*
+ * A head is in x->status and the like, its fields in x->headers.  True: it
+ * was the last one, and the body follows; the caller calls
+ * veil_exchange_head_done() when it has handed over what it has of that.
+ * Else it was an interim one, or the attempt is over.
+ */
+bool veil_exchange_take_head(veil_exchange_t *x,
+                             const veil_http_framing_t *framing);
+/* The end of the connection, or of what it has for this exchange. */
 void veil_exchange_on_eof(veil_exchange_t *x, int err);
 void veil_exchange_on_read_timeout(veil_exchange_t *x);
 void veil_exchange_on_write_timeout(veil_exchange_t *x);
@@ -272,17 +318,23 @@ void veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status);
 /* The head's status may ask for another peer; true: it is being tried. */
 bool veil_exchange_retry_status(veil_exchange_t *x);
 
-/* --- upstream_send.c */
+/* --- upstream_h1_conn.c */
+
+extern const veil_upstream_wire_t veil_upstream_h1;
+
+/* --- upstream_send.c: of HTTP/1, but for the last three */
 
 void veil_exchange_send(veil_exchange_t *x);
 void veil_exchange_on_sent(veil_exchange_t *x, ssize_t res);
+/* Pulling the request's body has failed. */
+void veil_exchange_send_failed(veil_exchange_t *x);
 /* No more of the request's body is wanted. */
 void veil_exchange_stop_body(veil_exchange_t *x);
 bool veil_exchange_request_is_sent(const veil_exchange_t *x);
 
 /* --- upstream_h1.c */
 
-/* Bytes of the head; VEIL_OK when it is complete or more is needed. */
+/* Bytes of the head, and what follows it. */
 void veil_exchange_head_data(veil_exchange_t *x, veil_buf_t *b);
 
 /* --- upstream_body.c */
@@ -298,6 +350,8 @@ veil_timer_fn veil_exchange_rate_resumed;
 /* All of b is body. */
 void veil_exchange_body_append(veil_exchange_t *x, veil_buf_t *b);
 bool veil_exchange_body_is_full(const veil_exchange_t *x);
+/* No more of it is wanted until some is consumed. */
+void veil_exchange_body_hold(veil_exchange_t *x);
 extern const veil_http_body_ops_t veil_exchange_body_ops;
 /* Tells the reader, when it waits. */
 void veil_exchange_body_wake(veil_exchange_t *x);

@@ -24,15 +24,6 @@ veil_upstream_idle(void)
     return upstream_conn_idle;
 }
 
-static veil_upstream_conn_t *
-upstream_conn_of(veil_conn_t *c)
-{
-    veil_upstream_conn_t *uc = veil_container_of(c, veil_upstream_conn_t, c);
-
-    VEIL_CHECK(uc, VEIL_UPSTREAM_CONN);
-    return uc;
-}
-
 /* --- idle ---------------------------------------------------------------- */
 
 static void
@@ -46,8 +37,8 @@ upstream_conn_unlink_idle(veil_upstream_conn_t *uc)
     }
 }
 
-static void
-upstream_conn_close(veil_upstream_conn_t *uc)
+void
+veil_upstream_conn_close(veil_upstream_conn_t *uc)
 {
     upstream_conn_unlink_idle(uc);
     uc->x = NULL;
@@ -153,27 +144,27 @@ upstream_conn_may_keep(const veil_exchange_t *x,
 void
 veil_upstream_conn_release(veil_exchange_t *x, bool keep)
 {
-    veil_upstream_conn_t *uc = x->priv->uc;
+    if (x->priv->uc != NULL) {
+        x->priv->uc->wire->leave(x, keep);
+    }
+}
+
+void
+veil_upstream_conn_keep(veil_exchange_t *x, veil_upstream_conn_t *uc,
+                        bool keep)
+{
     veil_upstream_group_t *g = x->group;
     int64_t room = veil_upstream_keeps(g, x->conf);
     veil_upstream_conn_t *oldest;
 
-    if (uc == NULL) {
-        return;
-    }
-    x->priv->uc = NULL;
-    uc->x = NULL;
-    if (uc->tls != NULL) {
-        veil_upstream_tls_detach(uc);
-    }
     if (!keep || room == 0 || !upstream_conn_may_keep(x, uc)) {
-        upstream_conn_close(uc);
+        veil_upstream_conn_close(uc);
         return;
     }
     if (g->nidle >= room) {
         oldest =
             veil_container_of(g->idle.prev, veil_upstream_conn_t, group_link);
-        upstream_conn_close(oldest);
+        veil_upstream_conn_close(oldest);
     }
     veil_list_push(&g->idle, &uc->group_link);
     veil_list_push(&uc->peer->idle, &uc->peer_link);
@@ -189,7 +180,7 @@ void
 veil_upstream_group_close_idle(veil_upstream_group_t *g)
 {
     while (!veil_list_is_empty(&g->idle)) {
-        upstream_conn_close(
+        veil_upstream_conn_close(
             veil_list_first(&g->idle, veil_upstream_conn_t, group_link));
     }
 }
@@ -198,7 +189,7 @@ void
 veil_upstream_peer_close_idle(veil_upstream_peer_t *p)
 {
     while (!veil_list_is_empty(&p->idle)) {
-        upstream_conn_close(
+        veil_upstream_conn_close(
             veil_list_first(&p->idle, veil_upstream_conn_t, peer_link));
     }
 }
@@ -215,7 +206,7 @@ veil_upstream_conns_close_all(void)
     veil_list_foreach_safe (l, tmp, &upstream_conn_all) {
         uc = veil_list_entry(l, veil_upstream_conn_t, link);
         if (uc->x == NULL) {
-            upstream_conn_close(uc);
+            veil_upstream_conn_close(uc);
         }
     }
 }
@@ -225,7 +216,7 @@ veil_upstream_conns_close_all(void)
 static void
 upstream_conn_connected(veil_conn_t *c, int err)
 {
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
+    veil_upstream_conn_t *uc = veil_upstream_conn_of(c);
 
     if (uc->x == NULL) {
         return;
@@ -257,7 +248,7 @@ veil_upstream_conn_open(veil_exchange_t *x)
         o.bind = &uc->local;
     }
     rc = veil_conn_connect(&uc->c, x->loop, pool, &o, upstream_conn_connected,
-                           &veil_upstream_conn_ops, &veil_cycle->log);
+                           veil_upstream_h1.conn, &veil_cycle->log);
     if (rc < 0) {
         veil_upstream_tls_forget(uc);
         veil_pool_destroy(&pool);
@@ -265,6 +256,7 @@ veil_upstream_conn_open(veil_exchange_t *x)
     }
     uc->magic = VEIL_UPSTREAM_CONN_MAGIC;
     uc->number = uc->c.log.connection;
+    uc->wire = &veil_upstream_h1;
     uc->x = x;
     uc->group = x->group;
     uc->peer = p;
@@ -281,7 +273,8 @@ veil_upstream_conn_open(veil_exchange_t *x)
     return 0;
 }
 
-/* --- events -------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------
+ */
 
 void
 veil_upstream_conn_unpin(veil_upstream_conn_t *uc)
@@ -295,73 +288,12 @@ veil_upstream_conn_unpin(veil_upstream_conn_t *uc)
     }
 }
 
-static void
-upstream_conn_on_data(veil_conn_t *c, veil_buf_t *b)
+void
+veil_upstream_conn_on_closed(veil_conn_t *c)
 {
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
-
-    if (uc->x != NULL) {
-        veil_exchange_on_data(uc->x, b);
-        return;
-    }
-    /* Nobody asked; whatever it is, the next response would be wrong. */
-    b->pos = b->end;
-    upstream_conn_close(uc);
-}
-
-static void
-upstream_conn_on_eof(veil_conn_t *c, int err)
-{
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
-
-    if (uc->x != NULL) {
-        veil_exchange_on_eof(uc->x, err);
-    } else {
-        upstream_conn_close(uc);
-    }
-}
-
-static void
-upstream_conn_on_sent(veil_conn_t *c, ssize_t res)
-{
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
-    veil_exchange_t *x = uc->x;
-
-    veil_upstream_conn_unpin(uc);
-    if (x != NULL) {
-        veil_exchange_on_sent(x, res);
-    }
-}
-
-static void
-upstream_conn_on_read_timeout(veil_conn_t *c)
-{
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
-
-    if (uc->x != NULL) {
-        veil_exchange_on_read_timeout(uc->x);
-    } else {
-        upstream_conn_close(uc);
-    }
-}
-
-static void
-upstream_conn_on_write_timeout(veil_conn_t *c)
-{
-    veil_upstream_conn_t *uc = upstream_conn_of(c);
-
-    if (uc->x != NULL) {
-        veil_exchange_on_write_timeout(uc->x);
-    }
-}
-
-static void
-upstream_conn_on_closed(veil_conn_t *c)
-{
-    veil_upstream_conn_t *uc = veil_container_of(c, veil_upstream_conn_t, c);
+    veil_upstream_conn_t *uc = veil_upstream_conn_of(c);
     veil_pool_t *pool = uc->pool;
 
-    VEIL_CHECK(uc, VEIL_UPSTREAM_CONN);
     VEIL_ASSERT(uc->x == NULL);
 
     veil_upstream_conn_unpin(uc);
@@ -371,13 +303,3 @@ upstream_conn_on_closed(veil_conn_t *c)
     uc->magic = VEIL_MAGIC_DEAD;
     veil_pool_retire(&pool);
 }
-
-const veil_conn_ops_t veil_upstream_conn_ops = {
-    .name = "upstream",
-    .on_data = upstream_conn_on_data,
-    .on_eof = upstream_conn_on_eof,
-    .on_sent = upstream_conn_on_sent,
-    .on_read_timeout = upstream_conn_on_read_timeout,
-    .on_write_timeout = upstream_conn_on_write_timeout,
-    .on_closed = upstream_conn_on_closed,
-};

@@ -64,6 +64,7 @@ upstream_retry_reset(veil_exchange_t *x)
     p->received = 0;
     p->complete = false;
     p->failed = false;
+    p->held = false;
     if (x->rebody != NULL) {
         x->body = x->rebody(x);
     }

@@ -1,5 +1,6 @@
 /*
- * upstream_send.c -- writes the request: head, then the body as it comes.
+ * upstream_send.c -- writes the request over HTTP/1: head, then the body as it
+ * comes.
  *
  * A request without a body is one write of the head where it stands, in the
  * pool of whoever made it, which is pinned until the write is over.  With a
@@ -134,8 +135,8 @@ upstream_send_frame(char *start, char *data, char *p)
     return veil_fmt_str(p, VEIL_HTTP_CHUNK_TAIL);
 }
 
-static void
-upstream_send_body_failed(veil_exchange_t *x)
+void
+veil_exchange_send_failed(veil_exchange_t *x)
 {
     int error = x->body->error;
 
@@ -176,7 +177,7 @@ upstream_send_block(veil_exchange_t *x)
     rc = upstream_send_pull(x, &room);
     if (rc == VEIL_BODY_FAILED) {
         veil_block_put(block);
-        upstream_send_body_failed(x);
+        veil_exchange_send_failed(x);
         return;
     }
     if (x->body_chunked) {
@@ -242,6 +243,8 @@ veil_exchange_send(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
 
+    veil_conn_write_timeout(&p->uc->c, x->conf->send_timeout);
+    veil_conn_read(&p->uc->c);
     if (x->body == NULL || x->head.len > SEND_BLOCK / 2) {
         if (x->body != NULL) {
             veil_http_body_set_reader(x->body, upstream_send_body_ready, x);

@@ -6,6 +6,8 @@
  * Each direction ends by itself: the end of one is passed on as the end of
  * the sending side, and the other may go on.  A failure ends both, and so
  * does proxy_read_timeout without a byte in either direction.
+ *
+ * Only HTTP/1 has a 101, so the connection here is one of its wire.
  */
 
 #include "http/upstream_impl.h"
@@ -158,8 +160,7 @@ veil_exchange_tunnel_data(veil_exchange_t *x, veil_buf_t *b)
     veil_exchange_body_append(x, b);
     upstream_tunnel_touch(x);
     if (veil_exchange_body_is_full(x)) {
-        veil_conn_hold(&x->priv->uc->c);
-        veil_conn_pace(&x->priv->uc->c, true);
+        veil_exchange_body_hold(x);
     }
     veil_exchange_body_wake(x);
 }
@@ -185,7 +186,7 @@ veil_exchange_tunnel_timeout(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
 
-    if (!p->uc->c.reading && !p->peer_ended) {
+    if (p->held && !p->peer_ended) {
         upstream_tunnel_touch(
             x); /* the client is slow, and has its own timeout */
         return;
