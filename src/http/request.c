@@ -151,7 +151,7 @@ veil_http_request_discard(veil_http_request_t *r)
     veil_pool_t *pool = r->pool;
 
     VEIL_CHECK(r, VEIL_HTTP_REQUEST);
-    VEIL_ASSERT(r->proto == &request_bare_proto);
+    VEIL_ASSERT(r->server == NULL || r->proto == &request_bare_proto);
     r->magic = VEIL_MAGIC_DEAD;
     request_current = NULL;
     request_count--;

@@ -246,6 +246,7 @@ veil_http_request_t *veil_http_request_create(veil_http_conn_t *conn,
  * is one, for the connection and its server; discarded by who made it.
  */
 veil_http_request_t *veil_http_request_bare(veil_http_conn_t *conn);
+/* A bare one, or one that was created and never started nor refused. */
 void veil_http_request_discard(veil_http_request_t *r);
 /*
  * The head is complete and r->in filled in: splits the URI, finds the server

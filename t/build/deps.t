@@ -88,7 +88,8 @@ my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
     libnghttp2-dev
     android-libboringssl-dev/;
 my @test = qw/nghttp2-client libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
-    perl curl python3 openssl nginx-light chromium/;
+    perl curl python3 python3-h2 python3-hpack python3-hyperframe openssl
+    nginx-light chromium/;
 my @bench = qw/nghttp2-client nginx-light haproxy wrk curl python3 openssl/;
 
 # Nothing to do
@@ -125,7 +126,8 @@ unlike($done, qr/criterion/, '--bench: nothing of the tests');
 # Debian 13 has other names for some
 
 my @newer = (@build, qw/nghttp2-client libcriterion-dev clang libclang-rt-dev clang-format
-    perl curl python3 openssl nginx-light chromium/);
+    perl curl python3 python3-h2 python3-hpack python3-hyperframe openssl
+    nginx-light chromium/);
 (undef, $out, $done) = deps([], [ @newer ], '--test');
 like($done, qr/install .* clang libclang-rt-dev clang-format /m,
     'the next best name is taken');

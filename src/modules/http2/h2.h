@@ -88,9 +88,11 @@ struct veil_h2_stream_s {
 
 struct veil_h2_s {
     uint32_t magic;
-    bool closed;   /* on_closed() has come */
-    bool draining; /* GOAWAY was said, the last one too */
-    bool in_recv;  /* the library is at work */
+    bool closed;     /* on_closed() has come */
+    bool draining;   /* GOAWAY was said, the last one too */
+    bool in_recv;    /* the library is at work */
+    bool has_reset;  /* we did, a stream */
+    int32_t last_id; /* the latest stream of the client */
     veil_http_conn_t *hc;
     nghttp2_session *session;
     const h2_conf_t *conf;

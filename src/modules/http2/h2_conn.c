@@ -247,6 +247,32 @@ h2_conn_posted(veil_post_t *post)
 /* --- callbacks of the library ----------------------------------------------
  */
 
+/*
+ * What the library lets pass: PRIORITY of stream 0 (RFC 9113, 6.3), as it
+ * does not look at these any more, and a stream that is older than others
+ * (5.1.1), which may be one that we have reset, whose client does not know
+ * it yet.  Where there was none of those it is an error.
+ */
+static int
+h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
+                  void *data)
+{
+    const veil_h2_t *h2 = data;
+    bool wrong = hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0;
+
+    if (hd->type == NGHTTP2_HEADERS && !h2->has_reset
+        && hd->stream_id <= h2->last_id
+        && nghttp2_session_find_stream(session, hd->stream_id) == NULL)
+    {
+        wrong = true;
+    }
+    if (wrong) {
+        (void) nghttp2_session_terminate_session(session,
+                                                 NGHTTP2_PROTOCOL_ERROR);
+    }
+    return 0;
+}
+
 static int
 h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
                  void *data)
@@ -278,9 +304,12 @@ static int
 h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
                  void *data)
 {
+    veil_h2_t *h2 = data;
     veil_h2_stream_t *s;
 
-    (void) data;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        h2->has_reset = true;
+    }
     if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
     {
@@ -327,6 +356,8 @@ h2_conn_session(veil_h2_t *h2)
 
     if (callbacks == NULL) {
         nghttp2_session_callbacks_new(&callbacks);
+        nghttp2_session_callbacks_set_on_begin_frame_callback(
+            callbacks, h2_on_begin_frame);
         nghttp2_session_callbacks_set_on_begin_headers_callback(
             callbacks, veil_h2_on_begin_headers);
         nghttp2_session_callbacks_set_on_header_callback(callbacks,

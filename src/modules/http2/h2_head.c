@@ -48,6 +48,7 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     veil_list_append(&h2->streams, &s->link);
     h2->nstreams++;
     h2->hc->nrequests++;
+    h2->last_id = s->id;
     (void) nghttp2_session_set_stream_user_data(session, s->id, s);
     return 0;
 }

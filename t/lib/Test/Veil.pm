@@ -234,6 +234,9 @@ sub has_feature {
     my $mod = qr/(?:veil_|ngx_)?(?:http_|stream_|event_|core_)?$f(?:_module)?/;
 
     return $v =~ /^built with \S*SSL /m ? 1 : 0 if $feature eq 'tls';
+    # A package of Debian's, for Debian's python.
+    return system("/usr/bin/python3 -c 'import hpack' 2>/dev/null") == 0 ? 1 : 0
+        if $feature eq 'hpack';
     return 1 if $v =~ /--with-(?:$mod)(?![\w-])/;
     return 0 if $v =~ /--without-(?:$mod)(?![\w-])/;
     if ($self->{is_nginx}) {
