@@ -60,7 +60,7 @@ wrong("http { server { nonsense_of_all_kinds 80; } }\n",
 wrong("http { server { auth_basic off; } }\n",
     qr/^unknown directive "auth_basic" in \S+ \(nginx has it, this version of /,
     1, 17);
-wrong("http {\n    http2 on;\n}\n", qr/^unknown directive "http2" [^?]*$/,
+wrong("http {\n    auth_basic x;\n}\n", qr/^unknown directive "auth_basic" [^?]*$/,
     2, 5);
 wrong("S{ set \$a \$http3; } }\n",
     qr/^unknown "http3" variable, nginx has it, this version of /);
