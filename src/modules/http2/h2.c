@@ -18,6 +18,7 @@ h2_conf_default(void *data)
     conf->conn_window = 1 << 20;
     conf->max_frame_size = 65536;
     conf->max_list_size = 65536;
+    veil_h2_guard_default(conf->guard);
     conf->alternative.name = VEIL_STR("h2");
     conf->alternative.preface = VEIL_STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     conf->alternative.start = veil_h2_start;
@@ -43,6 +44,7 @@ static const veil_conf_limits_t h2_streams_limits = { 1, INT32_MAX };
 static const veil_conf_limits_t h2_frame_limits = { 16384, 16777215 };
 static const veil_conf_limits_t h2_window_limits = { 65535, INT32_MAX };
 static const veil_conf_limits_t h2_size_limits = { 0, INT32_MAX };
+static const veil_conf_limits_t h2_guard_limits = { 0, 1000000 };
 
 #define H2_SIZE(NAME, FIELD, LIMITS, DEF, HELP)                               \
     {                                                                         \
@@ -50,6 +52,15 @@ static const veil_conf_limits_t h2_size_limits = { 0, INT32_MAX };
         .kind = VEIL_CONF_OF_SERVER, .args = VEIL_ARGS_1,                     \
         .set = veil_conf_set_size, .offset = offsetof(h2_conf_t, FIELD),      \
         .data = &LIMITS, .syntax = "size", .def = DEF, .help = HELP           \
+    }
+
+/* A limit of h2_guard.c; 0: none. */
+#define H2_GUARD(NAME, KIND, DEF, HELP)                                       \
+    {                                                                         \
+        .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
+        .kind = VEIL_CONF_OF_SERVER, .args = VEIL_ARGS_1,                     \
+        .set = veil_conf_set_num, .offset = offsetof(h2_conf_t, guard[KIND]), \
+        .data = &h2_guard_limits, .def = DEF, .help = HELP                    \
     }
 
 static const veil_command_t h2_commands[] = {
@@ -83,13 +94,40 @@ static const veil_command_t h2_commands[] = {
             "The largest frame that is received."),
     H2_SIZE("http2_max_header_list_size", max_list_size, h2_size_limits, "64k",
             "The size of a head that clients are told to keep to."),
+    H2_GUARD("http2_reset_rate", H2_GUARD_RESETS, "500",
+             "Resets of streams that a client may send in a second."),
+    H2_GUARD("http2_early_reset_rate", H2_GUARD_EARLY_RESETS, "300",
+             "The same for requests whose response has not begun."),
+    H2_GUARD("http2_max_resets", H2_GUARD_RESETS_EVER, "2000",
+             "Resets that a client may send on a connection."),
+    H2_GUARD("http2_max_stream_errors", H2_GUARD_ERRORS_EVER, "200",
+             "Errors of a client, on a connection, that reset a stream."),
+    H2_GUARD("http2_refused_rate", H2_GUARD_REFUSED, "500",
+             "Heads of requests that are refused in a second."),
+    H2_GUARD("http2_ping_rate", H2_GUARD_PINGS, "100",
+             "PINGs that a client may send in a second."),
+    H2_GUARD("http2_settings_rate", H2_GUARD_SETTINGS, "20",
+             "SETTINGS that a client may send in a second."),
+    H2_GUARD("http2_priority_rate", H2_GUARD_PRIORITY, "1000",
+             "PRIORITY and PRIORITY_UPDATE frames in a second."),
+    H2_GUARD("http2_window_update_rate", H2_GUARD_WINDOW, "2000",
+             "WINDOW_UPDATE frames in a second."),
+    H2_GUARD("http2_empty_data_rate", H2_GUARD_EMPTY, "200",
+             "DATA frames in a second that hold nothing."),
     { .name = NULL },
 };
+
+static void
+h2_exit_worker(veil_cycle_t *cycle)
+{
+    veil_h2_guard_report(&cycle->log);
+}
 
 static const veil_http_module_t h2_hooks = {
     .server_conf_size = sizeof(h2_conf_t),
     .server_conf_default = h2_conf_default,
     .check = h2_check,
+    .exit_worker = h2_exit_worker,
 };
 
 veil_module_t veil_http_v2_module = {

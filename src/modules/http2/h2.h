@@ -6,6 +6,7 @@
  *   h2_head.c    fields of a head to a request
  *   h2_body.c    a request's body, pulled; flow control
  *   h2_write.c   a response: its head, its body as the window allows
+ *   h2_guard.c   limits on what a client may make us do
  *
  * The library (nghttp2) knows frames, streams and windows and does no I/O.
  * Its callbacks only note what happened; requests are started and ended when
@@ -22,6 +23,7 @@
 #include "core/time.h"
 #include "http/conn.h"
 #include "http/http.h"
+#include "modules/http2/h2_guard.h"
 
 #define VEIL_H2_MAGIC 0x48325f43u
 #define VEIL_H2_STREAM_MAGIC 0x48325f53u
@@ -38,6 +40,7 @@ typedef struct {
     int64_t conn_window; /* of a connection */
     int64_t max_frame_size;
     int64_t max_list_size;               /* of header fields, advertised */
+    int64_t guard[H2_GUARD_COUNTED];     /* limits; 0: none */
     veil_http_alternative_t alternative; /* how it is recognised */
 } h2_conf_t;
 
@@ -83,6 +86,7 @@ struct veil_h2_stream_s {
     veil_str_t authority, path, method;
     veil_http_body_t *out; /* the response's body; NULL: none */
     uint64_t sent;         /* of it */
+    uint64_t moved_ms;     /* when some of it went last */
     veil_timer_t delay;    /* limit_rate */
 };
 
@@ -93,6 +97,7 @@ struct veil_h2_s {
     bool in_recv;    /* the library is at work */
     bool has_reset;  /* we did, a stream */
     int32_t last_id; /* the latest stream of the client */
+    bool idle;       /* the read timer runs, for the next request */
     veil_http_conn_t *hc;
     nghttp2_session *session;
     const h2_conf_t *conf;
@@ -109,6 +114,7 @@ struct veil_h2_s {
     size_t out_cap;
     size_t buffered; /* of all bodies: received and not consumed */
     size_t unpaid;   /* of the connection's window: not given back */
+    h2_guard_t guard;
 };
 
 extern const veil_http_proto_t veil_h2_proto;
@@ -137,6 +143,8 @@ int veil_h2_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                       const uint8_t *name, size_t namelen,
                       const uint8_t *value, size_t valuelen, uint8_t flags,
                       void *data);
+/* Bytes that a head may have, each field with 32 more. */
+size_t veil_h2_head_limit(const veil_h2_t *h2);
 /* The head is complete: what it says, as a request; then it is started. */
 void veil_h2_head_done(veil_h2_stream_t *s);
 

@@ -54,7 +54,14 @@ h2_conn_arm(veil_h2_t *h2)
 {
     uint64_t ms = 0;
 
+    if (veil_h2_guard_is_broken(&h2->guard)) {
+        return; /* it has one for its end */
+    }
     if (h2->nstreams == 0) {
+        if (h2->idle) {
+            return; /* not begun anew by a PING */
+        }
+        h2->idle = true;
         ms = h2->hc->nrequests == 0
                  ? veil_http_conn_server(h2->hc)->client_header_timeout
                  : h2_conn_loc(h2)->keepalive_timeout;
@@ -73,6 +80,7 @@ h2_conn_free(veil_h2_t *h2)
     VEIL_ASSERT(veil_list_is_empty(&h2->streams));
     veil_post_cancel(&h2->post);
     veil_timer_cancel(&h2->timer);
+    veil_h2_guard_stop(h2);
     nghttp2_session_del(h2->session);
     veil_free(h2->out);
     h2->magic = VEIL_MAGIC_DEAD;
@@ -221,7 +229,8 @@ h2_conn_run(veil_h2_t *h2)
         veil_list_remove(&s->woken);
         veil_h2_body_woken(s);
     }
-    while (!veil_list_is_empty(&h2->ready)) {
+    while (!veil_list_is_empty(&h2->ready)
+           && !veil_h2_guard_is_broken(&h2->guard)) {
         s = veil_list_first(&h2->ready, veil_h2_stream_t, todo);
         veil_list_remove(&s->todo);
         veil_h2_head_done(s);
@@ -257,7 +266,7 @@ static int
 h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                   void *data)
 {
-    const veil_h2_t *h2 = data;
+    veil_h2_t *h2 = data;
     bool wrong = hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0;
 
     if (hd->type == NGHTTP2_HEADERS && !h2->has_reset
@@ -270,7 +279,7 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
         (void) nghttp2_session_terminate_session(session,
                                                  NGHTTP2_PROTOCOL_ERROR);
     }
-    return 0;
+    return veil_h2_guard_on_frame(h2, hd);
 }
 
 static int
@@ -310,6 +319,7 @@ h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         h2->has_reset = true;
     }
+    veil_h2_guard_on_sent(h2, frame);
     if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
     {
@@ -374,6 +384,7 @@ h2_conn_session(veil_h2_t *h2)
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
     }
+    veil_h2_guard_options(h2, option);
     if (nghttp2_session_server_new2(&session, callbacks, h2, option) != 0) {
         veil_panic("out of memory");
     }
@@ -393,6 +404,38 @@ h2_conn_reserve(veil_h2_t *h2, size_t len)
     }
 }
 
+/*
+ * A limit was passed.  All requests end, GOAWAY is written when there is
+ * room, and then only the client's end is waited for, a moment, as a close
+ * with data unread would take the GOAWAY back.
+ */
+static void
+h2_conn_calm(veil_h2_t *h2)
+{
+    veil_conn_t *c = &h2->hc->c;
+    veil_h2_stream_t *s;
+    veil_slice_t out;
+
+    if (!h2->guard.lost) {
+        h2->guard.lost = true;
+        while (!veil_list_is_empty(&h2->ready)) {
+            s = veil_list_first(&h2->ready, veil_h2_stream_t, todo);
+            veil_list_remove(&s->todo);
+            veil_h2_over(s);
+        }
+        h2_conn_lose_all(h2, 0);
+    }
+    if (veil_conn_is_writing(c)) {
+        return;
+    }
+    if (veil_h2_guard_goaway(h2, &out)) {
+        veil_conn_write(c, &out, 1);
+    } else if (!h2->guard.finished) {
+        h2->guard.finished = true;
+        veil_conn_shutdown(c);
+    }
+}
+
 /* Fills the buffer; false: the session is beyond help. */
 static bool
 h2_conn_fill(veil_h2_t *h2)
@@ -402,6 +445,9 @@ h2_conn_fill(veil_h2_t *h2)
 
     while (h2->out_len + H2_FRAME_MAX <= H2_OUT_MAX) {
         n = nghttp2_session_mem_send(h2->session, &data);
+        if (veil_h2_guard_is_broken(&h2->guard)) {
+            return true;
+        }
         if (n < 0) {
             veil_log(&h2->hc->c.log, VEIL_LOG_ERR, 0,
                      "nghttp2_session_mem_send() failed: %s",
@@ -424,11 +470,22 @@ h2_conn_flush(veil_h2_t *h2)
     veil_conn_t *c = &h2->hc->c;
     veil_slice_t out;
 
-    if (veil_conn_is_writing(c) || c->closing || h2->in_recv) {
+    if (c->closing || h2->in_recv) {
+        return;
+    }
+    if (veil_h2_guard_is_broken(&h2->guard)) {
+        h2_conn_calm(h2);
+        return;
+    }
+    if (veil_conn_is_writing(c)) {
         return;
     }
     if (!h2_conn_fill(h2)) {
         veil_conn_close(c);
+        return;
+    }
+    if (veil_h2_guard_is_broken(&h2->guard)) {
+        h2_conn_calm(h2);
         return;
     }
     if (h2->out_len != 0) {
@@ -472,13 +529,18 @@ h2_on_data(veil_conn_t *c, veil_buf_t *b)
     veil_h2_t *h2 = h2_conn_of(c);
     ssize_t n;
 
+    if (veil_h2_guard_is_broken(&h2->guard)) {
+        b->pos = b->end;
+        return;
+    }
     h2->in_recv = true;
     h2->input = b;
     n = nghttp2_session_mem_recv(h2->session, b->pos, veil_buf_len(b));
     h2->input = NULL;
     h2->in_recv = false;
     b->pos = b->end;
-    if (n < 0) {
+    veil_h2_guard_received(h2, n);
+    if (n < 0 && !veil_h2_guard_is_broken(&h2->guard)) {
         veil_log(&c->log, VEIL_LOG_INFO, 0,
                  "client broke the rules of HTTP/2: %s",
                  nghttp2_strerror((int) n));
@@ -502,6 +564,13 @@ h2_on_read_timeout(veil_conn_t *c)
 {
     veil_h2_t *h2 = h2_conn_of(c);
 
+    if (veil_h2_guard_is_broken(&h2->guard)) {
+        veil_conn_close(c);
+        return;
+    }
+    if (h2->nstreams != 0) {
+        return; /* a request began, and what is sent has not ended since */
+    }
     if (h2->hc->nrequests == 0) {
         veil_log(&c->log, VEIL_LOG_INFO, ETIMEDOUT, "client timed out");
     }
@@ -609,6 +678,7 @@ veil_h2_start(veil_http_conn_t *hc)
     veil_timer_init(&h2->timer, h2_conn_last_goaway);
     h2->session = h2_conn_session(h2);
     hc->h2 = h2;
+    veil_h2_guard_start(h2);
     hc->proto = &veil_h2_proto;
     hc->c.ops = &h2_conn_ops;
     h2_conn_settings(h2);

@@ -14,9 +14,11 @@
 #define H2_FIELD_OVERHEAD 32
 #define H2_HEADERS_RESERVE 16
 
-static size_t
-h2_head_limit(const veil_http_core_server_t *conf)
+size_t
+veil_h2_head_limit(const veil_h2_t *h2)
 {
+    const veil_http_core_server_t *conf = veil_http_conn_server(h2->hc);
+
     return conf->client_max_header_size != 0
                ? (size_t) conf->client_max_header_size
                : (size_t) (conf->large_buffers_n * conf->large_buffers_size);
@@ -49,6 +51,8 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     h2->nstreams++;
     h2->hc->nrequests++;
     h2->last_id = s->id;
+    h2->idle = false;
+    veil_h2_guard_on_request(h2);
     (void) nghttp2_session_set_stream_user_data(session, s->id, s);
     return 0;
 }
@@ -137,6 +141,7 @@ veil_h2_on_header(nghttp2_session *session, const nghttp2_frame *frame,
     veil_str_t n = veil_str_n((const char *) name, namelen);
     veil_str_t v = veil_str_n((const char *) value, valuelen);
     const veil_http_core_server_t *conf;
+    size_t limit;
 
     (void) flags;
     (void) data;
@@ -146,12 +151,14 @@ veil_h2_on_header(nghttp2_session *session, const nghttp2_frame *frame,
     conf = veil_http_conn_server(s->h2->hc);
     s->head_size += namelen + valuelen + H2_FIELD_OVERHEAD;
     s->nfields++;
-    if (s->head_size > h2_head_limit(conf)
+    limit = veil_h2_head_limit(s->h2);
+    if (s->head_size > limit
         || (conf->max_headers != 0
             && s->nfields > (uint64_t) conf->max_headers + 4))
     {
         h2_head_break(s, 431, "too large a head");
-        return 0; /* decoded, as the table must stay right, and forgotten */
+        /* Decoded, as the table must stay right, and forgotten. */
+        return veil_h2_guard_head(s->h2, s->head_size, limit);
     }
     if (s->state != H2_STREAM_HEAD || veil_list_is_linked(&s->todo)) {
         h2_head_trailer(s, n, v);
@@ -268,6 +275,7 @@ veil_h2_head_done(veil_h2_stream_t *s)
     h2_head_cookies(r);
     h2_head_body(s);
     if (s->broken != 0) {
+        (void) veil_h2_guard_count(s->h2, H2_GUARD_REFUSED);
         veil_http_request_refuse(r, s->broken, r->reason);
     } else {
         veil_http_request_start(r);

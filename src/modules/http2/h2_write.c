@@ -182,6 +182,7 @@ h2_write_resumed(veil_timer_t *t)
 {
     veil_h2_stream_t *s = veil_container_of(t, veil_h2_stream_t, delay);
 
+    s->moved_ms = veil_now_ms();
     (void) nghttp2_session_resume_data(s->h2->session, s->id);
     veil_h2_wake(s->h2);
 }
@@ -200,6 +201,7 @@ h2_write_ready(void *reader)
 
     if (s->read_waiting) {
         s->read_waiting = false;
+        s->moved_ms = veil_now_ms();
         if (!s->closed) {
             (void) nghttp2_session_resume_data(s->h2->session, s->id);
         }
@@ -246,6 +248,7 @@ h2_write_take(veil_h2_stream_t *s, const veil_slice_t *v, unsigned n,
         veil_http_body_consume(s->out, len);
     }
     s->sent += len;
+    s->moved_ms = veil_now_ms();
     s->r->body_bytes_sent += len;
     s->r->bytes_sent += len;
     return (ssize_t) len;
@@ -352,6 +355,7 @@ veil_h2_respond(veil_http_request_t *r)
         return;
     }
     s->state = H2_STREAM_SENDING;
+    s->moved_ms = veil_now_ms();
     r->headers_sent = true;
     f = h2_head(r);
     if (has_body) {
