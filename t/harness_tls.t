@@ -118,7 +118,8 @@ my $r = $tls->s_client(tls => '1.3', sess_out => 'sess');
 $r = $tls->s_client(tls => '1.3', sess_in => 'sess',
     early => "GET / HTTP/1.0\r\n\r\n");
 is($r->early, 'accepted', 'early data');
-like($r->response, qr/ 200 .* GET 1$/s, 'was answered');
+# nginx says 1 only until it has seen the end of the handshake.
+like($r->response, qr/ 200 .* GET 1?\n?\z/s, 'was answered');
 
 $r = $tls->s_client(port => 444, ca => 'root', status => 1);
 is($r->ocsp, 'good', 'a staple');
