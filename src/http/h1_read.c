@@ -449,10 +449,17 @@ void
 veil_h1_on_head_data(veil_http_conn_t *hc, veil_buf_t *b)
 {
     size_t n, scanned = 0;
+    h1_preface_t preface;
 
     if (hc->h1.head == NULL) {
-        if (h1_preface(hc, b->pos, veil_buf_len(b)) == H1_PREFACE) {
+        preface = h1_preface(hc, b->pos, veil_buf_len(b));
+        if (preface == H1_PREFACE) {
             h1_become_other(hc, b);
+            return;
+        }
+        if (preface == H1_MAYBE_PREFACE) {
+            /* Its first line and the empty one are a head, too. */
+            h1_collect(hc, b);
             return;
         }
         n = veil_http_head_find_end((const char *) b->pos, veil_buf_len(b),
