@@ -151,21 +151,10 @@ h1_body_take(veil_h1_body_t *b, const veil_buf_t *from,
     }
 }
 
-/* How long a body may become that does not say how long it is; 0: any. */
-static int64_t
-h1_body_chunked_limit(veil_http_request_t *r)
-{
-    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
-
-    return conf->client_max_chunked_body_size >= 0
-               ? conf->client_max_chunked_body_size
-               : conf->client_max_body_size;
-}
-
 static void
 h1_body_feed_chunked(veil_h1_body_t *b, veil_buf_t *in)
 {
-    int64_t limit = h1_body_chunked_limit(b->r);
+    int64_t limit = veil_http_core_chunked_limit(b->r);
     const unsigned char *data;
     size_t len;
 

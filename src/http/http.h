@@ -111,6 +111,17 @@ veil_http_core_loc(const veil_http_request_t *r)
     return veil_http_loc_conf(r, &veil_http_core_module);
 }
 
+/* How long a body may become that does not say how long it is; 0: any. */
+static inline int64_t
+veil_http_core_chunked_limit(const veil_http_request_t *r)
+{
+    const veil_http_core_loc_t *conf = veil_http_core_loc(r);
+
+    return conf->client_max_chunked_body_size >= 0
+               ? conf->client_max_chunked_body_size
+               : conf->client_max_body_size;
+}
+
 static inline const veil_http_core_server_t *
 veil_http_core_server(const veil_http_request_t *r)
 {

@@ -140,7 +140,7 @@ c.close()
 c = Client(PORT)
 c.fence()
 check(c.settings == {1: 65536, 3: 256, 4: 1 << 20, 5: 65536, 6: 65536,
-                     9: 1}, 'SETTINGS', c.settings)
+                     8: 1, 9: 1}, 'SETTINGS', c.settings)
 check((WINDOW_UPDATE, 0, 0, window((1 << 20) - 65535)) in c.frames,
       'WINDOW_UPDATE of the connection', c.frames)
 c.close()

@@ -46,6 +46,14 @@ static const veil_conf_limits_t h2_window_limits = { 65535, INT32_MAX };
 static const veil_conf_limits_t h2_size_limits = { 0, INT32_MAX };
 static const veil_conf_limits_t h2_guard_limits = { 0, 1000000 };
 
+/* Of nginx: what became of it. */
+#define H2_NOOP(NAME, ARGS, WHY)                                              \
+    {                                                                         \
+        .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
+        .args = ARGS, .flags = VEIL_CONF_NOOP, .set = veil_conf_set_noop,     \
+        .data = WHY, .help = "Accepted without effect: " WHY "."              \
+    }
+
 #define H2_SIZE(NAME, FIELD, LIMITS, DEF, HELP)                               \
     {                                                                         \
         .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
@@ -114,6 +122,51 @@ static const veil_command_t h2_commands[] = {
              "WINDOW_UPDATE frames in a second."),
     H2_GUARD("http2_empty_data_rate", H2_GUARD_EMPTY, "200",
              "DATA frames in a second that hold nothing."),
+    H2_NOOP("http2_chunk_size", VEIL_ARGS_1,
+            "a frame is as long as what there is to send, up to 16k"),
+    H2_NOOP("http2_body_preread_size", VEIL_ARGS_1,
+            "\"http2_initial_window_size\" is used"),
+    H2_NOOP("http2_recv_buffer_size", VEIL_ARGS_1,
+            "connections share the worker's buffers"),
+    H2_NOOP("http2_idle_timeout", VEIL_ARGS_1,
+            "\"keepalive_timeout\" is used"),
+    H2_NOOP("http2_recv_timeout", VEIL_ARGS_1,
+            "\"client_header_timeout\" is used"),
+    H2_NOOP("http2_max_requests", VEIL_ARGS_1,
+            "\"keepalive_requests\" is used"),
+    H2_NOOP("http2_max_field_size", VEIL_ARGS_1,
+            "\"large_client_header_buffers\" is used"),
+    H2_NOOP("http2_max_header_size", VEIL_ARGS_1,
+            "\"large_client_header_buffers\" is used"),
+    H2_NOOP("http2_pool_size", VEIL_ARGS_1,
+            "requests have pools, "
+            "of \"request_pool_size\""),
+    H2_NOOP("http2_streams_index_size", VEIL_ARGS_1,
+            "the index of streams grows by itself"),
+    H2_NOOP("http2_push", VEIL_ARGS_1, "browsers take no pushes any more"),
+    H2_NOOP("http2_push_preload", VEIL_ARGS_1,
+            "browsers take no pushes any more"),
+    H2_NOOP("http2_max_concurrent_pushes", VEIL_ARGS_1,
+            "browsers take no pushes any more"),
+    { .name = NULL },
+};
+
+/* As nginx's: how HTTP/2 was agreed on; empty: not at all. */
+static bool
+h2_var_http2(veil_http_request_t *r, const veil_http_variable_t *v,
+             veil_str_t *out)
+{
+    (void) v;
+    if (r->in.version != 20) {
+        *out = VEIL_STR("");
+    } else {
+        *out = r->conn->secure ? VEIL_STR("h2") : VEIL_STR("h2c");
+    }
+    return true;
+}
+
+static const veil_http_var_def_t h2_variables[] = {
+    { .name = "http2", .get = h2_var_http2 },
     { .name = NULL },
 };
 
@@ -128,6 +181,7 @@ static const veil_http_module_t h2_hooks = {
     .server_conf_default = h2_conf_default,
     .check = h2_check,
     .exit_worker = h2_exit_worker,
+    .variables = h2_variables,
 };
 
 veil_module_t veil_http_v2_module = {

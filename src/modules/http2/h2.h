@@ -7,6 +7,7 @@
  *   h2_body.c    a request's body, pulled; flow control
  *   h2_write.c   a response: its head, its body as the window allows
  *   h2_guard.c   limits on what a client may make us do
+ *   h2_linger.c  an upload that goes on after its answer
  *
  * The library (nghttp2) knows frames, streams and windows and does no I/O.
  * Its callbacks only note what happened; requests are started and ended when
@@ -62,6 +63,7 @@ typedef struct {
     bool complete;
     bool dropped; /* nobody wants it */
     bool waiting; /* the reader was told LATER */
+    bool tunnel;  /* no limits, no timeouts */
     int error;    /* an HTTP status */
 } h2_body_t;
 
@@ -73,6 +75,8 @@ struct veil_h2_stream_s {
     bool started;      /* the pipeline has it: it will be logged */
     bool closed;       /* the library has forgotten it */
     bool read_waiting; /* the response's body said LATER */
+    bool answered;     /* END_STREAM was sent */
+    bool reset;        /* RST_STREAM was asked for */
     int broken;        /* its head is refused with this status; 0: not */
     veil_h2_t *h2;
     veil_http_request_t *r;
@@ -84,6 +88,7 @@ struct veil_h2_stream_s {
     size_t head_size;   /* RFC 9113, 6.5.2 */
     unsigned nfields;
     veil_str_t authority, path, method;
+    veil_str_t protocol;   /* of an extended CONNECT (RFC 8441) */
     veil_http_body_t *out; /* the response's body; NULL: none */
     uint64_t sent;         /* of it */
     uint64_t moved_ms;     /* when some of it went last */
@@ -102,10 +107,11 @@ struct veil_h2_s {
     nghttp2_session *session;
     const h2_conf_t *conf;
     veil_list_t streams;
-    veil_list_t ready; /* heads that are complete */
-    veil_list_t over;  /* sent or reset: their requests are to end */
-    veil_list_t woken; /* something came for who reads their bodies */
-    unsigned nstreams; /* requests alive */
+    veil_list_t ready;   /* heads that are complete */
+    veil_list_t over;    /* sent or reset: their requests are to end */
+    veil_list_t woken;   /* something came for who reads their bodies */
+    veil_list_t lingers; /* of h2_linger_t */
+    unsigned nstreams;   /* requests alive */
     veil_post_t post;
     veil_timer_t timer;      /* of the second GOAWAY */
     const veil_buf_t *input; /* under way */
@@ -134,6 +140,10 @@ void veil_h2_start(veil_http_conn_t *hc);
 void veil_h2_wake(veil_h2_t *h2);
 /* The stream's request is to end, by the loop. */
 void veil_h2_over(veil_h2_stream_t *s);
+/* The same after RST_STREAM, unless all was sent already. */
+void veil_h2_reset(veil_h2_stream_t *s, uint32_t error);
+/* GOAWAY, the first: requests on their way are served yet. */
+void veil_h2_drain(veil_h2_t *h2);
 
 /* --- h2_head.c: the library's callbacks for heads */
 
@@ -164,10 +174,25 @@ void veil_h2_body_complete(veil_h2_stream_t *s);
 void veil_h2_body_fail(veil_h2_stream_t *s, int status);
 void veil_h2_body_done(veil_h2_stream_t *s);
 
+/* --- h2_linger.c */
+
+/*
+ * The stream's request ends, its client still sends: what comes is dropped
+ * for lingering_timeout, then the stream is reset.  False: not at all.
+ */
+bool veil_h2_linger(veil_h2_stream_t *s);
+/* Something came on a stream without a request. */
+void veil_h2_linger_data(veil_h2_t *h2, int32_t id);
+/* Such a stream is closed. */
+void veil_h2_linger_over(veil_h2_t *h2, int32_t id);
+void veil_h2_linger_free(veil_h2_t *h2);
+
 /* --- h2_write.c */
 
 void veil_h2_stream_timers(veil_h2_stream_t *s);
 void veil_h2_respond(veil_http_request_t *r);
+veil_http_body_t *veil_h2_tunnel(veil_http_request_t *r,
+                                 veil_http_body_t *to_client);
 void veil_h2_inform(veil_http_request_t *r, int status,
                     const veil_http_headers_t *headers);
 

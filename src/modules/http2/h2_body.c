@@ -127,6 +127,9 @@ veil_h2_body_complete(veil_h2_stream_t *s)
 {
     s->in.complete = true;
     h2_body_wake_later(s);
+    if (s->in.tunnel && s->answered) {
+        veil_h2_over(s);
+    }
 }
 
 static void
@@ -152,29 +155,21 @@ veil_h2_on_data(nghttp2_session *session, uint8_t flags, int32_t id,
                 const uint8_t *data, size_t len, void *user)
 {
     veil_h2_stream_t *s = nghttp2_session_get_stream_user_data(session, id);
-    int64_t limit;
 
     (void) flags;
-    (void) user;
     if (s == NULL || s->in.dropped || s->in.error != 0
         || s->state >= H2_STREAM_SENT)
     {
         (void) nghttp2_session_consume(session, id, len);
+        if (s == NULL) {
+            veil_h2_linger_data(user, id);
+        }
         return 0;
     }
     s->in.received += (int64_t) len;
     s->r->bytes_received += len;
     h2_body_append(s, data, len);
     h2_body_owe(s->h2, len);
-    if (s->r->loc_conf != NULL && s->r->in.chunked) {
-        limit = veil_http_core_loc(s->r)->client_max_body_size;
-        if (limit != 0 && s->in.received > limit) {
-            veil_log(&s->r->log, VEIL_LOG_INFO, 0,
-                     "client sent a body that is too large");
-            veil_h2_body_fail(s, 413);
-            return 0;
-        }
-    }
     h2_body_wake_later(s);
     return 0;
 }
@@ -211,6 +206,28 @@ veil_h2_body_timed_out(veil_timer_t *t)
 /* --- pulling ---------------------------------------------------------------
  */
 
+/*
+ * Here and not when it arrives: whose limit holds is known when the request
+ * has its location.
+ */
+static void
+h2_body_check(h2_body_t *b)
+{
+    veil_h2_stream_t *s = h2_body_stream(b);
+    int64_t limit;
+
+    if (!s->r->in.chunked || b->tunnel || b->error != 0) {
+        return;
+    }
+    limit = veil_http_core_chunked_limit(s->r);
+    if (limit != 0 && b->received > limit) {
+        veil_log(&s->r->log, VEIL_LOG_INFO, 0,
+                 "client sent a body that is too large");
+        b->error = 413;
+        b->body.error = 413;
+    }
+}
+
 static veil_body_rc_t
 h2_body_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n, size_t max)
 {
@@ -218,6 +235,7 @@ h2_body_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n, size_t max)
     veil_h2_stream_t *s = h2_body_stream(b);
     unsigned i, room = *n;
 
+    h2_body_check(b);
     *n = veil_chain_slices(&b->chain, b->outstanding, v, room, max);
     for (i = 0; i < *n; i++) {
         b->outstanding += v[i].len;
@@ -236,7 +254,7 @@ h2_body_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n, size_t max)
         veil_h2_inform(s->r, 100, NULL);
     }
     b->waiting = true;
-    if (veil_http_core_loc(s->r)->client_body_timeout != 0) {
+    if (!b->tunnel && veil_http_core_loc(s->r)->client_body_timeout != 0) {
         veil_timer_set(s->r->loop, &s->timer,
                        veil_http_core_loc(s->r)->client_body_timeout);
     }

@@ -24,6 +24,7 @@
 /* Of one write.  A frame needs 16 KiB and its head. */
 #define H2_OUT_MAX 65536
 #define H2_FRAME_MAX (16384 + 9 + 256)
+#define H2_FRAME_HEAD 9
 #define H2_GOAWAY_MS 1000
 
 static void h2_conn_flush(veil_h2_t *h2);
@@ -81,6 +82,7 @@ h2_conn_free(veil_h2_t *h2)
     veil_post_cancel(&h2->post);
     veil_timer_cancel(&h2->timer);
     veil_h2_guard_stop(h2);
+    veil_h2_linger_free(h2);
     nghttp2_session_del(h2->session);
     veil_free(h2->out);
     h2->magic = VEIL_MAGIC_DEAD;
@@ -144,17 +146,22 @@ veil_h2_over(veil_h2_stream_t *s)
     veil_h2_wake(s->h2);
 }
 
+void
+veil_h2_reset(veil_h2_stream_t *s, uint32_t error)
+{
+    if (s->state < H2_STREAM_SENT && !s->closed && !s->reset) {
+        s->reset = true;
+        (void) nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE,
+                                         s->id, error);
+    }
+    veil_h2_over(s);
+}
+
 static void
 h2_stream_drop(veil_http_request_t *r)
 {
-    veil_h2_stream_t *s = r->stream;
-
-    if (s->state < H2_STREAM_SENT && !s->closed) {
-        (void) nghttp2_submit_rst_stream(
-            s->h2->session, NGHTTP2_FLAG_NONE, s->id,
-            r->status == 444 ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
-    }
-    veil_h2_over(s);
+    veil_h2_reset(r->stream,
+                  r->status == 444 ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
 }
 
 /* Last act of a request: its stream goes with its pool. */
@@ -174,7 +181,7 @@ h2_stream_ended(veil_http_request_t *r)
     if (!s->closed) {
         /* Answered before all was received: enough (RFC 9113, 8.1). */
         (void) nghttp2_session_set_stream_user_data(h2->session, s->id, NULL);
-        if (!s->in.complete) {
+        if (!s->in.complete && !s->reset && !veil_h2_linger(s)) {
             (void) nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
                                              s->id, NGHTTP2_NO_ERROR);
         }
@@ -320,14 +327,22 @@ h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
         h2->has_reset = true;
     }
     veil_h2_guard_on_sent(h2, frame);
-    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
-        || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
-    {
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
     }
     s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    if (s != NULL) {
-        veil_h2_over(s);
+    if (s == NULL) {
+        return 0;
+    }
+    s->r->bytes_sent += H2_FRAME_HEAD;
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        s->r->bytes_sent += frame->hd.length;
+    }
+    if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        s->answered = true;
+        if (!s->in.tunnel || s->in.complete) {
+            veil_h2_over(s);
+        }
     }
     return 0;
 }
@@ -338,8 +353,8 @@ h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 {
     veil_h2_stream_t *s = nghttp2_session_get_stream_user_data(session, id);
 
-    (void) data;
     if (s == NULL) {
+        veil_h2_linger_over(data, id);
         return 0;
     }
     s->closed = true;
@@ -383,6 +398,8 @@ h2_conn_session(veil_h2_t *h2)
         nghttp2_option_new(&option);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
+        nghttp2_option_set_builtin_recv_extension_type(
+            option, NGHTTP2_PRIORITY_UPDATE);
     }
     veil_h2_guard_options(h2, option);
     if (nghttp2_session_server_new2(&session, callbacks, h2, option) != 0) {
@@ -611,18 +628,22 @@ h2_conn_last_goaway(veil_timer_t *t)
     h2_conn_run(h2);
 }
 
-static void
-h2_conn_drain(veil_http_conn_t *hc)
+void
+veil_h2_drain(veil_h2_t *h2)
 {
-    veil_h2_t *h2 = hc->h2;
-
-    if (h2->draining || hc->c.closing || h2->closed) {
+    if (h2->draining || h2->hc->c.closing || h2->closed) {
         return;
     }
     h2->draining = true;
     (void) nghttp2_submit_shutdown_notice(h2->session);
-    veil_timer_set(hc->c.handle.loop, &h2->timer, H2_GOAWAY_MS);
+    veil_timer_set(h2->hc->c.handle.loop, &h2->timer, H2_GOAWAY_MS);
     veil_h2_wake(h2);
+}
+
+static void
+h2_conn_drain(veil_http_conn_t *hc)
+{
+    veil_h2_drain(hc->h2);
 }
 
 const veil_http_proto_t veil_h2_proto = {
@@ -630,7 +651,7 @@ const veil_http_proto_t veil_h2_proto = {
     .respond = veil_h2_respond,
     .inform = veil_h2_inform,
     .body = veil_h2_request_body,
-    .tunnel = NULL,
+    .tunnel = veil_h2_tunnel,
     .drop = h2_stream_drop,
     .ended = h2_stream_ended,
     .drain = h2_conn_drain,
@@ -653,6 +674,7 @@ h2_conn_settings(veil_h2_t *h2)
         { NGHTTP2_SETTINGS_MAX_FRAME_SIZE, (uint32_t) conf->max_frame_size },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
           (uint32_t) conf->max_list_size },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
         { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
     };
 
@@ -674,6 +696,7 @@ veil_h2_start(veil_http_conn_t *hc)
     veil_list_init(&h2->ready);
     veil_list_init(&h2->over);
     veil_list_init(&h2->woken);
+    veil_list_init(&h2->lingers);
     veil_post_init(&h2->post, h2_conn_posted);
     veil_timer_init(&h2->timer, h2_conn_last_goaway);
     h2->session = h2_conn_session(h2);

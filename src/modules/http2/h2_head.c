@@ -32,6 +32,8 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     veil_http_request_t *r;
     veil_h2_stream_t *s;
 
+    const veil_http_core_loc_t *conf;
+
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0; /* trailers */
     }
@@ -53,6 +55,13 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     h2->last_id = s->id;
     h2->idle = false;
     veil_h2_guard_on_request(h2);
+    conf = h2->hc->server->loc_conf[veil_http_core_module.index];
+    if (h2->hc->nrequests >= (uint64_t) conf->keepalive_requests
+        || veil_now_ms() - h2->hc->start_ms > conf->keepalive_time
+        || conf->keepalive_timeout == 0)
+    {
+        veil_h2_drain(h2);
+    }
     (void) nghttp2_session_set_stream_user_data(session, s->id, s);
     return 0;
 }
@@ -83,6 +92,8 @@ h2_head_pseudo(veil_h2_stream_t *s, veil_str_t name, veil_str_t value)
         to = &s->path;
     } else if (veil_str_eq(name, VEIL_STR(":authority"))) {
         to = &s->authority;
+    } else if (veil_str_eq(name, VEIL_STR(":protocol"))) {
+        to = &s->protocol;
     } else {
         return; /* :scheme is the connection's */
     }
@@ -249,6 +260,43 @@ h2_head_body(veil_h2_stream_t *s)
     veil_h2_body_begin(s);
 }
 
+/*
+ * An extended CONNECT (RFC 8441) becomes the request that HTTP/1.1 has for
+ * the same: a GET that asks for an upgrade.  So a location that proxies one
+ * proxies the other, and what answers 101 gets a tunnel.
+ */
+static void
+h2_head_connect(veil_h2_stream_t *s)
+{
+    veil_http_request_t *r = s->r;
+    veil_http_headers_t *hs = &r->in.headers;
+    unsigned char nonce[16];
+    char *key;
+
+    if (!veil_str_caseeq(s->protocol, VEIL_STR("websocket"))) {
+        h2_head_break(s, 501, "a CONNECT for another protocol");
+        return;
+    }
+    s->method = VEIL_STR("GET");
+    s->in.tunnel = true;
+    r->in.has_body = false; /* it is the tunnel's, if there will be one */
+    r->in.upgrade = true;
+    veil_http_headers_add_id(hs, VEIL_HEADER_UPGRADE, VEIL_STR("Upgrade"),
+                             s->protocol);
+    veil_http_headers_add_id(hs, VEIL_HEADER_CONNECTION,
+                             VEIL_STR("Connection"), VEIL_STR("upgrade"));
+    if (veil_http_headers_get(hs, VEIL_HEADER_SEC_WEBSOCKET_KEY, NULL) == NULL)
+    {
+        veil_rand_bytes(nonce, sizeof(nonce));
+        key = veil_pool_chars(r->pool, 24);
+        (void) veil_base64_encode(
+            key, veil_str_n((const char *) nonce, sizeof(nonce)));
+        veil_http_headers_add_id(hs, VEIL_HEADER_SEC_WEBSOCKET_KEY,
+                                 VEIL_STR("Sec-WebSocket-Key"),
+                                 veil_str_n(key, 24));
+    }
+}
+
 void
 veil_h2_head_done(veil_h2_stream_t *s)
 {
@@ -256,6 +304,9 @@ veil_h2_head_done(veil_h2_stream_t *s)
 
     s->state = H2_STREAM_REQUEST;
     s->started = true;
+    if (s->protocol.len != 0) {
+        h2_head_connect(s);
+    }
     r->in.method = veil_http_method_find(s->method.data, s->method.len);
     r->in.method_name = s->method;
     r->in.unparsed_uri = s->path;

@@ -336,39 +336,79 @@ veil_h2_inform(veil_http_request_t *r, int status,
     veil_h2_wake(s->h2);
 }
 
-void
-veil_h2_respond(veil_http_request_t *r)
+/* The head, and the body if there is one. */
+static void
+h2_write_submit(veil_http_request_t *r, veil_http_body_t *body)
 {
     veil_h2_stream_t *s = r->stream;
     nghttp2_data_provider provider = { .source = { .ptr = s },
                                        .read_callback = h2_write_read };
-    bool has_body = r->out.body != NULL;
     h2_fields_t f;
 
-    if (has_body && r->header_only) {
-        veil_http_body_abort(r->out.body);
-        r->out.body = NULL;
-        has_body = false;
-    }
-    if (s->state != H2_STREAM_REQUEST || s->closed) {
-        veil_h2_over(s);
-        return;
-    }
     s->state = H2_STREAM_SENDING;
     s->moved_ms = veil_now_ms();
     r->headers_sent = true;
     f = h2_head(r);
-    if (has_body) {
-        s->out = veil_http_body_to_memory(r->pool, r->loop, r->out.body, 0);
-        r->out.body = s->out;
+    if (body != NULL) {
+        s->out = veil_http_body_to_memory(r->pool, r->loop, body, 0);
         veil_http_body_set_reader(s->out, h2_write_ready, s);
+        if (r->out.body != NULL) {
+            r->out.body = s->out;
+        }
     }
     if (nghttp2_submit_response(s->h2->session, s->id, f.nv, f.n,
-                                has_body ? &provider : NULL)
+                                body != NULL ? &provider : NULL)
         != 0)
     {
         veil_h2_over(s);
         return;
     }
     veil_h2_wake(s->h2);
+}
+
+/*
+ * Only an extended CONNECT can get here: 101 is 200 then, and DATA in both
+ * directions what the tunnel carries (RFC 8441, 5).
+ */
+veil_http_body_t *
+veil_h2_tunnel(veil_http_request_t *r, veil_http_body_t *to_client)
+{
+    veil_h2_stream_t *s = r->stream;
+    veil_http_header_t *accept = veil_http_headers_get(
+        &r->out.headers, VEIL_HEADER_SEC_WEBSOCKET_ACCEPT, NULL);
+
+    VEIL_ASSERT(s->in.tunnel);
+    veil_h2_body_begin(s);
+    s->in.body.length = -1;
+    r->responding = true;
+    r->tunnelled = true;
+    r->status = 200;
+    r->out.status = 200;
+    r->out.content_length = -1;
+    if (accept != NULL) {
+        accept->removed = true; /* the key was ours */
+    }
+    if (s->closed || s->state != H2_STREAM_REQUEST) {
+        veil_http_body_abort(to_client);
+        veil_h2_over(s);
+    } else {
+        h2_write_submit(r, to_client);
+    }
+    return &s->in.body;
+}
+
+void
+veil_h2_respond(veil_http_request_t *r)
+{
+    veil_h2_stream_t *s = r->stream;
+
+    if (r->out.body != NULL && r->header_only) {
+        veil_http_body_abort(r->out.body);
+        r->out.body = NULL;
+    }
+    if (s->state != H2_STREAM_REQUEST || s->closed) {
+        veil_h2_over(s);
+        return;
+    }
+    h2_write_submit(r, r->out.body);
 }
