@@ -378,12 +378,13 @@ static void
 h1_become_other(veil_http_conn_t *hc, veil_buf_t *b)
 {
     char *head = hc->h1.head;
-    veil_buf_t first = { .pos = (unsigned char *) head,
-                         .end = (unsigned char *) head + hc->h1.head_len,
-                         .block = NULL };
+    size_t len = hc->h1.head_len;
+    veil_buf_t first = { .block = NULL };
 
     hc->server->alternative->start(hc);
     if (head != NULL) {
+        first.pos = (unsigned char *) head;
+        first.end = first.pos + len;
         hc->c.ops->on_data(&hc->c, &first);
         veil_free(head);
     }
@@ -423,8 +424,10 @@ h1_collect(veil_http_conn_t *hc, veil_buf_t *b)
         end = veil_http_head_find_end(hc->h1.head, hc->h1.head_len, &scanned);
         hc->h1.scanned = (uint32_t) scanned;
         if (end != 0) {
-            /* What follows the head came with this piece: it stays. */
-            b->pos -= hc->h1.head_len - end;
+            /* What follows the head came with this piece: it stays.  More
+               than that was collected only where a preface had begun, and
+               the head that is the start of one is refused: 505. */
+            b->pos -= veil_min_size(hc->h1.head_len - end, n);
             h1_on_head(hc, hc->h1.head, end);
             return;
         }

@@ -80,6 +80,8 @@ is(curl("http://127.0.0.1:$p80/proto"), "HTTP/1.1 http 127.0.0.1:$p80",
 is($t->raw("GET /proto HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     size => 1, pause => 0) =~ s/.*\r\n\r\n//sr, 'HTTP/1.1 http a',
     'the same byte by byte');
+like($t->raw("PRI * HTTP/2.0\r\n\r\nSM\r\nX", size => 1, pause => 0),
+    qr/^HTTP\/1.1 505 /, 'what only begins like a preface');
 is(curl('--http1.1', "http://127.0.0.1:$p81/"), 'HTTP/1.1', 'http2 off');
 
 is(sha256_hex(curl(@h2c, "http://127.0.0.1:$p80/big")), sha256_hex($big),
