@@ -27,6 +27,7 @@ error_log %%TESTDIR%%/error.log info;
 http {
     http2 on;
     http2_refused_rate 100;
+    keepalive_requests 1000000;
     root %%TESTDIR%%/html;
     access_log off;
     server {
