@@ -134,13 +134,35 @@ listen_refuse(veil_conf_t *cf, unsigned i)
     return veil_conf_error_word(cf, i, words);
 }
 
+/* As nginx's, which it has called deprecated since 1.25.1. */
+static bool
+listen_set_http2(veil_conf_t *cf, veil_http_listen_t *l, veil_str_t word)
+{
+    unsigned i;
+
+    if (!veil_str_eq(word, VEIL_STR("http2"))) {
+        return false;
+    }
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        if (strcmp(veil_modules[i]->name, "v2") == 0) {
+            veil_conf_warn(cf, "the \"http2\" parameter of \"listen\" is "
+                               "deprecated: \"http2 on\" is the same");
+            l->http2 = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 static veil_rc_t
 listen_set_parameter(veil_conf_t *cf, unsigned i, veil_http_listen_t *l)
 {
     veil_listen_t *o = &l->options;
     veil_str_t value;
 
-    if (listen_set_flag(l, veil_conf_arg(cf, i))) {
+    if (listen_set_flag(l, veil_conf_arg(cf, i))
+        || listen_set_http2(cf, l, veil_conf_arg(cf, i)))
+    {
         return VEIL_OK;
     }
     if (veil_str_eq(veil_conf_arg(cf, i), VEIL_STR("ssl"))) {

@@ -24,6 +24,20 @@ h2_conf_default(void *data)
     conf->alternative.start = veil_h2_start;
 }
 
+/* "http2 on", or one of its addresses has the old parameter. */
+static bool
+h2_is_on(const veil_http_server_t *s)
+{
+    const h2_conf_t *conf = s->server_conf[veil_http_v2_module.index];
+    bool on = conf->enabled;
+    unsigned i;
+
+    for (i = 0; i < s->listens.n; i++) {
+        on = on || veil_array_at(&s->listens, veil_http_listen_t, i)->http2;
+    }
+    return on;
+}
+
 static veil_rc_t
 h2_check(veil_conf_t *cf)
 {
@@ -35,7 +49,7 @@ h2_check(veil_conf_t *cf)
     for (i = 0; i < main->servers.n; i++) {
         s = *veil_array_at(&main->servers, veil_http_server_t *, i);
         conf = s->server_conf[veil_http_v2_module.index];
-        s->alternative = conf->enabled ? &conf->alternative : NULL;
+        s->alternative = h2_is_on(s) ? &conf->alternative : NULL;
     }
     return VEIL_OK;
 }
