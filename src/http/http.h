@@ -66,6 +66,8 @@ struct veil_http_module_s {
     const veil_http_phase_handler_t *handlers; /* several; phase NONE ends */
     veil_http_filter_t filter;
     const veil_http_var_def_t *variables;
+    /* A protocol to upstreams; see http/upstream_impl.h. */
+    const struct veil_upstream_wire_s *wire;
 };
 
 static inline const void *

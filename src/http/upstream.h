@@ -35,6 +35,7 @@ typedef struct veil_upstream_peer_s veil_upstream_peer_t;
 typedef struct veil_upstream_conf_s veil_upstream_conf_t;
 typedef struct veil_upstream_balancer_s veil_upstream_balancer_t;
 typedef struct veil_exchange_s veil_exchange_t;
+typedef struct veil_upstream_wire_s veil_upstream_wire_t;
 
 /* proxy_next_upstream and the like. */
 #define VEIL_NEXT_OFF 0x8000u
@@ -68,6 +69,12 @@ typedef struct {
     veil_tls_ctx_t *ctx;                /* NULL: nothing here can need TLS */
 } veil_upstream_tls_t;
 
+/*
+ * A protocol beside HTTP/1 for exchanges (upstream_impl.h), by the name ALPN
+ * has for it: "h2".  NULL: this build does not have it.
+ */
+const veil_upstream_wire_t *veil_upstream_wire_find(veil_str_t name);
+
 /* How to talk: shared by proxy, and later grpc, fastcgi and friends. */
 struct veil_upstream_conf_s {
     uint64_t connect_timeout;
@@ -94,6 +101,8 @@ struct veil_upstream_conf_s {
     int64_t keepalive; /* idle connections kept outside upstream {} */
     uint64_t keepalive_timeout;
     veil_upstream_tls_t tls;
+    /* Asked of peers that can; with TLS by ALPN.  NULL: HTTP/1. */
+    const veil_upstream_wire_t *wire;
 };
 
 /* The result of one attempt, for $upstream_... variables. */
@@ -161,7 +170,8 @@ struct veil_exchange_s {
     const veil_upstream_conf_t *conf;
     veil_upstream_group_t *group;
     veil_http_request_t *request; /* for balancers and logs; may be NULL */
-    veil_str_t head;              /* the request's head as bytes, complete */
+    veil_str_t head;              /* the request's head, complete, in HTTP/1's
+                                     form, of which other wires make theirs */
     veil_str_t uri;               /* of it, for log lines */
     veil_http_body_t *body; /* its body; NULL: none.  Framed by the caller's
                                head: chunked if body_chunked */

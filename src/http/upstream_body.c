@@ -94,7 +94,9 @@ veil_exchange_rate_resumed(veil_timer_t *t)
     veil_exchange_private_t *p =
         veil_container_of(t, veil_exchange_private_t, rate_timer);
 
-    if (p->chain.bytes < upstream_body_window(p->x)) {
+    if (p->received > upstream_body_quota(p->x)) {
+        veil_timer_set(p->x->loop, &p->rate_timer, BODY_RATE_STEP_MS);
+    } else if (p->chain.bytes < upstream_body_window(p->x)) {
         upstream_body_read_on(p->x);
     }
 }
@@ -170,6 +172,25 @@ upstream_body_superfluous(veil_exchange_t *x, veil_buf_t *b)
                       "while reading upstream");
 }
 
+void
+veil_exchange_add_trailer(veil_exchange_t *x, unsigned id, veil_str_t name,
+                          veil_str_t value)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if (!veil_http_header_in_trailer(id)) {
+        return;
+    }
+    if (p->trailers == NULL) {
+        p->trailers = VEIL_POOL_NEW(x->pool, veil_http_headers_t);
+        veil_http_headers_init(p->trailers, x->pool, 0);
+    }
+    veil_http_headers_add_id(p->trailers, id, name, value);
+    if (x->want_trailers) {
+        p->body.trailers = p->trailers;
+    }
+}
+
 static void
 upstream_body_trailers(veil_exchange_t *x)
 {
@@ -178,20 +199,11 @@ upstream_body_trailers(veil_exchange_t *x)
     veil_http_fields_t it;
     veil_http_field_t f;
 
-    if (text.len == 0) {
-        return;
-    }
-    p->trailers = VEIL_POOL_NEW(x->pool, veil_http_headers_t);
-    veil_http_headers_init(p->trailers, x->pool, 0);
     veil_http_fields_init(&it, text.data, text.len, 0);
     while (veil_http_fields_next(&it, &f) == VEIL_PARSE_OK) {
-        if (!(f.flags & VEIL_FIELD_NOT_TOKEN)
-            && veil_http_header_in_trailer(f.id)) {
-            veil_http_headers_add_id(p->trailers, f.id, f.name, f.value);
+        if (!(f.flags & VEIL_FIELD_NOT_TOKEN)) {
+            veil_exchange_add_trailer(x, f.id, f.name, f.value);
         }
-    }
-    if (x->want_trailers) {
-        p->body.trailers = p->trailers;
     }
 }
 
@@ -277,15 +289,28 @@ veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b)
 }
 
 void
-veil_exchange_body_eof(veil_exchange_t *x, int err)
+veil_exchange_body_arrived(veil_exchange_t *x, veil_buf_t *b)
 {
     veil_exchange_private_t *p = x->priv;
 
-    p->keepalive = false;
-    if (p->until_close && err == 0 && !veil_upstream_tls_was_cut(p->uc)) {
-        veil_exchange_finish(x);
-        return;
+    veil_exchange_body_append(x, b);
+    p->uc->wire->timeout(x, x->conf->read_timeout);
+    if (upstream_body_is_too_fast(x, b) || veil_exchange_body_is_full(x)) {
+        veil_exchange_body_hold(x);
     }
+    veil_exchange_body_wake(x);
+}
+
+void
+veil_exchange_body_ended(veil_exchange_t *x)
+{
+    veil_exchange_finish(x);
+    veil_exchange_body_wake(x);
+}
+
+void
+veil_exchange_body_eof(veil_exchange_t *x, int err)
+{
     if (err == 0) {
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "upstream prematurely closed connection",
@@ -388,8 +413,7 @@ veil_exchange_body_begin(veil_exchange_t *x,
         veil_http_chunked_init(p->decoder, x->pool, BODY_MAX_TRAILER);
     }
     p->body.ops = &veil_exchange_body_ops;
-    p->body.length =
-        framing->kind == VEIL_FRAMING_LENGTH ? framing->length : -1;
+    p->body.length = p->chunked ? -1 : framing->length;
     p->body.in_memory = true;
     x->response = &p->body;
 }

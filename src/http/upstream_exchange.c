@@ -317,6 +317,7 @@ veil_exchange_start(veil_exchange_t *x)
     x->content_length = -1;
     veil_post_init(&p->post, upstream_exchange_posted);
     veil_list_init(&p->waiting);
+    veil_list_init(&p->join);
     veil_timer_init(&p->rate_timer, veil_exchange_rate_resumed);
     veil_pool_on_destroy(x->pool, upstream_exchange_destroyed, x);
 
@@ -363,7 +364,7 @@ veil_exchange_connected(veil_exchange_t *x, int err)
 }
 
 void
-veil_exchange_not_secured(veil_exchange_t *x)
+veil_exchange_not_secured(veil_exchange_t *x, int err VEIL_UNUSED)
 {
     VEIL_ASSERT(x->priv->state == VEIL_X_CONNECT);
     veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);

@@ -62,8 +62,8 @@ upstream_h1_connection(veil_exchange_t *x, veil_str_t value, bool *close,
     }
 }
 
-static bool
-upstream_h1_is_for_us(const veil_exchange_t *x, unsigned id)
+bool
+veil_exchange_field_stays(const veil_exchange_t *x, unsigned id)
 {
     switch (id) {
     case VEIL_HEADER_CONNECTION:
@@ -106,7 +106,7 @@ upstream_h1_fields(veil_exchange_t *x, const char *text, size_t n,
             && nconnection < veil_countof(connection)) {
             connection[nconnection++] = f.value;
         }
-        if (f.id != 0 && upstream_h1_is_for_us(x, f.id)) {
+        if (f.id != 0 && veil_exchange_field_stays(x, f.id)) {
             continue;
         }
         veil_http_headers_add_id(&x->headers, f.id, f.name, f.value);

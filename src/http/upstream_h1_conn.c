@@ -44,10 +44,18 @@ upstream_h1_on_eof(veil_conn_t *c, int err)
 {
     veil_upstream_conn_t *uc = veil_upstream_conn_of(c);
 
-    if (uc->x != NULL) {
-        veil_exchange_on_eof(uc->x, err);
-    } else {
+    veil_exchange_t *x = uc->x;
+
+    if (x == NULL) {
         veil_upstream_conn_close(uc);
+    } else if (x->priv->state == VEIL_X_BODY && x->priv->until_close
+               && err == 0 && !veil_upstream_tls_was_cut(uc))
+    {
+        x->priv->keepalive = false;
+        veil_exchange_body_ended(x);
+    } else {
+        x->priv->keepalive = false;
+        veil_exchange_on_eof(x, err);
     }
 }
 
@@ -64,11 +72,19 @@ upstream_h1_on_sent(veil_conn_t *c, ssize_t res)
 }
 
 static void
+upstream_h1_handshake_timeout(veil_exchange_t *x, int err VEIL_UNUSED)
+{
+    veil_exchange_on_read_timeout(x);
+}
+
+static void
 upstream_h1_on_read_timeout(veil_conn_t *c)
 {
     veil_upstream_conn_t *uc = veil_upstream_conn_of(c);
 
-    if (uc->x != NULL) {
+    if (uc->connecting) {
+        veil_upstream_conn_failed(uc, upstream_h1_handshake_timeout, 0);
+    } else if (uc->x != NULL) {
         veil_exchange_on_read_timeout(uc->x);
     } else {
         veil_upstream_conn_close(uc);
@@ -138,7 +154,9 @@ upstream_h1_leave(veil_exchange_t *x, bool keep)
         veil_upstream_tls_detach(uc);
     }
     veil_upstream_conn_keep(
-        x, uc, keep && p->keepalive && veil_exchange_request_is_sent(x));
+        uc, x->conf,
+        keep && p->keepalive && veil_exchange_request_is_sent(x)
+            && uc->c.kept == NULL && !veil_conn_is_writing(&uc->c));
 }
 
 const veil_upstream_wire_t veil_upstream_h1 = {

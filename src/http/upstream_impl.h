@@ -21,9 +21,15 @@
 
 #define VEIL_UPSTREAM_CONN_MAGIC 0x55434f4eu
 
-typedef struct {
-    const char *name;
+typedef struct veil_upstream_conn_s veil_upstream_conn_t;
+
+struct veil_upstream_wire_s {
+    const char *name;            /* as in ALPN */
     const veil_conn_ops_t *conn; /* of connections that speak it */
+    /* A new connection will speak it; of wires that share connections. */
+    void (*begin)(veil_upstream_conn_t *uc);
+    /* Exchanges it could take now; NULL: it has one at a time. */
+    unsigned (*room)(const veil_upstream_conn_t *uc);
     /* The exchange has its connection: its head and body are to be sent. */
     void (*send)(veil_exchange_t *x);
     /* The response's body is wanted again, or not for now. */
@@ -38,16 +44,25 @@ typedef struct {
      * that is possible and wanted.
      */
     void (*leave)(veil_exchange_t *x, bool keep);
-} veil_upstream_wire_t;
+};
 
-/* A connection to a peer: in use by one exchange, or idle. */
-typedef struct {
+/*
+ * A connection to a peer: in use, or idle.  x has it, or, if it is shared,
+ * made it; then others may wait for it to be there.
+ */
+struct veil_upstream_conn_s {
     uint32_t magic;
     uint32_t nrequests;
     veil_pool_t *pool;
     veil_conn_t c;
     const veil_upstream_wire_t *wire;
-    veil_exchange_t *x; /* NULL: idle, or closing */
+    const veil_upstream_wire_t *asked; /* the conf's: NULL, or a shared one */
+    void *session;                     /* of the wire */
+    veil_exchange_t *x;                /* NULL: idle, shared or closing */
+    veil_list_t shared; /* of the peer: linked while others may come */
+    veil_list_t joined; /* exchanges that wait, by their "join" */
+    unsigned njoined;
+    bool connecting;
     veil_upstream_group_t *group;
     veil_upstream_peer_t *peer;
     veil_list_t group_link; /* linked while idle */
@@ -62,7 +77,7 @@ typedef struct {
         *tls_base;      /* it may be another's with a certificate */
     veil_str_t tls_key; /* as in veil_upstream_target_t */
     uint64_t number;    /* of its own, for the log */
-} veil_upstream_conn_t;
+};
 
 /* With whom an attempt speaks TLS; upstream_tls.c. */
 typedef struct {
@@ -91,6 +106,8 @@ struct veil_exchange_private_s {
     veil_exchange_t *x;
     veil_exchange_state_t state;
     veil_upstream_conn_t *uc;
+    void *stream;               /* of a wire that shares connections */
+    veil_list_t join;           /* in uc->joined */
     veil_upstream_peer_t *peer; /* counted; NULL: none */
     veil_upstream_set_t *set;   /* it is of */
     uint64_t first_ms;          /* of the first attempt */
@@ -104,6 +121,8 @@ struct veil_exchange_private_s {
     int err;             /* to be told by post */
     bool reused;         /* the connection had been idle */
     bool told;           /* on_head was called */
+    bool alone;          /* it does not wait for what another connects */
+    unsigned nrefused;   /* attempts the peer has not looked at */
 
     /* upstream_send.c */
     bool has_body;     /* the request has one */
@@ -112,6 +131,7 @@ struct veil_exchange_private_s {
     bool send_waiting; /* the body said LATER */
     bool send_ready;   /* and was ready during a write */
     bool send_failed;  /* the peer takes no more */
+    bool body_used;    /* some of it was pulled */
     size_t in_write;
 
     /* upstream_h1.c */
@@ -197,8 +217,16 @@ int veil_upstream_conn_open(veil_exchange_t *x);
 /* The exchange is through with it, if it has one. */
 void veil_upstream_conn_release(veil_exchange_t *x, bool keep);
 /* Nobody uses it any more: it waits for others if it may, or is closed. */
-void veil_upstream_conn_keep(veil_exchange_t *x, veil_upstream_conn_t *uc,
-                             bool keep);
+void veil_upstream_conn_keep(veil_upstream_conn_t *uc,
+                             const veil_upstream_conf_t *conf, bool keep);
+/* It is connected and, with TLS, secured: speaks what was agreed on. */
+void veil_upstream_conn_ready(veil_upstream_conn_t *uc);
+/* It is not; tell is what its exchanges, of which there may be many, hear. */
+void veil_upstream_conn_failed(veil_upstream_conn_t *uc,
+                               void (*tell)(veil_exchange_t *x, int err),
+                               int err);
+/* Nobody may join it any more. */
+void veil_upstream_conn_unshare(veil_upstream_conn_t *uc);
 void veil_upstream_conn_close(veil_upstream_conn_t *uc);
 /* The on_closed() of every wire's connections. */
 void veil_upstream_conn_on_closed(veil_conn_t *c);
@@ -275,8 +303,8 @@ void veil_upstream_tls_exit_worker(void);
 
 /* From the connection: it is there, or err. */
 void veil_exchange_connected(veil_exchange_t *x, int err);
-/* The handshake failed, which has been logged. */
-void veil_exchange_not_secured(veil_exchange_t *x);
+/* The handshake failed, or takes too long, which has been logged. */
+void veil_exchange_not_secured(veil_exchange_t *x, int err);
 /*
  * A head is in x->status and the like, its fields in x->headers.  True: it
  * was the last one, and the body follows; the caller calls
@@ -315,6 +343,8 @@ veil_upstream_state_t *veil_exchange_state(veil_exchange_t *x);
 
 /* The attempt failed with this kind: again, or on_head(x, status). */
 void veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status);
+/* The peer has not looked at the request: again, whatever it is. */
+void veil_exchange_unprocessed(veil_exchange_t *x);
 /* The head's status may ask for another peer; true: it is being tried. */
 bool veil_exchange_retry_status(veil_exchange_t *x);
 
@@ -334,6 +364,8 @@ bool veil_exchange_request_is_sent(const veil_exchange_t *x);
 
 /* --- upstream_h1.c */
 
+/* Whether a field of a response is between the two servers only. */
+bool veil_exchange_field_stays(const veil_exchange_t *x, unsigned id);
 /* Bytes of the head, and what follows it. */
 void veil_exchange_head_data(veil_exchange_t *x, veil_buf_t *b);
 
@@ -345,6 +377,14 @@ void veil_exchange_body_begin(veil_exchange_t *x,
 void veil_exchange_body_data(veil_exchange_t *x, veil_buf_t *b);
 void veil_exchange_body_eof(veil_exchange_t *x, int err);
 void veil_exchange_body_fail(veil_exchange_t *x);
+/*
+ * For wires with frames of their own: all of b is body; its reader is told.
+ * Then, perhaps, trailers, and the end.
+ */
+void veil_exchange_body_arrived(veil_exchange_t *x, veil_buf_t *b);
+void veil_exchange_add_trailer(veil_exchange_t *x, unsigned id,
+                               veil_str_t name, veil_str_t value);
+void veil_exchange_body_ended(veil_exchange_t *x);
 /* proxy_limit_rate's pause is over. */
 veil_timer_fn veil_exchange_rate_resumed;
 /* All of b is body. */

@@ -41,6 +41,7 @@ upstream_peer_create(veil_upstream_server_t *s, const veil_addr_t *addr)
     p->name = veil_str_n(name, n);
     p->weight = s->weight;
     veil_list_init(&p->idle);
+    veil_list_init(&p->shared);
 
     n = veil_snprintf(key, sizeof(key), "%.*s/%.*s/%.*s",
                       VEIL_STR_ARG(s->group->name), VEIL_STR_ARG(s->name),

@@ -84,7 +84,8 @@ struct veil_upstream_peer_s {
     veil_str_t name; /* "127.0.0.1:80" */
     int64_t weight;
     veil_list_t idle; /* of veil_upstream_conn_t by peer_link, newest first */
-    bool gone;        /* the name has lost this address */
+    veil_list_t shared; /* the same, by shared */
+    bool gone;          /* the name has lost this address */
 };
 
 #define VEIL_UPSTREAM_PEER_MAGIC 0x50454552u

@@ -7,16 +7,41 @@
  * receiving: its end, and bytes nobody asked for, are noticed at once, so
  * that hardly a request is sent into a connection that is dead.
  *
+ * A connection whose wire can have several exchanges is shared while it has
+ * any, and already while it is being made: who comes then waits for it.  If
+ * the peer does not speak that protocol after all (ALPN), those who waited
+ * make connections of their own.
+ *
  * The read timer is the same in both lives and is only ever pushed further,
  * which costs nothing: setting and cancelling it for each request would.
  */
 
 #include "http/upstream_impl.h"
 
-#define CONN_POOL_SIZE 768
+#include "core/module.h"
+
+#define CONN_POOL_SIZE 896
+/* Exchanges that wait for one connection to be there. */
+#define CONN_MAX_JOINED 99
 
 static veil_list_t upstream_conn_all = { .next = NULL };
 static unsigned upstream_conn_idle;
+
+const veil_upstream_wire_t *
+veil_upstream_wire_find(veil_str_t name)
+{
+    const veil_http_module_t *m;
+    unsigned i;
+
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        m = veil_modules[i]->http;
+        if (m != NULL && m->wire != NULL && veil_str_eq_z(name, m->wire->name))
+        {
+            return m->wire;
+        }
+    }
+    return NULL;
+}
 
 unsigned
 veil_upstream_idle(void)
@@ -38,9 +63,18 @@ upstream_conn_unlink_idle(veil_upstream_conn_t *uc)
 }
 
 void
+veil_upstream_conn_unshare(veil_upstream_conn_t *uc)
+{
+    if (veil_list_is_linked(&uc->shared)) {
+        veil_list_remove(&uc->shared);
+    }
+}
+
+void
 veil_upstream_conn_close(veil_upstream_conn_t *uc)
 {
     upstream_conn_unlink_idle(uc);
+    veil_upstream_conn_unshare(uc);
     uc->x = NULL;
     uc->group = NULL;
     veil_conn_close(&uc->c);
@@ -86,36 +120,82 @@ upstream_conn_is_from(const veil_upstream_conn_t *uc, const veil_addr_t *local)
            && (local->family == 0 || veil_addr_eq(&uc->local, local));
 }
 
+static bool
+upstream_conn_suits(const veil_upstream_conn_t *uc, const veil_exchange_t *x,
+                    const veil_addr_t *local)
+{
+    return uc->asked == x->conf->wire && upstream_conn_is_from(uc, local)
+           && veil_upstream_tls_fits(uc, x);
+}
+
+/* One that others use, or make. */
+static veil_upstream_conn_t *
+upstream_conn_find_shared(const veil_exchange_t *x, const veil_addr_t *local,
+                          bool connecting)
+{
+    veil_upstream_conn_t *uc;
+    veil_list_t *l;
+
+    veil_list_foreach (l, &x->priv->peer->shared) {
+        uc = veil_list_entry(l, veil_upstream_conn_t, shared);
+        if (uc->connecting == connecting && upstream_conn_suits(uc, x, local)
+            && (connecting ? uc->njoined < CONN_MAX_JOINED
+                           : uc->wire->room(uc) != 0))
+        {
+            return uc;
+        }
+    }
+    return NULL;
+}
+
+static veil_upstream_conn_t *
+upstream_conn_find_idle(const veil_exchange_t *x, const veil_addr_t *local)
+{
+    veil_upstream_conn_t *uc;
+    veil_list_t *l;
+
+    veil_list_foreach (l, &x->priv->peer->idle) {
+        uc = veil_list_entry(l, veil_upstream_conn_t, peer_link);
+        if (upstream_conn_suits(uc, x, local)
+            && (uc->wire->room == NULL || uc->wire->room(uc) != 0))
+        {
+            return uc;
+        }
+    }
+    return NULL;
+}
+
 veil_upstream_conn_t *
 veil_upstream_conn_take(veil_exchange_t *x)
 {
     veil_upstream_peer_t *p = x->priv->peer;
-    veil_upstream_conn_t *uc = NULL;
+    veil_upstream_conn_t *uc;
     veil_addr_t local;
-    veil_list_t *l;
 
-    if (veil_list_is_empty(&p->idle)) {
+    if (veil_list_is_empty(&p->idle) && veil_list_is_empty(&p->shared)) {
         return NULL;
     }
     local = upstream_conn_local_addr(x);
-    veil_list_foreach (l, &p->idle) {
-        uc = veil_list_entry(l, veil_upstream_conn_t, peer_link);
-        if (upstream_conn_is_from(uc, &local) && veil_upstream_tls_fits(uc, x))
-        {
-            break;
-        }
-        uc = NULL;
-    }
+    uc = upstream_conn_find_shared(x, &local, false);
     if (uc == NULL) {
-        return NULL;
+        uc = upstream_conn_find_idle(x, &local);
+        if (uc == NULL) {
+            return NULL;
+        }
+        upstream_conn_unlink_idle(uc);
+        if (uc->wire->room != NULL) {
+            veil_list_push(&p->shared, &uc->shared);
+        }
     }
-    upstream_conn_unlink_idle(uc);
-    uc->x = x;
     uc->group = x->group;
     uc->nrequests++;
+    x->priv->uc = uc;
+    if (uc->wire->room != NULL) {
+        return uc;
+    }
+    uc->x = x;
     uc->c.bytes_in = 0;
     uc->c.bytes_out = 0;
-    x->priv->uc = uc;
     if (uc->tls != NULL) {
         veil_upstream_tls_attach(uc);
     }
@@ -130,34 +210,60 @@ veil_upstream_keeps(const veil_upstream_group_t *g,
 }
 
 static bool
-upstream_conn_may_keep(const veil_exchange_t *x,
-                       const veil_upstream_conn_t *uc)
+upstream_conn_may_keep(const veil_upstream_conn_t *uc)
 {
-    const veil_upstream_group_t *g = x->group;
+    const veil_upstream_group_t *g = uc->group;
 
-    return !uc->peer->gone && !uc->c.closing && !uc->c.eof
-           && uc->c.kept == NULL && !veil_conn_is_writing(&uc->c) && g->started
+    return !uc->peer->gone && !uc->c.closing && !uc->c.eof && g->started
            && uc->nrequests < g->keepalive_requests
            && veil_now_ms() - uc->start_ms < g->keepalive_time;
+}
+
+/* The exchange that makes it goes, and others wait: one of them does. */
+static void
+upstream_conn_hand_over(veil_upstream_conn_t *uc)
+{
+    veil_exchange_private_t *next =
+        veil_list_first(&uc->joined, veil_exchange_private_t, join);
+
+    veil_list_remove(&next->join);
+    uc->njoined--;
+    uc->x = next->x;
+    if (uc->tls != NULL) {
+        veil_upstream_tls_attach(uc);
+    }
 }
 
 void
 veil_upstream_conn_release(veil_exchange_t *x, bool keep)
 {
-    if (x->priv->uc != NULL) {
-        x->priv->uc->wire->leave(x, keep);
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_conn_t *uc = p->uc;
+
+    if (uc == NULL) {
+        return;
+    }
+    if (veil_list_is_linked(&p->join)) {
+        veil_list_remove(&p->join);
+        uc->njoined--;
+        p->uc = NULL;
+    } else if (uc->connecting && uc->njoined != 0) {
+        p->uc = NULL;
+        upstream_conn_hand_over(uc);
+    } else {
+        uc->wire->leave(x, keep);
     }
 }
 
 void
-veil_upstream_conn_keep(veil_exchange_t *x, veil_upstream_conn_t *uc,
-                        bool keep)
+veil_upstream_conn_keep(veil_upstream_conn_t *uc,
+                        const veil_upstream_conf_t *conf, bool keep)
 {
-    veil_upstream_group_t *g = x->group;
-    int64_t room = veil_upstream_keeps(g, x->conf);
+    veil_upstream_group_t *g = uc->group;
+    int64_t room = veil_upstream_keeps(g, conf);
     veil_upstream_conn_t *oldest;
 
-    if (!keep || room == 0 || !upstream_conn_may_keep(x, uc)) {
+    if (!keep || room == 0 || !upstream_conn_may_keep(uc)) {
         veil_upstream_conn_close(uc);
         return;
     }
@@ -173,7 +279,7 @@ veil_upstream_conn_keep(veil_exchange_t *x, veil_upstream_conn_t *uc,
     veil_conn_pace(&uc->c, false);
     veil_conn_read(&uc->c);
     veil_conn_read_timeout(&uc->c, g->defined ? g->keepalive_timeout
-                                              : x->conf->keepalive_timeout);
+                                              : conf->keepalive_timeout);
 }
 
 void
@@ -205,13 +311,84 @@ veil_upstream_conns_close_all(void)
     }
     veil_list_foreach_safe (l, tmp, &upstream_conn_all) {
         uc = veil_list_entry(l, veil_upstream_conn_t, link);
-        if (uc->x == NULL) {
+        if (veil_list_is_linked(&uc->group_link)) {
             veil_upstream_conn_close(uc);
         }
     }
 }
 
 /* --- opening ------------------------------------------------------------- */
+
+/* One of those that wait for it, who waits no more; NULL: none is left. */
+static veil_exchange_t *
+upstream_conn_next_joined(veil_upstream_conn_t *uc)
+{
+    veil_exchange_private_t *p;
+
+    if (uc->njoined == 0) {
+        return NULL;
+    }
+    p = veil_list_first(&uc->joined, veil_exchange_private_t, join);
+    veil_list_remove(&p->join);
+    uc->njoined--;
+    p->uc = NULL;
+    return p->x;
+}
+
+void
+veil_upstream_conn_failed(veil_upstream_conn_t *uc,
+                          void (*tell)(veil_exchange_t *x, int err), int err)
+{
+    veil_exchange_t *x = uc->x, *other;
+
+    uc->connecting = false;
+    veil_upstream_conn_unshare(uc);
+    while ((other = upstream_conn_next_joined(uc)) != NULL) {
+        tell(other, err);
+    }
+    tell(x, err);
+}
+
+/* Whether it speaks what was asked for; without TLS the peer is known to. */
+static bool
+upstream_conn_agreed(const veil_upstream_conn_t *uc)
+{
+    return uc->asked != NULL
+           && (uc->tls == NULL
+               || veil_str_eq_z(veil_tls_alpn(veil_tls_of(&uc->c)),
+                                uc->asked->name));
+}
+
+void
+veil_upstream_conn_ready(veil_upstream_conn_t *uc)
+{
+    veil_exchange_t *x = uc->x;
+    bool shared = upstream_conn_agreed(uc);
+
+    uc->connecting = false;
+    if (shared) {
+        uc->x = NULL;
+        uc->wire = uc->asked;
+        uc->c.ops = uc->wire->conn;
+        if (uc->tls != NULL) {
+            veil_upstream_tls_detach(uc);
+        }
+        uc->wire->begin(uc);
+    } else {
+        veil_upstream_conn_unshare(uc);
+    }
+    veil_exchange_connected(x, 0);
+    while ((x = upstream_conn_next_joined(uc)) != NULL) {
+        if (shared && uc->wire->room(uc) != 0) {
+            uc->nrequests++;
+            x->priv->uc = uc;
+            veil_exchange_connected(x, 0);
+        } else {
+            x->priv->alone = !shared; /* it could not share that one either */
+            veil_exchange_connect(x);
+        }
+    }
+}
 
 static void
 upstream_conn_connected(veil_conn_t *c, int err)
@@ -221,22 +398,68 @@ upstream_conn_connected(veil_conn_t *c, int err)
     if (uc->x == NULL) {
         return;
     }
-    if (err == 0 && uc->tls != NULL) {
+    if (err < 0) {
+        veil_upstream_conn_failed(uc, veil_exchange_connected, err);
+    } else if (uc->tls != NULL) {
         veil_upstream_tls_start(uc);
-        return;
+    } else {
+        veil_upstream_conn_ready(uc);
     }
-    veil_exchange_connected(uc->x, err);
+}
+
+/* Waits for a connection that another exchange makes, if it can be shared. */
+static bool
+upstream_conn_join(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_conn_t *uc;
+    veil_addr_t local;
+
+    if (x->conf->wire == NULL || p->alone
+        || veil_list_is_empty(&p->peer->shared)) {
+        return false;
+    }
+    local = upstream_conn_local_addr(x);
+    uc = upstream_conn_find_shared(x, &local, true);
+    if (uc == NULL) {
+        return false;
+    }
+    p->uc = uc;
+    uc->njoined++;
+    veil_list_append(&uc->joined, &p->join);
+    return true;
+}
+
+static void
+upstream_conn_link(veil_upstream_conn_t *uc)
+{
+    veil_list_init(&uc->group_link);
+    veil_list_init(&uc->peer_link);
+    veil_list_init(&uc->shared);
+    veil_list_init(&uc->joined);
+    if (upstream_conn_all.next == NULL) {
+        veil_list_init(&upstream_conn_all);
+    }
+    veil_list_append(&upstream_conn_all, &uc->link);
+    if (uc->asked != NULL) {
+        veil_list_push(&uc->peer->shared, &uc->shared);
+    }
 }
 
 int
 veil_upstream_conn_open(veil_exchange_t *x)
 {
-    veil_pool_t *pool = veil_pool_create("upstream", CONN_POOL_SIZE);
-    veil_upstream_conn_t *uc = VEIL_POOL_NEW(pool, veil_upstream_conn_t);
     veil_upstream_peer_t *p = x->priv->peer;
     veil_connect_options_t o = { .timeout_ms = x->conf->connect_timeout };
+    veil_upstream_conn_t *uc;
+    veil_pool_t *pool;
     int rc;
 
+    if (upstream_conn_join(x)) {
+        return 0;
+    }
+    pool = veil_pool_create("upstream", CONN_POOL_SIZE);
+    uc = VEIL_POOL_NEW(pool, veil_upstream_conn_t);
     uc->pool = pool;
     veil_upstream_tls_prepare(uc, x);
     o.addr = p->addr;
@@ -263,12 +486,9 @@ veil_upstream_conn_open(veil_exchange_t *x)
     p->refs++;
     uc->nrequests = 1;
     uc->start_ms = veil_now_ms();
-    veil_list_init(&uc->group_link);
-    veil_list_init(&uc->peer_link);
-    if (upstream_conn_all.next == NULL) {
-        veil_list_init(&upstream_conn_all);
-    }
-    veil_list_append(&upstream_conn_all, &uc->link);
+    uc->asked = x->conf->wire;
+    uc->connecting = true;
+    upstream_conn_link(uc);
     x->priv->uc = uc;
     return 0;
 }
@@ -294,7 +514,7 @@ veil_upstream_conn_on_closed(veil_conn_t *c)
     veil_upstream_conn_t *uc = veil_upstream_conn_of(c);
     veil_pool_t *pool = uc->pool;
 
-    VEIL_ASSERT(uc->x == NULL);
+    VEIL_ASSERT(uc->x == NULL && uc->njoined == 0);
 
     veil_upstream_conn_unpin(uc);
     veil_list_remove(&uc->link);

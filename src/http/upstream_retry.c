@@ -9,10 +9,15 @@
  * A connection that had been idle and ends before a byte of the response is
  * no failure of the peer: it closed it while the request was under way, as
  * it may (RFC 9112, 9.3.1).  The same peer is asked again, on a new one,
- * without counting as a try and whatever the configuration says.
+ * without counting as a try and whatever the configuration says.  The same
+ * goes for requests, of any method, that the peer says it has not looked at
+ * (RFC 9113, 8.7), but not for ever.
  */
 
 #include "http/upstream_impl.h"
+
+/* Times a peer may say that it has not looked at a request. */
+#define RETRY_MAX_REFUSED 3
 
 static bool
 upstream_retry_may_repeat(const veil_exchange_t *x)
@@ -65,6 +70,8 @@ upstream_retry_reset(veil_exchange_t *x)
     p->complete = false;
     p->failed = false;
     p->held = false;
+    p->body_used = false;
+    p->trailers = NULL;
     if (x->rebody != NULL) {
         x->body = x->rebody(x);
     }
@@ -78,7 +85,9 @@ upstream_retry_same_peer(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
 
-    veil_exchange_stop_body(x);
+    if (x->rebody != NULL) {
+        veil_exchange_stop_body(x); /* else nothing of it was used */
+    }
     veil_upstream_conn_release(x, false);
     upstream_retry_reset(x);
     p->state = VEIL_X_CONNECT;
@@ -112,6 +121,28 @@ veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status)
         return;
     }
     veil_exchange_tell_later(x, status);
+}
+
+void
+veil_exchange_unprocessed(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if (p->state == VEIL_X_HEAD && p->nrefused < RETRY_MAX_REFUSED
+        && (!p->has_body || x->rebody != NULL || !p->body_used))
+    {
+        p->nrefused++;
+        upstream_retry_same_peer(x);
+        return;
+    }
+    veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream refused the request",
+                      "while sending request to upstream");
+    if (p->state == VEIL_X_HEAD) {
+        veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
+    } else {
+        veil_exchange_body_fail(x);
+        veil_exchange_body_wake(x);
+    }
 }
 
 static unsigned

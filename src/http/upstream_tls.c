@@ -142,6 +142,7 @@ upstream_tls_same_options(const veil_tls_options_t *a,
            && a->verify_depth == b->verify_depth
            && a->session_reuse == b->session_reuse && a->ktls == b->ktls
            && a->ktls_fallback == b->ktls_fallback
+           && upstream_tls_same_strs(a->alpn, b->alpn)
            && upstream_tls_same_certs(a->certs, b->certs)
            && upstream_tls_same_strs(a->passwords, b->passwords);
 }
@@ -659,9 +660,9 @@ upstream_tls_done(veil_conn_t *c, int rc)
     c->log.action = NULL;
     veil_conn_read_timeout(c, 0);
     if (rc < 0) {
-        veil_exchange_not_secured(uc->x);
+        veil_upstream_conn_failed(uc, veil_exchange_not_secured, rc);
     } else {
-        veil_exchange_connected(uc->x, 0);
+        veil_upstream_conn_ready(uc);
     }
 }
 

@@ -38,8 +38,14 @@ refused('', 'location / { proxy_pass ftp://127.0.0.1; }',
 refused('', 'location / { proxy_pass 127.0.0.1; }', qr/invalid URL prefix/);
 refused('', 'location ~ /x { proxy_pass http://127.0.0.1/y; }',
     qr/cannot have URI part in location given by regular expression/);
-refused('', 'location / { proxy_http_version 2; }',
-    qr/HTTP\/2 to upstreams is not built yet/);
+if (!$t->has_feature('v2_upstream')) {
+    my $why = qr/this build has no HTTP\/2 to upstreams/;
+    refused('', 'location / { proxy_http_version 2; }', $why);
+    refused('', 'location / { proxy_h2c on; }', $why);
+} elsif ($t->has_feature('ssl')) {
+    refused('proxy_h2c on;', 'location / { proxy_pass https://127.0.0.1; }',
+        qr/"proxy_h2c" is HTTP\/2 without TLS, and the URL says https/);
+}
 refused('', 'location / { proxy_http_version 3; }', qr/invalid value|1\.1/);
 refused('', 'location / { proxy_next_upstream http_999; }', qr/invalid value/);
 refused('', 'location / { proxy_buffers 1 4k; }', qr/at least 2/);

@@ -79,7 +79,8 @@ typedef struct {
     const veil_http_value_t *method;
     const veil_http_value_t *body; /* proxy_set_body */
     unsigned ignore_headers;
-    unsigned http_version; /* 10, 11 */
+    unsigned http_version; /* 10, 11, 20 */
+    bool h2c;
     bool redirect_off;
     bool pass_request_headers;
     bool pass_request_body;
@@ -133,6 +134,7 @@ veil_conf_set_fn veil_proxy_set_header;
 veil_conf_set_fn veil_proxy_set_buffers;
 veil_conf_set_fn veil_proxy_set_temp_path;
 veil_conf_set_fn veil_proxy_set_version;
+veil_conf_set_fn veil_proxy_set_h2c;
 veil_conf_set_fn veil_proxy_set_bind;
 veil_conf_set_fn veil_proxy_set_next;
 veil_conf_set_fn veil_proxy_set_redirect;

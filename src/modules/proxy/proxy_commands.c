@@ -59,9 +59,21 @@ const veil_command_t veil_proxy_commands[] = {
       .where = VEIL_CONF_HTTP_ANY,
       .args = VEIL_ARGS_1,
       .set = veil_proxy_set_version,
-      .syntax = "1.0 | 1.1",
+      .syntax = "1.0 | 1.1 | 2",
       .def = "1.1",
-      .help = "The version of HTTP that is spoken to upstreams." },
+      .help =
+          "The version of HTTP that is spoken to upstreams.  2: over TLS "
+          "if the upstream agrees (ALPN), else 1.1; without TLS it must." },
+
+    { .name = "proxy_h2c",
+      .where = VEIL_CONF_HTTP_ANY,
+      .args = VEIL_ARGS_1,
+      .set = veil_proxy_set_h2c,
+      .offset = offsetof(proxy_conf_t, h2c),
+      .syntax = "on | off",
+      .def = "off",
+      .help = "Whether HTTP/2 is spoken to upstreams without TLS, which must "
+              "know it." },
 
     { .name = "proxy_method",
       .where = VEIL_CONF_HTTP_ANY,

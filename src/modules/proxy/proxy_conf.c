@@ -145,6 +145,35 @@ proxy_conf_plan_response(veil_conf_t *cf, proxy_conf_t *conf)
     conf->pass_server = !proxy_has_id(conf->hide_ids, VEIL_HEADER_SERVER);
 }
 
+/* What is asked of upstreams: by ALPN, or known to be spoken. */
+static veil_rc_t
+proxy_conf_wire(veil_conf_t *cf, proxy_conf_t *conf)
+{
+    static const char *const names[] = { "h2", "http/1.1" };
+    veil_array_t *alpn;
+    unsigned i;
+
+    conf->up.wire = NULL;
+    conf->up.tls.options.alpn = NULL;
+    if (conf->h2c && conf->target != NULL && conf->target->https) {
+        return veil_conf_error_node(cf, conf->target->node, 1,
+                                    "\"proxy_h2c\" is HTTP/2 without TLS, and "
+                                    "the URL says https://: that is "
+                                    "\"proxy_http_version 2\"");
+    }
+    if (conf->h2c || conf->http_version == 20) {
+        conf->up.wire = veil_upstream_wire_find(VEIL_STR("h2"));
+    }
+    if (conf->http_version == 20) {
+        alpn = veil_array_create(cf->pool, sizeof(veil_str_t), 2);
+        for (i = 0; i < veil_countof(names); i++) {
+            *(veil_str_t *) veil_array_push(alpn) = veil_str_z(names[i]);
+        }
+        conf->up.tls.options.alpn = alpn;
+    }
+    return VEIL_OK;
+}
+
 veil_rc_t
 veil_proxy_conf_finish(veil_conf_t *cf, void *data,
                        const void *parent VEIL_UNUSED)
@@ -158,6 +187,9 @@ veil_proxy_conf_finish(veil_conf_t *cf, void *data,
     veil_http_use_temp_path(cf, conf->up.temp_path);
     if (conf->target != NULL) {
         conf->up.tls.options.node = conf->target->node;
+    }
+    if (proxy_conf_wire(cf, conf) != VEIL_OK) {
+        return VEIL_ERROR;
     }
     if (veil_upstream_tls_finish(
             cf, &conf->up.tls,
@@ -245,11 +277,31 @@ veil_proxy_set_temp_path(veil_conf_t *cf,
     return VEIL_OK;
 }
 
+static veil_rc_t
+proxy_conf_need_http2(veil_conf_t *cf)
+{
+    return veil_upstream_wire_find(VEIL_STR("h2")) != NULL
+               ? VEIL_OK
+               : veil_conf_error_at(cf, 1,
+                                    "this build has no HTTP/2 to upstreams");
+}
+
+veil_rc_t
+veil_proxy_set_h2c(veil_conf_t *cf, const veil_command_t *cmd, void *data)
+{
+    const proxy_conf_t *conf = data;
+
+    if (veil_conf_set_flag(cf, cmd, data) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    return conf->h2c ? proxy_conf_need_http2(cf) : VEIL_OK;
+}
+
 veil_rc_t
 veil_proxy_set_version(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                        void *data)
 {
-    static const char *const words[] = { "1.0", "1.1", NULL };
+    static const char *const words[] = { "1.0", "1.1", "2", NULL };
     proxy_conf_t *conf = data;
     veil_str_t arg = veil_conf_arg(cf, 1);
 
@@ -258,8 +310,8 @@ veil_proxy_set_version(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     } else if (veil_str_eq_z(arg, "1.1")) {
         conf->http_version = 11;
     } else if (veil_str_eq_z(arg, "2")) {
-        return veil_conf_error_at(cf, 1,
-                                  "HTTP/2 to upstreams is not built yet");
+        conf->http_version = 20;
+        return proxy_conf_need_http2(cf);
     } else {
         return veil_conf_error_word(cf, 1, words);
     }

@@ -1,0 +1,410 @@
+/*
+ * h2_upstream.c -- HTTP/2 to upstreams: a connection that exchanges share.
+ *
+ * What arrives goes through the library at once, whose callbacks tell the
+ * exchanges; what is to be sent is asked of the library when there is room,
+ * one buffer at a time, so it decides which stream is next, and no request's
+ * body is pulled before its bytes can go.  The library is never entered from
+ * its own callbacks, and lives until the connection is closed.
+ *
+ * A connection from which no stream may begin any more (GOAWAY, its limit of
+ * requests) serves those it has and ends with the last.
+ *
+ * A peer that sends much that is of no use (pings, settings, empty frames)
+ * is left: H2_IDLE_FRAMES of them without a head or a byte of a body.
+ */
+
+#include "modules/http2/h2_upstream.h"
+
+#define H2_OUT_MAX 65536
+#define H2_FRAME_MAX (16384 + 9 + 256)
+#define H2_IDLE_FRAMES 1000
+/* Streams on a connection, before and after the peer has said its limit. */
+#define H2_STREAMS_UNKNOWN 100
+#define H2_STREAMS_MAX 256
+/* What a peer may send before it is read: of a body, of all of them. */
+#define H2_WINDOW (128 * 1024)
+#define H2_CONN_WINDOW (4 * 1024 * 1024)
+
+static void h2_upstream_flush(veil_h2_upstream_t *h2);
+
+static veil_h2_upstream_t *
+h2_upstream_of(veil_conn_t *c)
+{
+    veil_h2_upstream_t *h2 = veil_upstream_conn_of(c)->session;
+
+    VEIL_CHECK(h2, VEIL_H2_UPSTREAM);
+    return h2;
+}
+
+/* --- the end ---------------------------------------------------------------
+ */
+
+static void
+h2_upstream_end(veil_h2_upstream_t *h2, int err)
+{
+    h2->dead = true;
+    veil_upstream_conn_unshare(h2->uc);
+    veil_h2_upstream_lose(h2, err);
+    veil_upstream_conn_close(h2->uc);
+}
+
+static void
+h2_upstream_on_closed(veil_conn_t *c)
+{
+    veil_h2_upstream_t *h2 = h2_upstream_of(c);
+
+    VEIL_ASSERT(veil_list_is_empty(&h2->streams));
+    veil_post_cancel(&h2->post);
+    nghttp2_session_del(h2->session);
+    veil_free(h2->out);
+    h2->uc->session = NULL;
+    h2->magic = VEIL_MAGIC_DEAD;
+    veil_free(h2);
+    veil_upstream_conn_on_closed(c);
+}
+
+/* --- callbacks of the library ----------------------------------------------
+ */
+
+static void
+h2_upstream_useless_frame(veil_h2_upstream_t *h2)
+{
+    if (++h2->nidle_frames == H2_IDLE_FRAMES) {
+        veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
+                 "upstream \"%.*s\" sends HTTP/2 frames of no use",
+                 VEIL_STR_ARG(h2->uc->peer->name));
+        (void) nghttp2_session_terminate_session(h2->session,
+                                                 NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+}
+
+static int
+h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
+                     void *data)
+{
+    veil_h2_upstream_t *h2 = data;
+    bool ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    veil_h2_upstream_stream_t *s;
+
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        if (frame->hd.length == 0 && !ended) {
+            h2_upstream_useless_frame(h2);
+        } else {
+            h2->nidle_frames = 0;
+        }
+        s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        if (s == NULL) {
+            return 0;
+        }
+        if (frame->hd.type == NGHTTP2_HEADERS) {
+            veil_h2_upstream_head_done(s, ended);
+        } else if (ended) {
+            veil_exchange_body_ended(s->x);
+        }
+        return 0;
+    case NGHTTP2_GOAWAY:
+        veil_upstream_conn_unshare(h2->uc);
+        return 0;
+    case NGHTTP2_WINDOW_UPDATE:
+    case NGHTTP2_RST_STREAM:
+        return 0; /* bounded by what we send, and the streams we begin */
+    case NGHTTP2_SETTINGS:
+        h2->settings = true;
+        break;
+    default:
+        break;
+    }
+    h2_upstream_useless_frame(h2);
+    return 0;
+}
+
+static int
+h2_upstream_on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame,
+                          void *data)
+{
+    veil_h2_upstream_t *h2 = data;
+    veil_h2_upstream_stream_t *s;
+
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        if (s != NULL) {
+            s->sent = true;
+            s->x->priv->head_sent = true;
+            s->bytes_out += frame->hd.length + 9;
+        }
+    } else if (frame->hd.type == NGHTTP2_GOAWAY
+               && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+    {
+        h2->dead = true;
+        veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
+                 "upstream \"%.*s\" broke the rules of HTTP/2: %s",
+                 VEIL_STR_ARG(h2->uc->peer->name),
+                 nghttp2_http2_strerror(frame->goaway.error_code));
+    }
+    return 0;
+}
+
+static int
+h2_upstream_on_stream_close(nghttp2_session *session, int32_t id,
+                            uint32_t error, void *data)
+{
+    veil_h2_upstream_stream_t *s =
+        nghttp2_session_get_stream_user_data(session, id);
+
+    (void) data;
+    if (s != NULL) {
+        s->closed = true;
+        veil_h2_upstream_reset(s, error);
+    }
+    return 0;
+}
+
+static nghttp2_session *
+h2_upstream_session(veil_h2_upstream_t *h2)
+{
+    static nghttp2_session_callbacks *callbacks;
+    static nghttp2_option *option;
+    nghttp2_session *session;
+
+    if (callbacks == NULL) {
+        nghttp2_session_callbacks_new(&callbacks);
+        nghttp2_session_callbacks_set_on_begin_headers_callback(
+            callbacks, veil_h2_upstream_on_begin);
+        nghttp2_session_callbacks_set_on_header_callback(
+            callbacks, veil_h2_upstream_on_field);
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+            callbacks, veil_h2_upstream_on_data);
+        nghttp2_session_callbacks_set_on_frame_recv_callback(
+            callbacks, h2_upstream_on_frame);
+        nghttp2_session_callbacks_set_on_frame_send_callback(
+            callbacks, h2_upstream_on_frame_sent);
+        nghttp2_session_callbacks_set_on_stream_close_callback(
+            callbacks, h2_upstream_on_stream_close);
+        nghttp2_option_new(&option);
+        nghttp2_option_set_no_auto_window_update(option, 1);
+        nghttp2_option_set_no_closed_streams(option, 1);
+    }
+    if (nghttp2_session_client_new2(&session, callbacks, h2, option) != 0) {
+        veil_panic("out of memory");
+    }
+    return session;
+}
+
+/* --- sending ---------------------------------------------------------------
+ */
+
+/* Fills the buffer; false: the session is beyond help. */
+static bool
+h2_upstream_fill(veil_h2_upstream_t *h2)
+{
+    const uint8_t *data;
+    ssize_t n;
+
+    while (h2->out_len + H2_FRAME_MAX <= H2_OUT_MAX) {
+        n = nghttp2_session_mem_send(h2->session, &data);
+        if (n < 0) {
+            veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
+                     "nghttp2_session_mem_send() failed: %s",
+                     nghttp2_strerror((int) n));
+            return false;
+        }
+        if (n == 0) {
+            break;
+        }
+        h2->out = veil_realloc(
+            h2->out, veil_max_size(h2->out_len + (size_t) n, H2_OUT_MAX));
+        memcpy(h2->out + h2->out_len, data, (size_t) n);
+        h2->out_len += (size_t) n;
+    }
+    return true;
+}
+
+static void
+h2_upstream_flush(veil_h2_upstream_t *h2)
+{
+    veil_conn_t *c = &h2->uc->c;
+    veil_slice_t out;
+
+    if (veil_conn_is_writing(c) || c->closing || h2->in_recv) {
+        return;
+    }
+    if (!h2_upstream_fill(h2)) {
+        h2_upstream_end(h2, -EPROTO);
+        return;
+    }
+    if (c->closing) {
+        return; /* the last stream has left meanwhile */
+    }
+    if (h2->out_len != 0) {
+        out = veil_slice_mem(h2->out, h2->out_len);
+        veil_conn_write(c, &out, 1);
+        return;
+    }
+    veil_free(h2->out);
+    h2->out = NULL;
+    if (!nghttp2_session_want_read(h2->session)
+        && !nghttp2_session_want_write(h2->session))
+    {
+        h2_upstream_end(h2, 0);
+    }
+}
+
+static void
+h2_upstream_posted(veil_post_t *post)
+{
+    h2_upstream_flush(veil_container_of(post, veil_h2_upstream_t, post));
+}
+
+void
+veil_h2_upstream_wake(veil_h2_upstream_t *h2)
+{
+    veil_post(h2->uc->c.handle.loop, &h2->post);
+}
+
+static void
+h2_upstream_on_sent(veil_conn_t *c, ssize_t res)
+{
+    veil_h2_upstream_t *h2 = h2_upstream_of(c);
+
+    h2->out_len = 0;
+    if (res < 0) {
+        h2_upstream_end(h2, (int) res);
+        return;
+    }
+    h2_upstream_flush(h2);
+}
+
+/* --- receiving -------------------------------------------------------------
+ */
+
+static void
+h2_upstream_on_bytes(veil_conn_t *c, veil_buf_t *b)
+{
+    veil_h2_upstream_t *h2 = h2_upstream_of(c);
+    ssize_t n;
+
+    h2->in_recv = true;
+    h2->input = b;
+    n = nghttp2_session_mem_recv(h2->session, b->pos, veil_buf_len(b));
+    h2->input = NULL;
+    h2->in_recv = false;
+    b->pos = b->end;
+    if (n < 0) {
+        veil_log(&c->log, VEIL_LOG_ERR, 0,
+                 "upstream \"%.*s\" does not speak HTTP/2: %s",
+                 VEIL_STR_ARG(h2->uc->peer->name), nghttp2_strerror((int) n));
+        h2_upstream_end(h2, -EPROTO);
+        return;
+    }
+    if (h2->nstreams == 0
+        && !nghttp2_session_check_request_allowed(h2->session)) {
+        h2->dead = true;
+        veil_upstream_conn_close(h2->uc); /* GOAWAY, while it was idle */
+        return;
+    }
+    h2_upstream_flush(h2);
+}
+
+static void
+h2_upstream_on_eof(veil_conn_t *c, int err)
+{
+    h2_upstream_end(h2_upstream_of(c), err);
+}
+
+/* Idle for too long: while there are streams, they have the timers. */
+static void
+h2_upstream_on_read_timeout(veil_conn_t *c)
+{
+    h2_upstream_end(h2_upstream_of(c), -ETIMEDOUT);
+}
+
+static void
+h2_upstream_on_write_timeout(veil_conn_t *c)
+{
+    h2_upstream_end(h2_upstream_of(c), -ETIMEDOUT);
+}
+
+const veil_conn_ops_t veil_h2_upstream_conn_ops = {
+    .name = "upstream http/2",
+    .on_data = h2_upstream_on_bytes,
+    .on_eof = h2_upstream_on_eof,
+    .on_sent = h2_upstream_on_sent,
+    .on_read_timeout = h2_upstream_on_read_timeout,
+    .on_write_timeout = h2_upstream_on_write_timeout,
+    .on_closed = h2_upstream_on_closed,
+};
+
+/* --- the beginning ---------------------------------------------------------
+ */
+
+void
+veil_h2_upstream_begin(veil_upstream_conn_t *uc)
+{
+    static const nghttp2_settings_entry iv[] = {
+        { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
+        { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+    };
+    veil_h2_upstream_t *h2 = veil_zalloc(sizeof(*h2));
+
+    h2->magic = VEIL_H2_UPSTREAM_MAGIC;
+    h2->uc = uc;
+    uc->session = h2;
+    veil_list_init(&h2->streams);
+    veil_post_init(&h2->post, h2_upstream_posted);
+    h2->session = h2_upstream_session(h2);
+    (void) nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, iv,
+                                   veil_countof(iv));
+    (void) nghttp2_session_set_local_window_size(
+        h2->session, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
+    veil_conn_read(&uc->c);
+}
+
+unsigned
+veil_h2_upstream_room(const veil_upstream_conn_t *uc)
+{
+    const veil_h2_upstream_t *h2 = uc->session;
+    uint32_t max = H2_STREAMS_UNKNOWN;
+
+    if (h2->dead || uc->c.closing || uc->c.eof
+        || !nghttp2_session_check_request_allowed(h2->session)
+        || uc->nrequests >= uc->group->keepalive_requests)
+    {
+        return 0;
+    }
+    if (h2->settings) {
+        max = nghttp2_session_get_remote_settings(
+            h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+        max = max < H2_STREAMS_MAX ? max : H2_STREAMS_MAX;
+    }
+    return h2->nstreams < max ? max - h2->nstreams : 0;
+}
+
+/* --- the module ------------------------------------------------------------
+ */
+
+const veil_upstream_wire_t veil_h2_upstream_wire = {
+    .name = "h2",
+    .conn = &veil_h2_upstream_conn_ops,
+    .begin = veil_h2_upstream_begin,
+    .room = veil_h2_upstream_room,
+    .send = veil_h2_upstream_send,
+    .read = veil_h2_upstream_read,
+    .hold = veil_h2_upstream_hold,
+    .timeout = veil_h2_upstream_timeout,
+    .count = veil_h2_upstream_count,
+    .leave = veil_h2_upstream_leave,
+};
+
+static const veil_http_module_t h2_upstream_hooks = {
+    .wire = &veil_h2_upstream_wire,
+};
+
+veil_module_t veil_http_v2_upstream_module = {
+    .abi = VEIL_MODULE_ABI,
+    .name = "v2_upstream",
+    .http = &h2_upstream_hooks,
+};

@@ -1,0 +1,230 @@
+/*
+ * h2_upstream_head.c -- heads over HTTP/2 to upstreams: the request's as
+ * fields, the response's from them.
+ *
+ * A request's head is made once, in HTTP/1's form, before it is known what its
+ * connection will speak.  Here it is read again, by the same parser that
+ * reads clients': what belongs to an HTTP/1 connection stays behind, Host
+ * becomes :authority.
+ *
+ * The library checks what RFC 9113, 8.2 and 8.3 ask of a response.  All heads
+ * and trailers of a response must fit proxy_buffer_size.
+ */
+
+#include "modules/http2/h2_upstream.h"
+
+/* What a field counts beyond its bytes (RFC 9113, 6.5.2). */
+#define H2_FIELD_OVERHEAD 32
+#define H2_PSEUDO 4
+
+/* --- of requests -----------------------------------------------------------
+ */
+
+static void
+h2_upstream_add(veil_h2_upstream_fields_t *f, veil_str_t name,
+                veil_str_t value)
+{
+    nghttp2_nv *nv = &f->nv[f->n++];
+
+    nv->name = (uint8_t *) (uintptr_t) name.data;
+    nv->namelen = name.len;
+    nv->value = (uint8_t *) (uintptr_t) value.data;
+    nv->valuelen = value.len;
+    nv->flags = NGHTTP2_NV_FLAG_NONE;
+}
+
+static void
+h2_upstream_add_lower(veil_h2_upstream_fields_t *f, veil_pool_t *pool,
+                      veil_str_t name, veil_str_t value)
+{
+    char *lower = veil_pool_chars(pool, name.len);
+
+    veil_str_lower(lower, name.data, name.len);
+    h2_upstream_add(f, veil_str_n(lower, name.len), value);
+}
+
+/* Of one connection, but for what HTTP/2 lets TE say (RFC 9113, 8.2.2). */
+static bool
+h2_upstream_stays(const veil_http_field_t *f)
+{
+    if (f->id == VEIL_HEADER_TE) {
+        return !veil_str_caseeq(f->value, VEIL_STR("trailers"));
+    }
+    return f->id != 0 && veil_http_header_is_hop(f->id);
+}
+
+static size_t
+h2_upstream_lines(veil_str_t s)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < s.len; i++) {
+        n += s.data[i] == '\n';
+    }
+    return n;
+}
+
+bool
+veil_h2_upstream_request(veil_exchange_t *x, veil_h2_upstream_fields_t *f)
+{
+    veil_str_t authority = VEIL_STR(""), rest = x->head;
+    veil_str_t line = veil_str_cut(&rest, '\n');
+    veil_http_parse_t e;
+    veil_http_fields_t it;
+    veil_http_field_t field;
+
+    f->nv = veil_pool_alloc(x->pool, (h2_upstream_lines(rest) + H2_PSEUDO)
+                                         * sizeof(*f->nv));
+    f->n = 0;
+    h2_upstream_add(f, VEIL_STR(":method"), veil_str_cut(&line, ' '));
+    h2_upstream_add(f, VEIL_STR(":path"), veil_str_cut(&line, ' '));
+    h2_upstream_add(f, VEIL_STR(":scheme"),
+                    x->priv->uc->tls != NULL ? VEIL_STR("https")
+                                             : VEIL_STR("http"));
+    h2_upstream_add(f, VEIL_STR(":authority"), authority);
+    veil_http_fields_init(&it, rest.data, rest.len, 0);
+    while ((e = veil_http_fields_next(&it, &field)) == VEIL_PARSE_OK) {
+        if (field.id == VEIL_HEADER_HOST) {
+            authority = field.value;
+        } else if (!h2_upstream_stays(&field)) {
+            h2_upstream_add_lower(f, x->pool, field.name, field.value);
+        }
+    }
+    f->nv[H2_PSEUDO - 1].value = (uint8_t *) (uintptr_t) authority.data;
+    f->nv[H2_PSEUDO - 1].valuelen = authority.len;
+    return e == VEIL_PARSE_END;
+}
+
+veil_h2_upstream_fields_t
+veil_h2_upstream_trailers(veil_exchange_t *x, const veil_http_headers_t *hs)
+{
+    veil_h2_upstream_fields_t f = { .n = 0 };
+    const veil_http_header_t *h = NULL;
+
+    if (hs == NULL || hs->n == 0) {
+        return f;
+    }
+    f.nv = veil_pool_alloc(x->pool, hs->n * sizeof(*f.nv));
+    while ((h = veil_http_headers_next(hs, h)) != NULL) {
+        if (veil_http_header_in_trailer(h->id)) {
+            h2_upstream_add_lower(&f, x->pool, h->name, h->value);
+        }
+    }
+    return f;
+}
+
+/* --- of responses ----------------------------------------------------------
+ */
+
+int
+veil_h2_upstream_on_begin(nghttp2_session *session, const nghttp2_frame *frame,
+                          void *data)
+{
+    veil_h2_upstream_stream_t *s =
+        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+
+    (void) data;
+    if (s != NULL && !s->has_head) {
+        veil_http_headers_init(&s->x->headers, s->x->pool, 12);
+        s->x->status = 0;
+        s->length = -1;
+    }
+    return 0;
+}
+
+static void
+h2_upstream_too_big(veil_h2_upstream_stream_t *s)
+{
+    veil_exchange_t *x = s->x;
+
+    veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream sent too big header",
+                      "while reading response header from upstream");
+    if (x->priv->state == VEIL_X_HEAD) {
+        veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
+    } else {
+        veil_exchange_body_fail(x);
+        veil_exchange_body_wake(x);
+    }
+}
+
+static void
+h2_upstream_field(veil_h2_upstream_stream_t *s, veil_str_t name,
+                  veil_str_t value)
+{
+    veil_exchange_t *x = s->x;
+    unsigned id = veil_http_header_lookup(name.data, name.len);
+
+    if (s->has_head) {
+        veil_exchange_add_trailer(x, id, veil_pool_str(x->pool, name),
+                                  veil_pool_str(x->pool, value));
+        return;
+    }
+    if (id == VEIL_HEADER_CONTENT_LENGTH) {
+        s->length = veil_str_to_int(value);
+    }
+    if (id != 0 && veil_exchange_field_stays(x, id)) {
+        return;
+    }
+    name = id != 0 ? veil_http_header_info[id].name
+                   : veil_pool_str(x->pool, name);
+    veil_http_headers_add_id(&x->headers, id, name,
+                             veil_pool_str(x->pool, value));
+}
+
+int
+veil_h2_upstream_on_field(nghttp2_session *session, const nghttp2_frame *frame,
+                          const uint8_t *name, size_t namelen,
+                          const uint8_t *value, size_t valuelen, uint8_t flags,
+                          void *data)
+{
+    veil_h2_upstream_stream_t *s =
+        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    veil_str_t n = veil_str_n((const char *) name, namelen);
+    veil_str_t v = veil_str_n((const char *) value, valuelen);
+
+    (void) flags;
+    (void) data;
+    if (s == NULL) {
+        return 0; /* decoded, as the table must stay right, and forgotten */
+    }
+    s->nheader += namelen + valuelen + H2_FIELD_OVERHEAD;
+    s->bytes_in += namelen + valuelen;
+    if (s->nheader > (size_t) s->x->conf->header_buffer_size) {
+        h2_upstream_too_big(s);
+    } else if (namelen != 0 && name[0] != ':') {
+        h2_upstream_field(s, n, v);
+    } else if (!s->has_head && veil_str_eq(n, VEIL_STR(":status"))) {
+        s->x->status = (int) veil_str_to_int(v);
+    }
+    return 0;
+}
+
+void
+veil_h2_upstream_head_done(veil_h2_upstream_stream_t *s, bool ended)
+{
+    veil_exchange_t *x = s->x;
+    veil_http_framing_t framing = { .kind = VEIL_FRAMING_CLOSE };
+
+    if (s->has_head) {
+        if (ended) {
+            veil_exchange_body_ended(x);
+        }
+        return;
+    }
+    framing.length = s->length;
+    if (ended || x->head_method || x->status == 204 || x->status == 304) {
+        framing.kind = VEIL_FRAMING_NONE;
+    }
+    x->version = 20;
+    x->reason = VEIL_STR("");
+    if (!veil_exchange_take_head(x, &framing)) {
+        return; /* the stream may be no more */
+    }
+    s->has_head = true;
+    if (framing.kind == VEIL_FRAMING_NONE) {
+        veil_exchange_finish(x);
+    } else {
+        veil_h2_upstream_timeout(x, x->conf->read_timeout);
+    }
+    veil_exchange_head_done(x);
+}
