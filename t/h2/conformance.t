@@ -7,8 +7,12 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
+use Test::Veil::TLS;
 
-my $t = Test::Veil->new->has('v2', 'hpack');
+my $t = Test::Veil->new->has('v2', 'hpack', 'tls');
+my $tls = Test::Veil::TLS->new($t);
+$tls->ca('root');
+$tls->cert('site', ca => 'root', names => ['localhost']);
 $t->write_file('html/file', 'x' x 30000);
 $t->upstream(a => handler => sub { $_[0]->reply(body => 'ok') });
 $t->config(<<'EOC');
@@ -17,6 +21,9 @@ http {
     large_client_header_buffers 4 32k;
     server {
         listen %%PORT_80%%;
+        listen %%PORT_443%% ssl;
+        ssl_certificate %%TESTDIR%%/site.crt;
+        ssl_certificate_key %%TESTDIR%%/site.key;
         server_name localhost;
         root %%TESTDIR%%/html;
         client_max_body_size 10m;
@@ -31,8 +38,8 @@ http {
 EOC
 $t->run;
 
-open my $f, '-|', '/usr/bin/python3', 't/lib/h2_conformance.py', $t->port(80)
-    or die "python3: $!";
+open my $f, '-|', '/usr/bin/python3', 't/lib/h2_conformance.py', $t->port(80),
+    $t->port(443), $t->testdir . '/root.crt' or die "python3: $!";
 while (my $line = <$f>) {
     next unless $line =~ /^(not )?ok - (.*)/;
     ok(!$1, $2);

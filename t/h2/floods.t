@@ -26,7 +26,6 @@ worker_processes 1;
 error_log %%TESTDIR%%/error.log info;
 http {
     http2 on;
-    keepalive_requests 1000000;
     http2_refused_rate 100;
     keepalive_requests 1000000;
     root %%TESTDIR%%/html;

@@ -1,4 +1,4 @@
-# h2_conformance.py PORT -- what RFC 9113 and RFC 7541 want of a server when
+# h2_conformance.py PORT TLSPORT CA -- what RFC 9113 and RFC 7541 want of a server when
 # a client breaks a rule, and that it lets be what is allowed.
 #
 # Each case is a connection.  connection() wants GOAWAY with one of the codes
@@ -12,8 +12,8 @@ from h2_raw import *
 PORT = int(sys.argv[1])
 
 
-def connection(name, codes, data, **options):
-    c = Client(PORT, **options)
+def connection(name, codes, data, port=PORT, **options):
+    c = Client(port, **options)
     c.send(data)
     c.until(lambda: c.closed)
     check(c.closed and c.goaway in codes.split(), name,
@@ -120,6 +120,10 @@ for name, text in (('a line of the preface and HTTP/1',
     check(c.buffer.startswith(b'HTTP/1.1 ') and c.closed
           or c.goaway == P or c.closed, name, (c.buffer[:40], c.goaway))
     c.close()
+
+connection('a client of HTTP/1 after ALPN h2', P,
+           b'GET / HTTP/1.1\r\nHost: a\r\n\r\n', preface=False,
+           port=int(sys.argv[2]), tls=sys.argv[3])
 
 # --- frames (4)
 

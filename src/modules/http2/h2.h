@@ -99,6 +99,7 @@ struct veil_h2_s {
     uint32_t magic;
     bool closed;     /* on_closed() has come */
     bool draining;   /* GOAWAY was said, the last one too */
+    bool lingering;  /* all is said; the client's end is waited for */
     bool in_recv;    /* the library is at work */
     bool has_reset;  /* we did, a stream */
     int32_t last_id; /* the latest stream of the client */
@@ -107,9 +108,10 @@ struct veil_h2_s {
     nghttp2_session *session;
     const h2_conf_t *conf;
     veil_list_t streams;
-    veil_list_t ready;   /* heads that are complete */
-    veil_list_t over;    /* sent or reset: their requests are to end */
-    veil_list_t woken;   /* something came for who reads their bodies */
+    veil_list_t ready; /* heads that are complete */
+    veil_list_t over;  /* sent or reset: their requests are to end */
+    veil_list_t woken; /* something came for who reads their bodies */
+    uint64_t linger_until_ms;
     veil_list_t lingers; /* of h2_linger_t */
     unsigned nstreams;   /* requests alive */
     veil_post_t post;

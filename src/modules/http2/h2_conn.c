@@ -453,6 +453,30 @@ h2_conn_calm(veil_h2_t *h2)
     }
 }
 
+/*
+ * All is said.  A request that is on its way crosses our GOAWAY, and a close
+ * with data unread would take that back: our side ends, and the client's is
+ * waited for.
+ */
+static void
+h2_conn_finish(veil_h2_t *h2)
+{
+    const veil_http_core_loc_t *conf = h2_conn_loc(h2);
+
+    if (h2->lingering) {
+        return;
+    }
+    if (conf->lingering_close == VEIL_LINGER_OFF) {
+        veil_conn_close(&h2->hc->c);
+        return;
+    }
+    h2->lingering = true;
+    h2->linger_until_ms = veil_now_ms() + conf->lingering_time;
+    veil_conn_shutdown(&h2->hc->c);
+    veil_conn_read_timeout(&h2->hc->c, veil_min_size(conf->lingering_timeout,
+                                                     conf->lingering_time));
+}
+
 /* Fills the buffer; false: the session is beyond help. */
 static bool
 h2_conn_fill(veil_h2_t *h2)
@@ -516,7 +540,7 @@ h2_conn_flush(veil_h2_t *h2)
     if (!nghttp2_session_want_read(h2->session)
         && !nghttp2_session_want_write(h2->session))
     {
-        veil_conn_close(c);
+        h2_conn_finish(h2);
         return;
     }
     h2_conn_arm(h2);
@@ -550,6 +574,13 @@ h2_on_data(veil_conn_t *c, veil_buf_t *b)
         b->pos = b->end;
         return;
     }
+    if (h2->lingering) {
+        b->pos = b->end;
+        if (veil_now_ms() >= h2->linger_until_ms) {
+            veil_conn_close(c);
+        }
+        return;
+    }
     h2->in_recv = true;
     h2->input = b;
     n = nghttp2_session_mem_recv(h2->session, b->pos, veil_buf_len(b));
@@ -581,7 +612,7 @@ h2_on_read_timeout(veil_conn_t *c)
 {
     veil_h2_t *h2 = h2_conn_of(c);
 
-    if (veil_h2_guard_is_broken(&h2->guard)) {
+    if (veil_h2_guard_is_broken(&h2->guard) || h2->lingering) {
         veil_conn_close(c);
         return;
     }
