@@ -40,6 +40,10 @@ http {
         client_header_timeout 1s;
         keepalive_timeout 1s;
     }
+    server {
+        listen %%PORT_82%%;
+        http2_ping_rate 0;
+    }
 }
 EOC
 $t->run;
@@ -211,6 +215,11 @@ flood('PING', 'PINGs within a second.*"http2_ping_rate"',
     sub { frame(PING, 0, 0, 'abcdefgh') });
 flood('PING, and nothing is read', 'PINGs within a second',
     sub { frame(PING, 0, 0, 'abcdefgh') }, deaf => 1);
+# So much at once touches all of the worker's receive buffers, 16 MB, for the
+# first time; the answers to two million would be hundreds.
+flood('PING without a limit, and nothing is read',
+    'does not read (?:the|what)', sub { frame(PING, 0, 0, 'abcdefgh') },
+    deaf => 1, port => 82, n => 2_000_000, step => 2000, kb => 32_768);
 flood('SETTINGS', '"http2_settings_rate"', sub { frame(SETTINGS, 0, 0) });
 flood('PRIORITY', '"http2_priority_rate"',
     sub { frame(PRIORITY, 0, 1 + 2 * $_[0], pack 'NC', 0, 1) });

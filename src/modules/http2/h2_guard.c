@@ -16,8 +16,8 @@
  * that were sent in the same second raise those limits.
  *
  * When a limit is passed the callback fails, so that the library stops in the
- * middle of what it had; a session that failed so is never used again, and
- * the GOAWAY is written by hand.  What was queued goes with the session.
+ * middle of what it had; a session that failed so neither reads nor sends
+ * again, and the GOAWAY is written by hand.  What was queued goes with it.
  *
  * The library's own limits are set beyond ours where both count the same, as
  * its do not know what is going on; they remain where it sees more than we.
