@@ -147,8 +147,10 @@ c.close()
 
 # keepalive_requests: streams that are there live on.
 
-c = Client(LIMITS)
-n = c.open(request('/html/big'), end=True)
+c = Client(LIMITS, pairs=((4, 100),))
+c.credit = False
+c.send(frame(WINDOW_UPDATE, 0, 0, struct.pack('>I', 1 << 28)))
+n = c.open(request('/html/big'))
 for i in range(5):
     c.ask(request())
 c.until(lambda: len(c.goaways) >= 1)
@@ -159,7 +161,10 @@ check(late.status == 200, 'a stream that did not know it', late.status)
 c.until(lambda: len(c.goaways) >= 2)
 check(c.goaways[1:] == [(c.next - 2, 'NO_ERROR')],
       'then the last stream', (c.goaways, c.next))
-s = c.finish(n)
+s = c.get(n)
+check(len(s.data) == 100 and not c.closed, 'a stream is under way')
+c.send(frame(WINDOW_UPDATE, 0, n, struct.pack('>I', 1 << 28)))
+c.finish(n)
 check(s.data == BIG, 'the first stream has all', (len(s.data), s.reset))
 check(c.until(lambda: c.closed), 'and the end')
 c.close()
