@@ -221,6 +221,11 @@ void veil_upstream_conn_keep(veil_upstream_conn_t *uc,
                              const veil_upstream_conf_t *conf, bool keep);
 /* It is connected and, with TLS, secured: speaks what was agreed on. */
 void veil_upstream_conn_ready(veil_upstream_conn_t *uc);
+/*
+ * Those that wait for it: as many as there is room for begin, the others look
+ * further.  A shared wire calls this when it knows its room, or has none.
+ */
+void veil_upstream_conn_serve(veil_upstream_conn_t *uc);
 /* It is not; tell is what its exchanges, of which there may be many, hear. */
 void veil_upstream_conn_failed(veil_upstream_conn_t *uc,
                                void (*tell)(veil_exchange_t *x, int err),

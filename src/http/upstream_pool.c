@@ -247,7 +247,7 @@ veil_upstream_conn_release(veil_exchange_t *x, bool keep)
         veil_list_remove(&p->join);
         uc->njoined--;
         p->uc = NULL;
-    } else if (uc->connecting && uc->njoined != 0) {
+    } else if (uc->connecting && uc->x == x && uc->njoined != 0) {
         p->uc = NULL;
         upstream_conn_hand_over(uc);
     } else {
@@ -360,24 +360,12 @@ upstream_conn_agreed(const veil_upstream_conn_t *uc)
 }
 
 void
-veil_upstream_conn_ready(veil_upstream_conn_t *uc)
+veil_upstream_conn_serve(veil_upstream_conn_t *uc)
 {
-    veil_exchange_t *x = uc->x;
-    bool shared = upstream_conn_agreed(uc);
+    bool shared = uc->wire->room != NULL;
+    veil_exchange_t *x;
 
     uc->connecting = false;
-    if (shared) {
-        uc->x = NULL;
-        uc->wire = uc->asked;
-        uc->c.ops = uc->wire->conn;
-        if (uc->tls != NULL) {
-            veil_upstream_tls_detach(uc);
-        }
-        uc->wire->begin(uc);
-    } else {
-        veil_upstream_conn_unshare(uc);
-    }
-    veil_exchange_connected(x, 0);
     while ((x = upstream_conn_next_joined(uc)) != NULL) {
         if (shared && uc->wire->room(uc) != 0) {
             uc->nrequests++;
@@ -387,6 +375,28 @@ veil_upstream_conn_ready(veil_upstream_conn_t *uc)
             x->priv->alone = !shared; /* it could not share that one either */
             veil_exchange_connect(x);
         }
+    }
+}
+
+void
+veil_upstream_conn_ready(veil_upstream_conn_t *uc)
+{
+    veil_exchange_t *x = uc->x;
+    bool shared = upstream_conn_agreed(uc);
+
+    if (shared) {
+        uc->x = NULL; /* but the others wait until it knows its limits */
+        uc->wire = uc->asked;
+        uc->c.ops = uc->wire->conn;
+        if (uc->tls != NULL) {
+            veil_upstream_tls_detach(uc);
+        }
+        uc->wire->begin(uc);
+        veil_exchange_connected(x, 0);
+    } else {
+        veil_upstream_conn_unshare(uc);
+        veil_exchange_connected(x, 0);
+        veil_upstream_conn_serve(uc);
     }
 }
 

@@ -94,6 +94,7 @@ http {
             proxy_h2c on;
             proxy_pass http://%%PORT_80%%/;
         }
+        location /few/ { proxy_pass http://%%PORT_85%%/; }
         location /peer/ { proxy_pass http://%%PEER%%/; }
         location /timeout/ {
             proxy_read_timeout 300ms;
@@ -154,6 +155,23 @@ is(status('/big', '-H', 'Range: bytes=0-3'), '206', 'a range');
 is(curl('-T', "$dir/html/big", "$base/up/x"), sha256_hex($big), 'an upload');
 my $load = `h2load -n 1000 -c 5 -m 40 $base/small 2>&1`;
 like($load, qr/status codes: 1000 2xx/, 'two hundred streams at once');
+
+# Many at once, of a peer that takes few: nobody is refused too often.
+my $few = $t->port(85) =~ s/.*://r;
+my $nghttpd = fork // die "fork: $!";
+if ($nghttpd == 0) {
+    POSIX::setsid();
+    Test::Veil::Guard::in_child();
+    open STDOUT, '>', "$dir/nghttpd.log" or POSIX::_exit(126);
+    open STDERR, '>&', \*STDOUT or POSIX::_exit(126);
+    { exec 'nghttpd', '--no-tls', '-m', 5, '-d', "$dir/html", '-a',
+        '127.0.0.1', $few; }
+    POSIX::_exit(127);
+}
+Test::Veil::Guard::add($nghttpd);
+ok($t->wait_for(sub { status('/few/small') eq '200' }), 'nghttpd');
+like(`h2load -n 600 -c 6 -m 50 $base/few/small 2>&1`,
+    qr/status codes: 600 2xx/, 'three hundred at once, five by connection');
 
 done_testing(), exit unless $python;
 

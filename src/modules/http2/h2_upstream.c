@@ -10,6 +10,9 @@
  * A connection from which no stream may begin any more (GOAWAY, its limit of
  * requests) serves those it has and ends with the last.
  *
+ * Only the first stream begins before the peer's SETTINGS have come, which say
+ * how many there may be.
+ *
  * A peer that sends much that is of no use (pings, settings, empty frames)
  * is left: H2_IDLE_FRAMES of them without a head or a byte of a body.
  */
@@ -19,8 +22,7 @@
 #define H2_OUT_MAX 65536
 #define H2_FRAME_MAX (16384 + 9 + 256)
 #define H2_IDLE_FRAMES 1000
-/* Streams on a connection, before and after the peer has said its limit. */
-#define H2_STREAMS_UNKNOWN 100
+/* Streams on a connection; and its peer may want fewer. */
 #define H2_STREAMS_MAX 256
 /* What a peer may send before it is read: of a body, of all of them. */
 #define H2_WINDOW (128 * 1024)
@@ -46,6 +48,7 @@ h2_upstream_end(veil_h2_upstream_t *h2, int err)
     h2->dead = true;
     veil_upstream_conn_unshare(h2->uc);
     veil_h2_upstream_lose(h2, err);
+    veil_upstream_conn_serve(h2->uc);
     veil_upstream_conn_close(h2->uc);
 }
 
@@ -112,7 +115,10 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     case NGHTTP2_RST_STREAM:
         return 0; /* bounded by what we send, and the streams we begin */
     case NGHTTP2_SETTINGS:
-        h2->settings = true;
+        if (!h2->settings) {
+            h2->settings = true; /* the first frame of all */
+            veil_upstream_conn_serve(h2->uc);
+        }
         break;
     default:
         break;
@@ -367,19 +373,17 @@ unsigned
 veil_h2_upstream_room(const veil_upstream_conn_t *uc)
 {
     const veil_h2_upstream_t *h2 = uc->session;
-    uint32_t max = H2_STREAMS_UNKNOWN;
+    uint32_t max;
 
-    if (h2->dead || uc->c.closing || uc->c.eof
+    if (h2->dead || !h2->settings || uc->c.closing || uc->c.eof
         || !nghttp2_session_check_request_allowed(h2->session)
         || uc->nrequests >= uc->group->keepalive_requests)
     {
         return 0;
     }
-    if (h2->settings) {
-        max = nghttp2_session_get_remote_settings(
-            h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-        max = max < H2_STREAMS_MAX ? max : H2_STREAMS_MAX;
-    }
+    max = nghttp2_session_get_remote_settings(
+        h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    max = max < H2_STREAMS_MAX ? max : H2_STREAMS_MAX;
     return h2->nstreams < max ? max - h2->nstreams : 0;
 }
 

@@ -273,6 +273,11 @@ veil_h2_upstream_leave(veil_exchange_t *x, bool keep)
             uc, x->conf,
             keep && !h2->dead
                 && nghttp2_session_check_request_allowed(h2->session));
+        if (uc->njoined != 0) { /* the peer's limits have not come */
+            h2->dead = true;
+            veil_upstream_conn_close(uc);
+            veil_upstream_conn_serve(uc);
+        }
     }
 }
 
