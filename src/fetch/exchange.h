@@ -10,7 +10,7 @@
 #define VEIL_FETCH_EXCHANGE_H
 
 #include "fetch/fetch.h"
-#include "http/parse.h"
+#include "http/parse/parse.h"
 
 /* --- requests -------------------------------------------------------------*/
 

@@ -16,7 +16,7 @@
 #include "fetch/exchange.h"
 #include "fetch/options.h"
 #include "fetch/output.h"
-#include "http/char_class.h"
+#include "http/parse/char_class.h"
 
 typedef struct options_reader_s options_reader_t;
 

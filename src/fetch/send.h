@@ -7,7 +7,7 @@
 
 #include "event/conn.h"
 #include "fetch/body.h"
-#include "http/parse.h"
+#include "http/parse/parse.h"
 
 typedef struct veil_fetch_send_s veil_fetch_send_t;
 

@@ -12,8 +12,8 @@
 
 #include "core/inet.h"
 #include "fetch/url.h"
-#include "http/char_class.h"
-#include "http/parse.h"
+#include "http/parse/char_class.h"
+#include "http/parse/parse.h"
 
 /* The scheme, cut off *rest. */
 static const char *

@@ -16,7 +16,7 @@
 #include "core/module.h"
 #include "core/time.h"
 #include "http/http.h"
-#include "http/token.h"
+#include "http/parse/token.h"
 
 static veil_http_header_filter_fn conditional_filter;
 

@@ -12,7 +12,7 @@
 
 #include "event/conn.h"
 #include "event/listen.h"
-#include "http/h1.h"
+#include "http/h1/h1.h"
 #include "http/request.h"
 #include "http/server.h"
 

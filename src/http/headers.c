@@ -12,7 +12,7 @@
 #include "http/headers.h"
 
 #include "core/assert.h"
-#include "http/header_table.h"
+#include "http/parse/header_table.h"
 
 void
 veil_http_headers_init(veil_http_headers_t *hs, veil_pool_t *pool,

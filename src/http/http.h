@@ -3,7 +3,7 @@
  *
  *   accept            event/listen.c     listen_accepted
  *   new connection    http/conn.c        veil_http_conn_accept
- *   head              http/h1_read.c     h1_parse
+ *   head              http/h1/h1_read.c     h1_parse
  *   request           http/request.c     veil_http_request_start
  *   pipeline          http/pipeline.c    veil_http_run:  post_read,
  *                                        server_rewrite, find_config,
@@ -11,10 +11,10 @@
  *                                        precontent, content
  *   response          http/response.c    veil_http_send_response: header
  *                                        filters
- *   head and body     http/h1_write.c    veil_h1_respond, then
+ *   head and body     http/h1/h1_write.c    veil_h1_respond, then
  *                                        body->pull
  *   end               http/request.c     veil_http_request_end: log
- *   next or close     http/h1_conn.c     veil_h1_ended
+ *   next or close     http/h1/h1_conn.c     veil_h1_ended
  *
  * A handler gets the request and returns one of the six results of
  * request.h.  It finds its configuration with veil_http_loc_conf(), keeps
@@ -66,7 +66,7 @@ struct veil_http_module_s {
     const veil_http_phase_handler_t *handlers; /* several; phase NONE ends */
     veil_http_filter_t filter;
     const veil_http_var_def_t *variables;
-    /* A protocol to upstreams; see http/upstream_impl.h. */
+    /* A protocol to upstreams; see http/upstream/upstream_impl.h. */
     const struct veil_upstream_wire_s *wire;
 };
 

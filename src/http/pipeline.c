@@ -22,7 +22,7 @@
 #include "core/trace.h"
 #include "http/http.h"
 #include "http/location.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 static const char *const pipeline_phase_names[VEIL_PHASES] = {
     [VEIL_PHASE_NONE] = "none",

@@ -20,8 +20,8 @@
 #include "core/rand.h"
 #include "core/time.h"
 #include "http/http.h"
-#include "http/range_parse.h"
-#include "http/token.h"
+#include "http/parse/range_parse.h"
+#include "http/parse/token.h"
 
 static veil_http_header_filter_fn range_filter;
 

@@ -16,8 +16,8 @@
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/location.h"
-#include "http/upstream.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
+#include "http/upstream/upstream.h"
 
 static unsigned request_count;
 static veil_http_request_t *request_current; /* for the panic report */

@@ -20,9 +20,9 @@
 #include "event/conn.h"
 #include "http/body.h"
 #include "http/core_conf.h"
-#include "http/header_table.h"
 #include "http/headers.h"
-#include "http/parse.h"
+#include "http/parse/header_table.h"
+#include "http/parse/parse.h"
 #include "http/variable.h"
 
 #define VEIL_HTTP_REQUEST_MAGIC 0x52455155u

@@ -13,7 +13,7 @@
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/mime.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 /* clang-format off */
 static const struct {

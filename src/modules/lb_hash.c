@@ -14,7 +14,7 @@
 
 #include "http/conn.h"
 #include "http/http.h"
-#include "http/upstream_peer.h"
+#include "http/upstream/upstream_peer.h"
 
 #define LB_HASH_TRIES 20
 #define LB_HASH_POINTS 160

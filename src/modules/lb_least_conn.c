@@ -7,7 +7,7 @@
  */
 
 #include "http/http.h"
-#include "http/upstream_peer.h"
+#include "http/upstream/upstream_peer.h"
 
 /* Whether a is less busy for its weight than b: 0 equal. */
 static int64_t

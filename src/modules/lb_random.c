@@ -9,7 +9,7 @@
 
 #include "core/rand.h"
 #include "http/http.h"
-#include "http/upstream_peer.h"
+#include "http/upstream/upstream_peer.h"
 
 #define LB_RANDOM_TRIES 20
 

@@ -14,7 +14,7 @@
 
 #include "http/http.h"
 #include "http/location.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 typedef struct {
     const veil_http_value_t *url; /* NULL: no redirect here */

@@ -13,7 +13,7 @@
 #include "http/files.h"
 #include "http/http.h"
 #include "http/location.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 typedef struct {
     veil_http_lookup_t lookup;

@@ -21,7 +21,7 @@
 
 #include "http/files.h"
 #include "http/http.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 typedef struct {
     const veil_http_value_t *value; /* without the slash of a directory */

@@ -8,12 +8,12 @@
  *         keepalive 16;
  *     }
  *
- * The directives only describe a group; http/upstream_*.c does the rest.
+ * The directives only describe a group; http/upstream/ does the rest.
  */
 
 #include "http/core_module.h"
 #include "http/http.h"
-#include "http/upstream_peer.h"
+#include "http/upstream/upstream_peer.h"
 
 extern veil_module_t veil_http_upstream_module;
 

@@ -42,7 +42,7 @@ sub defines {
 }
 
 my @pages = (glob('docs/*.md'), glob('docs/devel/*.md'), glob('src/*/README.md'),
-    'src/http/http.h', 'src/http/upstream.h', glob('README*.md'));
+    'src/http/http.h', 'src/http/upstream/upstream.h', glob('README*.md'));
 @pages = grep { -f && $_ ne 'docs/directives.md' } @pages;
 
 my $path = qr{(?:core|event|process|http|modules|fetch)/[\w/]+\.[ch]};

@@ -7,8 +7,8 @@
 #include "core/platform.h"
 
 #include "core/assert.h"
-#include "http/range_parse.h"
-#include "http/token.h"
+#include "http/parse/range_parse.h"
+#include "http/parse/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 #include "core/platform.h"
 
 #include "core/assert.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,7 +14,7 @@
 #include "core/platform.h"
 
 #include "core/assert.h"
-#include "http/parse.h"
+#include "http/parse/parse.h"
 
 typedef struct {
     veil_http_parse_t result;

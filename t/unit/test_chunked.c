@@ -8,7 +8,7 @@
 
 #include <criterion/criterion.h>
 
-#include "http/parse.h"
+#include "http/parse/parse.h"
 
 typedef struct {
     veil_pool_t *pool;

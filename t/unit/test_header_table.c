@@ -6,7 +6,7 @@
 
 #include <criterion/criterion.h>
 
-#include "http/header_table.h"
+#include "http/parse/header_table.h"
 
 /* Each field is found by its names, and the hash's letters are right. */
 Test(header_table, complete)

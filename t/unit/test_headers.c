@@ -7,8 +7,8 @@
 
 #include <criterion/criterion.h>
 
-#include "http/header_table.h"
 #include "http/headers.h"
+#include "http/parse/header_table.h"
 
 static veil_pool_t *pool;
 static veil_http_headers_t hs;

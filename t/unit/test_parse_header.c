@@ -6,8 +6,8 @@
 
 #include <criterion/criterion.h>
 
-#include "http/char_class.h"
-#include "http/parse.h"
+#include "http/parse/char_class.h"
+#include "http/parse/parse.h"
 
 /*
  * Every byte at every place of a value, so that both the loop over words and

@@ -8,8 +8,8 @@
 
 #include <criterion/criterion.h>
 
-#include "http/char_class.h"
-#include "http/parse.h"
+#include "http/parse/char_class.h"
+#include "http/parse/parse.h"
 
 /* Whether c is one of the characters of set, which has no NUL. */
 static bool

@@ -6,7 +6,7 @@
 
 #include <criterion/criterion.h>
 
-#include "http/range_parse.h"
+#include "http/parse/range_parse.h"
 
 #define MAX 4
 

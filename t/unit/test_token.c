@@ -6,7 +6,7 @@
 
 #include <criterion/criterion.h>
 
-#include "http/token.h"
+#include "http/parse/token.h"
 
 #define S(z) veil_str_z(z)
 

@@ -5,7 +5,7 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/http/upstream_peer.c"
+#include "../../src/http/upstream/upstream_peer.c"
 
 static veil_pool_t *pool;
 static veil_upstream_group_t group;

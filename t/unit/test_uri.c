@@ -6,7 +6,7 @@
 
 #include <criterion/criterion.h>
 
-#include "http/uri.h"
+#include "http/parse/uri.h"
 
 #define MERGE VEIL_URI_MERGE_SLASHES
 

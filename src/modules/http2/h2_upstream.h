@@ -13,7 +13,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "http/upstream_impl.h"
+#include "http/upstream/upstream_impl.h"
 
 #define VEIL_H2_UPSTREAM_MAGIC 0x48325550u
 

@@ -8,7 +8,7 @@
  *
  * The handler is called again whenever what it waited for is there: first the
  * request's body, if it is buffered, then the head of the response.  All the
- * rest, peers and connections and retries, is http/upstream_*.c's.
+ * rest, peers and connections and retries, is http/upstream/'s.
  */
 
 #include "core/platform.h"

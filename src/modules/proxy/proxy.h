@@ -17,7 +17,7 @@
 #include "http/http.h"
 #include "http/regex.h"
 #include "http/spool.h"
-#include "http/upstream.h"
+#include "http/upstream/upstream.h"
 
 /* Where proxy_pass points: known beforehand, or from variables. */
 typedef struct {

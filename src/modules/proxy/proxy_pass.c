@@ -17,9 +17,9 @@
  * may not stand in a URI are escaped, wherever they come from.
  */
 
+#include "http/parse/uri.h"
 #include "http/server.h"
-#include "http/upstream_peer.h"
-#include "http/uri.h"
+#include "http/upstream/upstream_peer.h"
 #include "modules/proxy/proxy.h"
 
 /* --- the target -----------------------------------------------------------

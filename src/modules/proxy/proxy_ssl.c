@@ -3,8 +3,8 @@
  *
  * They only fill in veil_upstream_tls_t; files are read, and what does not
  * fit together is found, when a block that needs TLS is complete
- * (http/upstream_tls.c).  A location that proxies to http:// may so inherit
- * options that would be wrong.
+ * (http/upstream/upstream_tls.c).  A location that proxies to http:// may so
+ * inherit options that would be wrong.
  */
 
 #include "modules/proxy/proxy.h"

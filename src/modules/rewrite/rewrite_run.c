@@ -9,7 +9,7 @@
 #include "core/platform.h"
 
 #include "http/location.h"
-#include "http/uri.h"
+#include "http/parse/uri.h"
 #include "modules/rewrite/rewrite.h"
 
 /* Of one request; in its ctx while operations run. */

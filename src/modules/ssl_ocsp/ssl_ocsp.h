@@ -2,9 +2,9 @@
  * ssl_ocsp.h -- asking an OCSP responder, for whoever wants to know: stapling
  * about a server's own certificates, ssl_ocsp about those of clients.
  *
- * A question is an exchange (http/upstream.h) without a request, in a pool of
- * its own.  It ends in a response that core/ocsp.h has checked, or in a line
- * of the log.
+ * A question is an exchange (http/upstream/upstream.h) without a request, in a
+ * pool of its own.  It ends in a response that core/ocsp.h has checked, or in
+ * a line of the log.
  */
 
 #ifndef VEIL_MODULES_SSL_OCSP_H
@@ -13,7 +13,7 @@
 #include "core/ocsp.h"
 #include "core/shm.h"
 #include "http/http.h"
-#include "http/upstream.h"
+#include "http/upstream/upstream.h"
 
 /* Of a response; with a certificate of the responder one has 2 KiB. */
 #define VEIL_SSL_OCSP_MAX (16 * 1024 - 128)

@@ -12,9 +12,9 @@
 #include "core/time.h"
 #include "http/http.h"
 #include "http/location.h"
+#include "http/parse/token.h"
+#include "http/parse/uri.h"
 #include "http/spool.h"
-#include "http/token.h"
-#include "http/uri.h"
 
 #define V VEIL_HTTP_VAR_VOLATILE
 
