@@ -1,269 +1,76 @@
 /*
- * proxy.c -- the proxy module: a request goes to an upstream and its response
- * comes back.
+ * proxy.c -- the proxy module: requests go to HTTP servers.
  *
  *     location /app/ {
  *         proxy_pass http://backend/;
  *     }
  *
- * The handler is called again whenever what it waited for is there: first the
- * request's body, if it is buffered, then the head of the response.  All the
- * rest, peers and connections and retries, is http/upstream/'s.
+ * How that goes is the same for all modules of this directory, in
+ * proxy_run.c; here is what this one is called, and its variables.
  */
 
 #include "core/platform.h"
 
+#include "core/cycle.h"
+#include "http/config.h"
 #include "http/conn.h"
 #include "modules/proxy/proxy.h"
 
-/* --- the request's body ---------------------------------------------------
- */
+static veil_http_cancel_fn proxy_cancel;
 
-static void
-proxy_body_complete(void *owner)
-{
-    proxy_ctx_t *ctx = owner;
-
-    if (ctx->waiting_body) {
-        ctx->waiting_body = false;
-        veil_http_resume(ctx->r);
-    }
-}
-
-static veil_http_spool_t *
-proxy_spool_request(proxy_ctx_t *ctx)
-{
-    const veil_http_core_loc_t *core = veil_http_core_loc(ctx->r);
-    bool in_file = core->client_body_in_file_only != VEIL_SPOOL_NAMELESS;
-    veil_http_spool_options_t o = {
-        .memory = in_file ? 0 : (size_t) core->client_body_buffer_size,
-        .name = (veil_spool_name_t) core->client_body_in_file_only,
-        .block = 4096,
-        .max_file = INT64_MAX,
-        .temp_path = core->client_body_temp_path,
-        .replay = true,
-        .log = &ctx->r->log,
-        .complete = proxy_body_complete,
-        .owner = ctx,
-    };
-
-    memcpy(o.levels, core->client_body_temp_levels, sizeof(o.levels));
-    return veil_http_spool_create(ctx->r->pool, ctx->r->loop,
-                                  veil_http_request_body(ctx->r), &o);
-}
-
-static veil_http_body_t *
-proxy_body_again(veil_exchange_t *x)
-{
-    proxy_ctx_t *ctx = x->owner;
-
-    return veil_http_body_to_memory(ctx->r->pool, ctx->r->loop,
-                                    veil_http_spool_reader(ctx->r->body_spool),
-                                    16 * 1024);
-}
-
-static veil_http_body_t *
-proxy_text_again(veil_exchange_t *x)
-{
-    proxy_ctx_t *ctx = x->owner;
-
-    return veil_http_body_text(ctx->r->pool,
-                               veil_http_eval(ctx->r, ctx->conf->body));
-}
-
-static bool
-proxy_must_buffer(const proxy_ctx_t *ctx)
-{
-    return ctx->conf->up.request_buffering
-           || (ctx->conf->http_version == 10 && ctx->r->in.chunked);
-}
-
-/* Somebody wants the client's body, if only as $request_body_file. */
-static bool
-proxy_wants_body(const proxy_ctx_t *ctx)
-{
-    if (veil_http_core_loc(ctx->r)->client_body_in_file_only
-        != VEIL_SPOOL_NAMELESS)
-    {
-        return true;
-    }
-    return ctx->conf->body != NULL
-               ? !veil_http_value_is_constant(ctx->conf->body)
-               : ctx->conf->pass_request_body;
-}
-
-/* True when it is there, or there is none, or it streams; else wait. */
-static bool
-proxy_read_body(proxy_ctx_t *ctx)
-{
-    veil_http_request_t *r = ctx->r;
-
-    if (!r->in.has_body || !proxy_wants_body(ctx)) {
-        return true;
-    }
-    if (r->body_spool == NULL) {
-        if (!veil_http_request_has_body(r)) {
-            return true; /* it went by already, unbuffered */
-        }
-        if (!proxy_must_buffer(ctx)) {
-            return true;
-        }
-        r->body_spool = proxy_spool_request(ctx);
-    }
-    return veil_http_spool_is_complete(r->body_spool)
-           || veil_http_spool_error(r->body_spool) != 0;
-}
-
-/* True when what is passed on (or that there is nothing) is known. */
-static bool
-proxy_settle_body(proxy_ctx_t *ctx)
-{
-    veil_http_request_t *r = ctx->r;
-
-    if (!proxy_read_body(ctx)) {
-        return false;
-    }
-    if (ctx->conf->body != NULL) {
-        ctx->x.rebody = proxy_text_again;
-        ctx->x.body = proxy_text_again(&ctx->x);
-        return true;
-    }
-    if (!ctx->conf->pass_request_body || !r->in.has_body) {
-        return true;
-    }
-    if (r->body_spool == NULL) {
-        if (veil_http_request_has_body(r)) {
-            ctx->x.body = veil_http_request_body(r);
-        }
-    } else if (veil_http_spool_error(r->body_spool) == 0) {
-        ctx->x.rebody = proxy_body_again;
-        ctx->x.body = proxy_body_again(&ctx->x);
-        ctx->x.body->length = (int64_t) veil_http_spool_size(r->body_spool);
-    }
-    return true;
-}
-
-/* --- the exchange ---------------------------------------------------------
- */
-
-static void
-proxy_on_head(veil_exchange_t *x, int err)
-{
-    proxy_ctx_t *ctx = x->owner;
-
-    ctx->done = true;
-    ctx->err = err;
-    veil_http_resume(ctx->r);
-}
-
-/* 100 is between us and the upstream; early hints are for the client. */
-static void
-proxy_on_informational(veil_exchange_t *x)
-{
-    proxy_ctx_t *ctx = x->owner;
-
-    if (x->status == 103
-        && veil_http_eval_any(ctx->r, veil_http_core_loc(ctx->r)->early_hints)
-        && ctx->r->in.version >= 11)
-    {
-        ctx->r->proto->inform(ctx->r, 103, &x->headers);
-    }
-}
+static const proxy_kind_t proxy_kind = {
+    .module = &veil_http_proxy_module,
+    .pass = "proxy_pass",
+    .plain = VEIL_STR_INIT("http://"),
+    .secure = VEIL_STR_INIT("https://"),
+    .no_tls = "https:// needs TLS, which this build does not have,",
+    .ctx_size = sizeof(proxy_ctx_t),
+    .cancel = proxy_cancel,
+};
 
 static void
 proxy_cancel(veil_http_request_t *r)
 {
-    proxy_ctx_t *ctx = veil_http_ctx(r, &veil_http_proxy_module);
-
-    if (ctx->started) {
-        if (ctx->done) {
-            return; /* the head will come, and resume */
-        }
-        veil_exchange_abort(&ctx->x);
-    } else {
-        ctx->waiting_body = false;
-        veil_http_spool_abort(r->body_spool);
-    }
-    veil_http_resume(r);
-}
-
-static veil_http_rc_t
-proxy_send(proxy_ctx_t *ctx)
-{
-    veil_http_request_t *r = ctx->r;
-    int error;
-
-    if (!proxy_settle_body(ctx)) {
-        ctx->waiting_body = true;
-        return veil_http_wait(r, proxy_cancel);
-    }
-    if (r->body_spool != NULL) {
-        error = veil_http_spool_error(r->body_spool);
-        if (error != 0) {
-            return veil_http_fail(r, error);
-        }
-    }
-    veil_proxy_make_head(ctx);
-    if (r->upstream_states == NULL) {
-        r->upstream_states =
-            veil_array_create(r->pool, sizeof(veil_upstream_state_t), 1);
-    }
-    ctx->x.states = r->upstream_states;
-    r->exchange = &ctx->x;
-    ctx->started = true;
-    veil_exchange_start(&ctx->x);
-    /* Without a cancel a client that ended its side may still get this. */
-    return veil_http_wait(r, ctx->conf->up.ignore_client_abort ? NULL
-                                                               : proxy_cancel);
-}
-
-static veil_http_rc_t
-proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
-{
-    proxy_ctx_t *ctx = VEIL_POOL_NEW(r->pool, proxy_ctx_t);
-
-    ctx->conf = conf;
-    ctx->r = r;
-    veil_http_set_ctx(r, &veil_http_proxy_module, ctx);
-    if (!veil_proxy_resolve_target(r, conf, &ctx->target)) {
-        return veil_http_fail(r, 500);
-    }
-    ctx->x.pool = r->pool;
-    ctx->x.loop = r->loop;
-    ctx->x.log = &r->log;
-    ctx->x.conf = &conf->up;
-    ctx->x.group = ctx->target.group;
-    ctx->x.https = ctx->target.https;
-    ctx->x.host = ctx->target.host;
-    ctx->x.request = r;
-    ctx->x.owner = ctx;
-    ctx->x.want_trailers = conf->pass_trailers;
-    ctx->x.on_head = proxy_on_head;
-    ctx->x.on_informational = proxy_on_informational;
-    return proxy_send(ctx);
+    veil_proxy_cancel(veil_http_ctx(r, &veil_http_proxy_module));
 }
 
 static veil_http_rc_t
 proxy_handler(veil_http_request_t *r)
 {
-    const proxy_conf_t *conf = veil_http_loc_conf(r, &veil_http_proxy_module);
-    proxy_ctx_t *ctx;
+    return veil_proxy_handle(r, &proxy_kind);
+}
 
-    if (conf->target == NULL) {
-        return VEIL_HTTP_NEXT;
+static void
+proxy_conf_defaults(void *data)
+{
+    proxy_conf_t *conf = data;
+
+    veil_proxy_conf_default(conf, &proxy_kind);
+    conf->up.connect_timeout = 10000;
+    conf->up.send_timeout = 30000;
+    conf->up.read_timeout = 30000;
+    conf->up.buffering = true;
+    conf->up.request_buffering = true;
+    conf->http_version = 11;
+    conf->websocket = true;
+}
+
+static veil_rc_t
+proxy_conf_finish(veil_conf_t *cf, void *data, const void *parent VEIL_UNUSED)
+{
+    proxy_conf_t *conf = data;
+
+    if (conf->up.temp_path.len == 0) {
+        conf->up.temp_path =
+            veil_conf_full_path(cf, VEIL_STR(VEIL_PROXY_TEMP_PATH), false);
     }
-    ctx = veil_http_ctx(r, &veil_http_proxy_module);
-    if (ctx == NULL) {
-        return proxy_begin(r, conf);
+    veil_http_use_temp_path(cf, conf->up.temp_path);
+    if (veil_proxy_conf_wire(cf, conf) != VEIL_OK
+        || veil_proxy_conf_finish(cf, conf) != VEIL_OK)
+    {
+        return VEIL_ERROR;
     }
-    if (!ctx->started) {
-        return proxy_send(ctx);
-    }
-    if (ctx->err != 0) {
-        return veil_http_fail(r, ctx->err);
-    }
-    r->abort_on_eof = !conf->up.ignore_client_abort;
-    return veil_proxy_reply(ctx);
+    return veil_proxy_redirect_finish(cf, conf);
 }
 
 /* --- variables ------------------------------------------------------------
@@ -350,8 +157,8 @@ static const veil_http_var_def_t proxy_variables[] = {
 
 static const veil_http_module_t proxy_http = {
     .loc_conf_size = sizeof(proxy_conf_t),
-    .loc_conf_default = veil_proxy_conf_default,
-    .loc_conf_finish = veil_proxy_conf_finish,
+    .loc_conf_default = proxy_conf_defaults,
+    .loc_conf_finish = proxy_conf_finish,
     .handler = { VEIL_PHASE_CONTENT, proxy_handler },
     .variables = proxy_variables,
 };

@@ -1,8 +1,14 @@
 /*
- * proxy.h -- what the files of the proxy module share.
+ * proxy.h -- what modules share that pass requests on to upstreams.
  *
- *   proxy.c            the module, the handler: begin, send, reply
+ *   proxy.c            the module of proxy_pass
  *   proxy_commands.c   its directives, as a table
+ *   proxy_http.c       setters of those that only it has
+ *
+ * and, of all of them:
+ *
+ *   proxy_run.c        the handler: begin, send, reply
+ *   proxy_commands.h   the directives that each has, by its own prefix
  *   proxy_conf.c       their setters, and what is made of them
  *   proxy_ssl.c        setters of proxy_ssl_...
  *   proxy_pass.c       proxy_pass: the target, and the URI that goes there
@@ -66,8 +72,24 @@ typedef struct {
 #define PROXY_IGNORE_CHARSET 0x0010u
 #define PROXY_IGNORE_OTHER 0x0020u /* of a cache: nothing to ignore yet */
 
+typedef struct proxy_kind_s proxy_kind_t;
+typedef struct proxy_ctx_s proxy_ctx_t;
+
+/* What tells the modules apart that share this. */
+struct proxy_kind_s {
+    veil_module_t *module;
+    const char *pass;   /* "proxy_pass" */
+    veil_str_t plain;   /* "http://" */
+    veil_str_t secure;  /* "https://" */
+    const char *no_tls; /* that secure cannot be had */
+    size_t ctx_size;    /* of what begins with a proxy_ctx_t */
+    /* Of its handler: veil_proxy_cancel() of its context. */
+    veil_http_cancel_fn *cancel;
+};
+
 typedef struct {
     veil_upstream_conf_t up;
+    const proxy_kind_t *kind;
     const proxy_target_t *target; /* NULL: no proxy_pass here */
     veil_array_t *set_headers;    /* of proxy_header_t */
     veil_array_t *hide_headers;   /* of veil_str_t */
@@ -105,8 +127,9 @@ typedef struct {
 } proxy_conf_t;
 
 /* State of a request. */
-typedef struct {
+struct proxy_ctx_s {
     veil_exchange_t x;
+    const proxy_kind_t *kind;
     const proxy_conf_t *conf;
     veil_http_request_t *r;
     proxy_target_t target; /* of this request */
@@ -114,7 +137,7 @@ typedef struct {
     bool done;             /* its head is there, or err */
     bool waiting_body;
     int err;
-} proxy_ctx_t;
+};
 
 extern veil_module_t veil_http_proxy_module;
 extern const veil_command_t veil_proxy_commands[];
@@ -125,18 +148,29 @@ proxy_has_id(const uint64_t *set, unsigned id)
     return (set[id / 64] >> (id % 64)) & 1;
 }
 
+/* proxy_run.c */
+/* The content handler of this module. */
+veil_http_rc_t veil_proxy_handle(veil_http_request_t *r,
+                                 const proxy_kind_t *kind);
+/* The client is gone; may be anything but over. */
+void veil_proxy_cancel(proxy_ctx_t *ctx);
+
 /* proxy_conf.c */
-void veil_proxy_conf_default(void *conf);
-veil_rc_t veil_proxy_conf_finish(veil_conf_t *cf, void *conf,
-                                 const void *parent);
-veil_conf_set_fn veil_proxy_set_pass;
+/* What all modules have; the module's own is added to it. */
+void veil_proxy_conf_default(proxy_conf_t *conf, const proxy_kind_t *kind);
+/* up.wire and ALPN are settled. */
+veil_rc_t veil_proxy_conf_finish(veil_conf_t *cf, proxy_conf_t *conf);
 veil_conf_set_fn veil_proxy_set_header;
+veil_conf_set_fn veil_proxy_set_bind;
+veil_conf_set_fn veil_proxy_set_next;
+
+/* proxy_http.c */
+/* What is asked of upstreams, by proxy_http_version and proxy_h2c. */
+veil_rc_t veil_proxy_conf_wire(veil_conf_t *cf, proxy_conf_t *conf);
 veil_conf_set_fn veil_proxy_set_buffers;
 veil_conf_set_fn veil_proxy_set_temp_path;
 veil_conf_set_fn veil_proxy_set_version;
 veil_conf_set_fn veil_proxy_set_h2c;
-veil_conf_set_fn veil_proxy_set_bind;
-veil_conf_set_fn veil_proxy_set_next;
 veil_conf_set_fn veil_proxy_set_redirect;
 veil_conf_set_fn veil_proxy_set_cookie_pair;
 veil_conf_set_fn veil_proxy_set_cookie_flags;
@@ -153,9 +187,10 @@ veil_conf_set_fn veil_proxy_set_ssl_protocols;
 veil_conf_set_fn veil_proxy_set_ssl_conf_command;
 
 /* proxy_pass.c */
-/* Whether the target can need TLS; t may be NULL. */
+veil_conf_set_fn veil_proxy_set_pass;
+/* Whether the target, if there is one, can need TLS. */
 veil_upstream_tls_need_t veil_proxy_tls_need(const veil_http_main_t *m,
-                                             const proxy_target_t *t);
+                                             const proxy_conf_t *conf);
 /* The target of this request; false: it has been logged, status 500. */
 bool veil_proxy_resolve_target(veil_http_request_t *r,
                                const proxy_conf_t *conf, proxy_target_t *t);

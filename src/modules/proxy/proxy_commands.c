@@ -1,48 +1,11 @@
 /*
  * proxy_commands.c -- the directives of the proxy module, as a table.
  *
- * Most are a field of the conf and a setter of conf.h; the others' setters
- * are in proxy_conf.c and proxy_pass.c.
+ * What other modules have, too, is in proxy_commands.h; here is what only
+ * proxying over HTTP has.
  */
 
-#include "modules/proxy/proxy.h"
-
-static const veil_conf_enum_t proxy_commands_next[] = {
-    { "error", VEIL_NEXT_ERROR },
-    { "timeout", VEIL_NEXT_TIMEOUT },
-    { "invalid_header", VEIL_NEXT_INVALID_HEADER },
-    { "http_500", VEIL_NEXT_500 },
-    { "http_502", VEIL_NEXT_502 },
-    { "http_503", VEIL_NEXT_503 },
-    { "http_504", VEIL_NEXT_504 },
-    { "http_403", VEIL_NEXT_403 },
-    { "http_404", VEIL_NEXT_404 },
-    { "http_429", VEIL_NEXT_429 },
-    { "non_idempotent", VEIL_NEXT_NON_IDEMPOTENT },
-    { "off", VEIL_NEXT_OFF },
-    { NULL, 0 },
-};
-
-static const veil_conf_enum_t proxy_commands_ignore[] = {
-    { "X-Accel-Redirect", PROXY_IGNORE_REDIRECT },
-    { "X-Accel-Expires", PROXY_IGNORE_EXPIRES },
-    { "X-Accel-Limit-Rate", PROXY_IGNORE_LIMIT_RATE },
-    { "X-Accel-Buffering", PROXY_IGNORE_BUFFERING },
-    { "X-Accel-Charset", PROXY_IGNORE_CHARSET },
-    { "Expires", PROXY_IGNORE_OTHER },
-    { "Cache-Control", PROXY_IGNORE_OTHER },
-    { "Set-Cookie", PROXY_IGNORE_OTHER },
-    { "Vary", PROXY_IGNORE_OTHER },
-    { NULL, 0 },
-};
-
-static const veil_conf_enum_t proxy_commands_protocols[] = {
-    { "TLSv1", VEIL_TLS_1_0 },
-    { "TLSv1.1", VEIL_TLS_1_1 },
-    { "TLSv1.2", VEIL_TLS_1_2 },
-    { "TLSv1.3", VEIL_TLS_1_3 },
-    { NULL, 0 },
-};
+#include "modules/proxy/proxy_commands.h"
 
 const veil_command_t veil_proxy_commands[] = {
     { .name = "proxy_pass",
@@ -82,14 +45,7 @@ const veil_command_t veil_proxy_commands[] = {
       .offset = offsetof(proxy_conf_t, method),
       .help = "The method of the request that is passed on." },
 
-    { .name = "proxy_set_header",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_2,
-      .flags = VEIL_CONF_MULTI,
-      .set = veil_proxy_set_header,
-      .syntax = "name value",
-      .help = "Sets, or with an empty value removes, a field of the request "
-              "that is passed on." },
+    PROXY_COMMANDS_SET_HEADER("proxy"),
 
     { .name = "proxy_set_body",
       .where = VEIL_CONF_HTTP_ANY,
@@ -126,60 +82,9 @@ const veil_command_t veil_proxy_commands[] = {
       .help = "Whether an upgrade that the client asks for is passed on "
               "without being configured." },
 
-    { .name = "proxy_connect_timeout",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_msec,
-      .offset = offsetof(proxy_conf_t, up.connect_timeout),
-      .def = "10s",
-      .nginx = "60s",
-      .help = "The time to connect to an upstream." },
+    PROXY_COMMANDS_TIMEOUTS("proxy", "10s", "30s", "60s"),
 
-    { .name = "proxy_send_timeout",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_msec,
-      .offset = offsetof(proxy_conf_t, up.send_timeout),
-      .def = "30s",
-      .nginx = "60s",
-      .help = "The time between two writes to an upstream." },
-
-    { .name = "proxy_read_timeout",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_msec,
-      .offset = offsetof(proxy_conf_t, up.read_timeout),
-      .def = "30s",
-      .nginx = "60s",
-      .help = "The time between two reads from an upstream." },
-
-    { .name = "proxy_next_upstream",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1MORE,
-      .set = veil_proxy_set_next,
-      .offset = offsetof(proxy_conf_t, up.next),
-      .data = proxy_commands_next,
-      .syntax = "error | timeout | invalid_header | http_500 | ... | "
-                "non_idempotent | off",
-      .def = "error timeout",
-      .help = "When a request goes to the next server." },
-
-    { .name = "proxy_next_upstream_tries",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_num,
-      .offset = offsetof(proxy_conf_t, up.next_tries),
-      .def = "0",
-      .help = "The number of servers a request may be sent to; 0: no limit." },
-
-    { .name = "proxy_next_upstream_timeout",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_msec,
-      .offset = offsetof(proxy_conf_t, up.next_timeout),
-      .def = "0",
-      .help = "The time in which a request may go to the next server; 0: no "
-              "limit." },
+    PROXY_COMMANDS_NEXT("proxy"),
 
     { .name = "proxy_buffering",
       .where = VEIL_CONF_HTTP_ANY,
@@ -200,13 +105,7 @@ const veil_command_t veil_proxy_commands[] = {
       .help =
           "Whether the body of a request is read before it is passed on." },
 
-    { .name = "proxy_buffer_size",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_size,
-      .offset = offsetof(proxy_conf_t, up.header_buffer_size),
-      .def = "8k",
-      .help = "The most the head of a response may have." },
+    PROXY_COMMANDS_BUFFER_SIZE("proxy"),
 
     { .name = "proxy_buffers",
       .where = VEIL_CONF_HTTP_ANY,
@@ -256,35 +155,7 @@ const veil_command_t veil_proxy_commands[] = {
       .def = "0",
       .help = "Bytes a second that are read from an upstream; 0: no limit." },
 
-    { .name = "proxy_bind",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS(1, 2),
-      .set = veil_proxy_set_bind,
-      .syntax = "address | off",
-      .help = "The local address of connections to upstreams." },
-
-    { .name = "proxy_socket_keepalive",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, up.socket_keepalive),
-      .syntax = "on | off",
-      .def = "off",
-      .help = "SO_KEEPALIVE for connections to upstreams." },
-
-    { .name = "proxy_socket_rcvbuf",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_size,
-      .offset = offsetof(proxy_conf_t, up.rcvbuf),
-      .help = "SO_RCVBUF for connections to upstreams." },
-
-    { .name = "proxy_socket_sndbuf",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_size,
-      .offset = offsetof(proxy_conf_t, up.sndbuf),
-      .help = "SO_SNDBUF for connections to upstreams." },
+    PROXY_COMMANDS_SOCKET("proxy"),
 
     { .name = "proxy_send_lowat",
       .where = VEIL_CONF_HTTP_ANY,
@@ -294,23 +165,7 @@ const veil_command_t veil_proxy_commands[] = {
       .data = "Linux has no such limit",
       .help = "Accepted, of no effect on Linux." },
 
-    { .name = "proxy_keepalive",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_num,
-      .offset = offsetof(proxy_conf_t, up.keepalive),
-      .def = "8",
-      .help = "Idle connections kept for each server outside of an upstream "
-              "block." },
-
-    { .name = "proxy_keepalive_timeout",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_msec,
-      .offset = offsetof(proxy_conf_t, up.keepalive_timeout),
-      .def = "30s",
-      .help = "How long an idle connection is kept outside of an upstream "
-              "block." },
+    PROXY_COMMANDS_KEEPALIVE("proxy"),
 
     { .name = "proxy_ignore_client_abort",
       .where = VEIL_CONF_HTTP_ANY,
@@ -321,38 +176,7 @@ const veil_command_t veil_proxy_commands[] = {
       .def = "off",
       .help = "Whether a request goes on when its client has left." },
 
-    { .name = "proxy_intercept_errors",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, intercept_errors),
-      .syntax = "on | off",
-      .def = "off",
-      .help = "Whether error_page answers for errors of upstreams." },
-
-    { .name = "proxy_hide_header",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .flags = VEIL_CONF_MULTI,
-      .set = veil_conf_set_strs,
-      .offset = offsetof(proxy_conf_t, hide_headers),
-      .help = "Keeps a field of the response back." },
-
-    { .name = "proxy_pass_header",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .flags = VEIL_CONF_MULTI,
-      .set = veil_conf_set_strs,
-      .offset = offsetof(proxy_conf_t, pass_headers),
-      .help = "Passes a field on that is kept back by default." },
-
-    { .name = "proxy_ignore_headers",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1MORE,
-      .set = veil_conf_set_bitmask,
-      .offset = offsetof(proxy_conf_t, ignore_headers),
-      .data = proxy_commands_ignore,
-      .help = "Fields of the response that are not obeyed." },
+    PROXY_COMMANDS_FIELDS("proxy"),
 
     { .name = "proxy_pass_trailers",
       .where = VEIL_CONF_HTTP_ANY,
@@ -410,136 +234,7 @@ const veil_command_t veil_proxy_commands[] = {
       .def = "off",
       .help = "Sets or removes flags of cookies." },
 
-    { .name = "proxy_ssl_certificate",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_certificate,
-      .syntax = "file | data:certificate",
-      .help =
-          "The certificate of the client, for upstreams that ask for one." },
-
-    { .name = "proxy_ssl_certificate_key",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_key,
-      .syntax = "file | data:key",
-      .help = "The key of the certificate." },
-
-    { .name = "proxy_ssl_certificate_cache",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS(1, 3),
-      .set = veil_proxy_set_ssl_cache,
-      .syntax = "off | max=N [inactive=time] [valid=time]",
-      .def = "off",
-      .help =
-          "How many certificates named by variables are kept, and how long." },
-
-    { .name = "proxy_ssl_password_file",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_passwords,
-      .syntax = "file",
-      .help = "Passwords of keys, one a line." },
-
-    { .name = "proxy_ssl_protocols",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1MORE,
-      .set = veil_proxy_set_ssl_protocols,
-      .offset = offsetof(proxy_conf_t, up.tls.options.protocols),
-      .data = proxy_commands_protocols,
-      .syntax = "[TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3]",
-      .def = "TLSv1.2 TLSv1.3",
-      .help = "The versions of TLS that are offered to upstreams." },
-
-    { .name = "proxy_ssl_ciphers",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_ciphers,
-      .syntax = "ciphers",
-      .def = "DEFAULT",
-      .help = "The ciphers that are offered to upstreams, up to TLS 1.2." },
-
-    { .name = "proxy_ssl_conf_command",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_2,
-      .flags = VEIL_CONF_MULTI,
-      .set = veil_proxy_set_ssl_conf_command,
-      .syntax = "name value",
-      .help = "Refused: BoringSSL has no configuration commands." },
-
-    { .name = "proxy_ssl_verify",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, up.tls.verify),
-      .syntax = "on | off",
-      .def = "on",
-      .nginx = "off",
-      .help = "Whether the certificate of an upstream is verified." },
-
-    { .name = "proxy_ssl_verify_depth",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_num,
-      .offset = offsetof(proxy_conf_t, up.tls.options.verify_depth),
-      .syntax = "number",
-      .def = "1",
-      .help = "How many intermediate certificates a chain may have." },
-
-    { .name = "proxy_ssl_trusted_certificate",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_trusted,
-      .syntax = "file",
-      .help = "The certificates that upstreams are verified with, in place of "
-              "those of the system." },
-
-    { .name = "proxy_ssl_crl",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_proxy_set_ssl_crl,
-      .syntax = "file",
-      .help = "Certificates that are revoked." },
-
-    { .name = "proxy_ssl_name",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_http_set_value,
-      .offset = offsetof(proxy_conf_t, up.tls.name),
-      .syntax = "name",
-      .def = "$proxy_host",
-      .help =
-          "The name that a certificate must be for, and that is asked for." },
-
-    { .name = "proxy_ssl_server_name",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, up.tls.server_name),
-      .syntax = "on | off",
-      .def = "on",
-      .nginx = "off",
-      .help =
-          "Whether an upstream is told the name that is asked for (SNI)." },
-
-    { .name = "proxy_ssl_session_reuse",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, up.tls.options.session_reuse),
-      .syntax = "on | off",
-      .def = "on",
-      .help = "Whether sessions are used again." },
-
-    { .name = "proxy_ssl_ktls",
-      .where = VEIL_CONF_HTTP_ANY,
-      .args = VEIL_ARGS_1,
-      .set = veil_conf_set_flag,
-      .offset = offsetof(proxy_conf_t, up.tls.options.ktls),
-      .syntax = "on | off",
-      .def = "off",
-      .help = "Whether the kernel encrypts for upstreams, where it can; it "
-              "decrypts as well where sessions are not used again." },
+    PROXY_COMMANDS_SSL("proxy", "$proxy_host"),
 
     { .name = "proxy_headers_hash_max_size",
       .where = VEIL_CONF_HTTP_ANY,

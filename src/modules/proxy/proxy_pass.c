@@ -1,5 +1,6 @@
 /*
- * proxy_pass.c -- proxy_pass: where a request goes, and with which URI.
+ * proxy_pass.c -- proxy_pass and the like: where a request goes, and with
+ * which URI.
  *
  * nginx's rules for the URI:
  *
@@ -25,13 +26,10 @@
 /* --- the target -----------------------------------------------------------
  */
 
-static const char proxy_no_tls[] =
-    "https:// needs TLS, which this build does not have,";
-
 static bool
-proxy_is_https(veil_str_t url)
+proxy_is_secure(const proxy_kind_t *kind, veil_str_t url)
 {
-    return veil_str_casestarts(url, VEIL_STR("https://"));
+    return veil_str_casestarts(url, kind->secure);
 }
 
 /* Cuts what follows "http://"; a message's end, or NULL. */
@@ -76,18 +74,21 @@ proxy_cut_url(veil_pool_t *pool, veil_str_t rest, proxy_target_t *t)
 }
 
 static const char *
-proxy_parse_url(veil_pool_t *pool, veil_str_t url, proxy_target_t *t)
+proxy_parse_url(veil_pool_t *pool, const proxy_kind_t *kind, veil_str_t url,
+                proxy_target_t *t)
 {
     t->url = url;
-    t->https = proxy_is_https(url);
-    if (!t->https && !veil_str_casestarts(url, VEIL_STR("http://"))) {
+    t->https = proxy_is_secure(kind, url);
+    if (!t->https && !veil_str_casestarts(url, kind->plain)) {
         return "invalid URL prefix";
     }
     if (t->https && !veil_tls_is_built()) {
-        return proxy_no_tls;
+        return kind->no_tls;
     }
     t->default_port = t->https ? 443 : 80;
-    return proxy_cut_url(pool, veil_str_from(url, t->https ? 8 : 7), t);
+    return proxy_cut_url(
+        pool,
+        veil_str_from(url, t->https ? kind->secure.len : kind->plain.len), t);
 }
 
 /* Whether a URI may be replaced here: not where there is no prefix. */
@@ -128,7 +129,8 @@ proxy_bad_url(veil_conf_t *cf, veil_str_t url, const char *why)
 
 /* Nobody who writes https:// expects a request to go out in the clear. */
 static veil_rc_t
-proxy_check_schemes(veil_conf_t *cf, const veil_upstream_group_t *g)
+proxy_check_schemes(veil_conf_t *cf, const proxy_kind_t *kind,
+                    const veil_upstream_group_t *g)
 {
     const veil_upstream_server_t *s;
     unsigned i;
@@ -138,9 +140,10 @@ proxy_check_schemes(veil_conf_t *cf, const veil_upstream_group_t *g)
         if (s->scheme == VEIL_SCHEME_HTTP) {
             return veil_conf_error_at(
                 cf, 1,
-                "the URL says https://, and the server \"%.*s\" of upstream "
+                "the URL says %.*s, and the server \"%.*s\" of upstream "
                 "\"%.*s\" is http://",
-                VEIL_STR_ARG(s->name), VEIL_STR_ARG(g->name));
+                VEIL_STR_ARG(kind->secure), VEIL_STR_ARG(s->name),
+                VEIL_STR_ARG(g->name));
         }
     }
     return VEIL_OK;
@@ -167,38 +170,40 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
         }
     }
     if (veil_str_chr(url, '$') >= 0) {
-        if (proxy_is_https(url) && !veil_tls_is_built()) {
-            return proxy_bad_url(cf, url, proxy_no_tls);
+        if (proxy_is_secure(conf->kind, url) && !veil_tls_is_built()) {
+            return proxy_bad_url(cf, url, conf->kind->no_tls);
         }
         t->url = url;
-        t->https = proxy_is_https(url);
+        t->https = proxy_is_secure(conf->kind, url);
         t->value = veil_http_value_compile(cf, url);
         return t->value == NULL ? VEIL_ERROR : VEIL_OK;
     }
-    why = proxy_parse_url(cf->pool, url, t);
+    why = proxy_parse_url(cf->pool, conf->kind, url, t);
     if (why != NULL) {
         return proxy_bad_url(cf, url, why);
     }
     why = t->uri.len != 0 ? proxy_why_no_uri(cf) : NULL;
     if (why != NULL) {
-        return veil_conf_error_at(
-            cf, 1, "\"proxy_pass\" cannot have URI part %s", why);
+        return veil_conf_error_at(cf, 1, "\"%s\" cannot have URI part %s",
+                                  conf->kind->pass, why);
     }
     t->group = veil_upstream_group_find(cf, t->name, t->default_port);
     if (t->group == NULL) {
         return VEIL_ERROR;
     }
-    return t->https ? proxy_check_schemes(cf, t->group) : VEIL_OK;
+    return t->https ? proxy_check_schemes(cf, conf->kind, t->group) : VEIL_OK;
 }
 
 veil_upstream_tls_need_t
-veil_proxy_tls_need(const veil_http_main_t *m, const proxy_target_t *t)
+veil_proxy_tls_need(const veil_http_main_t *m, const proxy_conf_t *conf)
 {
+    const proxy_target_t *t = conf->target;
+
     if (t == NULL) {
         return VEIL_UPSTREAM_TLS_NEVER;
     }
     if (t->value != NULL && !t->https
-        && !veil_str_casestarts(t->url, VEIL_STR("http://")))
+        && !veil_str_casestarts(t->url, conf->kind->plain))
     {
         return VEIL_UPSTREAM_TLS_MAYBE; /* "$scheme://..." */
     }
@@ -217,7 +222,7 @@ veil_proxy_resolve_target(veil_http_request_t *r, const proxy_conf_t *conf,
         return true;
     }
     url = veil_http_eval(r, t->value);
-    why = proxy_parse_url(r->pool, url, t);
+    why = proxy_parse_url(r->pool, conf->kind, url, t);
     if (why != NULL) {
         veil_log(&r->log, VEIL_LOG_ERR, 0, "%s in \"%.*s\"", why,
                  VEIL_STR_ARG(url));

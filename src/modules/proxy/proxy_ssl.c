@@ -1,5 +1,6 @@
 /*
- * proxy_ssl.c -- setters of proxy_ssl_...: how TLS is spoken to upstreams.
+ * proxy_ssl.c -- setters of proxy_ssl_..., grpc_ssl_...: how TLS is spoken to
+ * upstreams.
  *
  * They only fill in veil_upstream_tls_t; files are read, and what does not
  * fit together is found, when a block that needs TLS is complete
@@ -7,7 +8,15 @@
  * inherit options that would be wrong.
  */
 
-#include "modules/proxy/proxy.h"
+#include "modules/proxy/proxy_commands.h"
+
+const veil_conf_enum_t veil_proxy_protocol_words[] = {
+    { "TLSv1", VEIL_TLS_1_0 },
+    { "TLSv1.1", VEIL_TLS_1_1 },
+    { "TLSv1.2", VEIL_TLS_1_2 },
+    { "TLSv1.3", VEIL_TLS_1_3 },
+    { NULL, 0 },
+};
 
 /* --- the certificate of the client ----------------------------------------
  */
