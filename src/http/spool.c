@@ -84,6 +84,7 @@ struct veil_http_spool_s {
     bool creating;
     bool told;
     int error;
+    veil_http_headers_t *trailers; /* the source's, when complete */
 };
 
 static void spool_pump(veil_http_spool_t *s);
@@ -401,6 +402,7 @@ spool_source_ended(veil_http_spool_t *s, bool failed)
         s->error = source->error != 0 ? source->error : 502;
     } else {
         s->complete = true;
+        s->trailers = source->trailers;
     }
 }
 
@@ -557,6 +559,7 @@ spool_reader_pull(veil_http_body_t *b, veil_slice_t *v, unsigned *n,
     }
     *n = used;
     if (r->pulled == s->size && s->complete && !s->writing) {
+        b->trailers = s->trailers;
         return VEIL_BODY_END;
     }
     if (used != 0) {

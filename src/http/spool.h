@@ -42,7 +42,8 @@ typedef struct {
 
 /*
  * Takes the source over and starts pulling, at once.  The spool lives in the
- * pool and ends with it; its file has no name unless one is asked for.
+ * pool and ends with it; its file has no name unless one is asked for.  The
+ * source's trailers become its readers', and must live as long.
  */
 veil_http_spool_t *veil_http_spool_create(veil_pool_t *pool, veil_loop_t *loop,
                                           veil_http_body_t *source,

@@ -438,3 +438,21 @@ Test(spool, no_directory_is_no_file)
     cr_assert_eq(read_all(b, 0), 20000);
     veil_http_body_abort(b);
 }
+
+Test(spool, trailers_follow_the_end)
+{
+    veil_http_headers_t trailers;
+    veil_http_spool_t *s;
+    veil_http_body_t *b;
+
+    veil_http_headers_init(&trailers, pool, 1);
+    (void) veil_http_headers_add(&trailers, VEIL_STR("X-Sum"), VEIL_STR("42"));
+    s = make(3000, 1000, 8192, 0, false);
+    b = veil_http_spool_reader(s);
+    source.body.trailers = &trailers;
+    cr_assert_null(b->trailers);
+    allow(3000);
+    cr_assert_eq(read_all(b, 0), 3000);
+    cr_assert_eq(b->trailers, &trailers);
+    veil_http_body_abort(b);
+}

@@ -23,6 +23,9 @@ my %routes = (
         $conn->reply(chunks => ['body'],
             trailers => [ 'X-Sum' => '42', 'Content-Length' => '9' ]);
     },
+    '/late-trailers' => Test::Veil::Upstream::drip(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        . "4\r\nbody\r\n0\r\nX-Sum: 43\r\n\r\n"),
     '/asked' => sub {
         my ($conn, $req) = @_;
         my @t = map {"$_->[0]=$_->[1]"} @{ $req->{trailers} };
@@ -250,6 +253,8 @@ is($r->trailer('X-Sum'), undef, 'trailers: not by default');
 $r = $t->get('/trailers/trailers', header => 'TE: trailers');
 is($r->trailer('X-Sum'), '42', 'proxy_pass_trailers');
 is($r->trailer('Content-Length'), undef, 'but no field that is framing');
+$r = $t->get('/trailers/late-trailers', header => 'TE: trailers');
+is($r->trailer('X-Sum'), '43', 'trailers behind a body that was buffered');
 for my $at (qw/plain reqtrailers/) {
     $r = $t->request(method => 'POST', path => "/$at/asked",
         chunked => ['x'], trailers => [ 'X-Check' => 'ok' ]);
