@@ -66,6 +66,11 @@ struct veil_http_module_s {
     const veil_http_phase_handler_t *handlers; /* several; phase NONE ends */
     veil_http_filter_t filter;
     const veil_http_var_def_t *variables;
+    /*
+     * Its state is about the request and not about where it was routed:
+     * veil_http_ctx() still has it after a reroute (error_page, index, ...).
+     */
+    bool keeps_ctx;
     /* A protocol to upstreams; see http/upstream/upstream_impl.h. */
     const struct veil_upstream_wire_s *wire;
 };

@@ -428,6 +428,21 @@ veil_http_resume(veil_http_request_t *r)
 /* --- rerouting -------------------------------------------------------------
  */
 
+/* Modules begin anew, but for those that say what they know still holds. */
+static void
+pipeline_forget(veil_http_request_t *r)
+{
+    const veil_http_module_t *http;
+    unsigned i;
+
+    for (i = 0; i < r->server->main->nmodules; i++) {
+        http = veil_modules[i]->http;
+        if (http == NULL || !http->keeps_ctx) {
+            r->ctx[i] = NULL;
+        }
+    }
+}
+
 veil_http_rc_t
 veil_http_reroute(veil_http_request_t *r, veil_str_t uri, veil_str_t args)
 {
@@ -438,7 +453,7 @@ veil_http_reroute(veil_http_request_t *r, veil_str_t uri, veil_str_t args)
     r->internal = true;
     r->exten = veil_http_path_ext(uri);
     veil_http_var_flush(r);
-    memset(r->ctx, 0, r->server->main->nmodules * sizeof(*r->ctx));
+    pipeline_forget(r);
 
     /* As a new request of this server, so its own rewrites apply again. */
     r->server_conf = r->server->server_conf;
@@ -460,7 +475,7 @@ veil_http_reroute_named(veil_http_request_t *r, veil_str_t name)
 
     r->internal = true;
     r->add_uri_to_alias = false;
-    memset(r->ctx, 0, r->server->main->nmodules * sizeof(*r->ctx));
+    pipeline_forget(r);
     veil_http_location_enter(r, location);
     r->route_to = r->server->main->pipeline->rewrite;
     return VEIL_HTTP_REROUTE;

@@ -340,14 +340,42 @@ veil_http_request_has_body(const veil_http_request_t *r)
     return r->in.has_body && !r->body_taken;
 }
 
+/* One veil_http_request_wrap_body(); the innermost is the first. */
+struct veil_http_body_wrap_s {
+    veil_http_body_wrap_fn *fn;
+    struct veil_http_body_wrap_s *next;
+};
+
+void
+veil_http_request_wrap_body(veil_http_request_t *r,
+                            veil_http_body_wrap_fn *wrap)
+{
+    struct veil_http_body_wrap_s *w, **last = &r->body_wraps;
+
+    VEIL_ASSERT(veil_http_request_has_body(r));
+    w = veil_pool_zalloc(r->pool, sizeof(*w));
+    w->fn = wrap;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = w;
+}
+
 veil_http_body_t *
 veil_http_request_body(veil_http_request_t *r)
 {
+    const struct veil_http_body_wrap_s *w;
+    veil_http_body_t *body;
+
     if (!r->in.has_body) {
         return NULL;
     }
     VEIL_ASSERT(!r->body_taken);
     r->body_taken = true;
     r->body_in = r->proto->body(r);
-    return r->body_in;
+    body = r->body_in;
+    for (w = r->body_wraps; w != NULL; w = w->next) {
+        body = w->fn(r, body);
+    }
+    return body;
 }

@@ -200,6 +200,7 @@ struct veil_http_request_s {
     veil_http_body_t *body_in;
 
     /* private to request.c */
+    struct veil_http_body_wrap_s *body_wraps;
     bool body_taken;
     bool ending;
 };
@@ -284,6 +285,21 @@ unsigned veil_http_requests(void);
  * the first pull.
  */
 veil_http_body_t *veil_http_request_body(veil_http_request_t *r);
+/*
+ * A filter of the request's body: returns a body of the request's pool that
+ * reads the one below it, which is in memory, and whose reader it becomes.
+ * r->in.content_length stays what the client said; the length that counts is
+ * that of the body which is returned.
+ */
+typedef veil_http_body_t *veil_http_body_wrap_fn(veil_http_request_t *r,
+                                                 veil_http_body_t *below);
+/*
+ * From here on veil_http_request_body() gives a body wrapped so, around those
+ * that were asked for before; r->body_in stays what the client sends.  Only
+ * while veil_http_request_has_body().
+ */
+void veil_http_request_wrap_body(veil_http_request_t *r,
+                                 veil_http_body_wrap_fn *wrap);
 /* Whether a body is there and nobody took it. */
 bool veil_http_request_has_body(const veil_http_request_t *r);
 
