@@ -10,10 +10,14 @@
 
 #include "http/response.h"
 
+#include "core/time.h"
 #include "http/conn.h"
 #include "http/http.h"
 #include "http/mime.h"
 #include "http/parse/uri.h"
+
+/* limit_rate: so much time's worth is sent at once. */
+#define RESPONSE_RATE_STEP_MS 100
 
 /* clang-format off */
 static const struct {
@@ -174,6 +178,34 @@ response_limit_rate(veil_http_request_t *r)
         n = veil_str_to_size(veil_http_eval(r, conf->limit_rate_after));
         r->limit_rate_after = n > 0 ? (uint64_t) n : 0;
     }
+}
+
+/* No product of a rate and a time overflows that has a meaning. */
+static uint64_t
+response_rate_for(uint64_t rate, uint64_t ms)
+{
+    return rate / 1000 * ms + rate % 1000 * ms / 1000;
+}
+
+size_t
+veil_http_rate_left(const veil_http_request_t *r, uint64_t sent, size_t max,
+                    veil_timer_t *later)
+{
+    uint64_t rate = r->limit_rate, quota, step, used;
+
+    if (rate == 0) {
+        return max;
+    }
+    quota = r->limit_rate_after
+            + response_rate_for(rate, veil_now_ms() - r->start_ms
+                                          + RESPONSE_RATE_STEP_MS);
+    step = response_rate_for(rate, RESPONSE_RATE_STEP_MS);
+    used = sent + (step != 0 ? step : 1);
+    if (used > quota) {
+        veil_timer_set(r->loop, later, (used - quota) * 1000 / rate + 1);
+        return 0;
+    }
+    return quota - sent < max ? (size_t) (quota - sent) : max;
 }
 
 void

@@ -22,6 +22,14 @@ void veil_http_send_response(veil_http_request_t *r);
  */
 void veil_http_send_error(veil_http_request_t *r);
 
+/*
+ * Bytes of the body that limit_rate lets go now, at most max, when sent of it
+ * have gone: there is at least a tenth of a second's worth.  0: later, and the
+ * timer is set for then.
+ */
+size_t veil_http_rate_left(const veil_http_request_t *r, uint64_t sent,
+                           size_t max, veil_timer_t *later);
+
 /* "Not Found"; empty for an unknown status. */
 veil_str_t veil_http_status_reason(int status);
 

@@ -22,9 +22,6 @@
  * and a second look by the kernel. */
 #define H1_COPY_MAX 8192
 
-/* limit_rate: so much time's worth is sent at once. */
-#define H1_RATE_STEP_MS 100
-
 #define H1_PULL_SLICES (VEIL_CONN_SLICES - 3)
 
 struct veil_h1_writer_s {
@@ -250,31 +247,14 @@ h1_write_resumed(veil_timer_t *t)
     h1_write_more(veil_container_of(t, veil_h1_writer_t, delay));
 }
 
-/* Bytes that limit_rate allows now; 0: later, the timer is set. */
+/* Bytes that may be pulled now; 0: later, the timer is set. */
 static size_t
 h1_write_allowance(veil_h1_writer_t *w)
 {
-    const veil_http_request_t *r = w->r;
-    size_t max = (size_t) veil_http_core_loc(r)->sendfile_max_chunk;
-    uint64_t elapsed_ms, quota, step, used;
+    size_t max = (size_t) veil_http_core_loc(w->r)->sendfile_max_chunk;
 
-    if (max == 0) {
-        max = SIZE_MAX;
-    }
-    if (r->limit_rate == 0) {
-        return max;
-    }
-
-    elapsed_ms = veil_now_ms() - r->start_ms + H1_RATE_STEP_MS;
-    quota = r->limit_rate_after + r->limit_rate * elapsed_ms / 1000;
-    step = r->limit_rate * H1_RATE_STEP_MS / 1000;
-    used = w->pulled + (step != 0 ? step : 1);
-    if (used > quota) {
-        veil_timer_set(w->hc->c.handle.loop, &w->delay,
-                       (used - quota) * 1000 / r->limit_rate + 1);
-        return 0;
-    }
-    return veil_min_size(max, (size_t) (quota - w->pulled));
+    return veil_http_rate_left(w->r, w->pulled, max != 0 ? max : SIZE_MAX,
+                               &w->delay);
 }
 
 /* Takes note of what came; false: the message is wrong and was dropped. */

@@ -12,8 +12,6 @@
 #include "core/version.h"
 
 #define H2_PULL_SLICES 8
-/* limit_rate: so much time's worth is sent at once. */
-#define H2_RATE_STEP_MS 100
 
 /* --- fields ----------------------------------------------------------------
  */
@@ -209,29 +207,6 @@ h2_write_ready(void *reader)
     }
 }
 
-/* Bytes that limit_rate allows now; 0: later, the timer is set. */
-static size_t
-h2_write_allowance(veil_h2_stream_t *s, size_t max)
-{
-    const veil_http_request_t *r = s->r;
-    uint64_t quota, step, used;
-
-    if (r->limit_rate == 0) {
-        return max;
-    }
-    quota = r->limit_rate_after
-            + r->limit_rate * (veil_now_ms() - r->start_ms + H2_RATE_STEP_MS)
-                  / 1000;
-    step = r->limit_rate * H2_RATE_STEP_MS / 1000;
-    used = s->sent + (step != 0 ? step : 1);
-    if (used > quota) {
-        veil_timer_set(r->loop, &s->delay,
-                       (used - quota) * 1000 / r->limit_rate + 1);
-        return 0;
-    }
-    return veil_min_size(max, (size_t) (quota - s->sent));
-}
-
 static ssize_t
 h2_write_take(veil_h2_stream_t *s, const veil_slice_t *v, unsigned n,
               uint8_t *buf)
@@ -294,7 +269,7 @@ h2_write_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
     (void) session;
     (void) id;
     (void) data;
-    max = h2_write_allowance(s, max);
+    max = veil_http_rate_left(s->r, s->sent, max, &s->delay);
     if (max == 0) {
         return NGHTTP2_ERR_DEFERRED;
     }
