@@ -117,6 +117,7 @@ struct veil_h2_s {
     veil_post_t post;
     veil_timer_t timer;      /* of the second GOAWAY */
     const veil_buf_t *input; /* under way */
+    size_t head_bytes;       /* of the head that comes, compressed */
     unsigned char *out;      /* being written; heap */
     size_t out_len;
     size_t out_cap;

@@ -25,6 +25,7 @@
 #define H2_OUT_MAX 65536
 #define H2_FRAME_MAX (16384 + 9 + 256)
 #define H2_FRAME_HEAD 9
+#define H2_PRIORITY_LEN 5 /* RFC 9113, 6.2 */
 #define H2_GOAWAY_MS 1000
 
 static void h2_conn_flush(veil_h2_t *h2);
@@ -286,6 +287,14 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
         (void) nghttp2_session_terminate_session(session,
                                                  NGHTTP2_PROTOCOL_ERROR);
     }
+    if (hd->type == NGHTTP2_HEADERS) {
+        h2->head_bytes = hd->length;
+        if (hd->flags & NGHTTP2_FLAG_PRIORITY) {
+            h2->head_bytes -= veil_min_size(h2->head_bytes, H2_PRIORITY_LEN);
+        }
+    } else if (hd->type == NGHTTP2_CONTINUATION) {
+        h2->head_bytes += hd->length;
+    }
     return veil_h2_guard_on_frame(h2, hd);
 }
 
@@ -302,6 +311,9 @@ h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (s == NULL) {
         return 0;
+    }
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        s->r->bytes_received += h2->head_bytes - frame->headers.padlen;
     }
     if (frame->hd.type == NGHTTP2_HEADERS && s->state == H2_STREAM_HEAD
         && !veil_list_is_linked(&s->todo))

@@ -321,7 +321,6 @@ veil_h2_head_done(veil_h2_stream_t *s)
                          VEIL_STR_ARG(s->method), VEIL_STR_ARG(s->path));
     r->in.keepalive = true;
     r->keepalive = true;
-    r->bytes_received = s->head_size;
     h2_head_host(s);
     h2_head_cookies(r);
     h2_head_body(s);

@@ -1,0 +1,180 @@
+# h2_limits.py CA|- DIRECTORY PORT... -- what limits.t wants of a client that
+# sees frames: rates, the life of a connection, timeouts, ends without an
+# answer, and what is logged of them.  With CA over TLS.
+
+import sys
+
+from h2_raw import *
+
+CA = None if sys.argv[1] == '-' else sys.argv[1]
+DIR = sys.argv[2]
+PORT, REQUESTS, TIME, NONE, TIMEOUTS = [int(a) for a in sys.argv[3:]]
+HOW = 'h2' if CA else 'h2c'
+BIG = open(DIR + '/html/big', 'rb').read()
+
+
+def client(port=PORT, **more):
+    return Client(port, tls=CA, **more)
+
+
+def ok(fine, name, why=''):
+    check(fine, HOW + ': ' + name, why)
+
+
+# limit_rate, limit_rate_after: 60 of 150 KB at once, the others take most of
+# a second; another stream does not wait for them.
+
+c = client()
+began = time.monotonic()
+slow = c.get(c.open(request('/rate')))
+c.until(lambda: len(slow.data) >= 60000)
+first = time.monotonic() - began
+fast = c.ask(request('/html/big'))
+between = len(slow.data)
+c.until(lambda: slow.ended)
+took = time.monotonic() - began
+ok(slow.data == BIG[:150000] and took >= 0.7, 'limit_rate',
+   (len(slow.data), took))
+ok(first < 0.6, 'limit_rate_after', first)
+ok(fast.data == BIG and between < 150000, 'which another stream does not have',
+   (len(fast.data), between))
+c.close()
+
+# keepalive_requests over the whole connection, keepalive_time, and none.
+
+c = client(REQUESTS)
+c.ask(request())
+c.ask(request())
+ok(c.goaways == [], 'keepalive_requests: not yet', c.goaways)
+c.ask(request())
+c.until(lambda: c.goaways)
+ok(c.goaways[:1] == [(0x7fffffff, 'NO_ERROR')], 'keepalive_requests',
+   c.goaways)
+ok(c.until(lambda: c.closed) and c.goaways[1:] == [(5, 'NO_ERROR')],
+   'and its end', c.goaways)
+c.close()
+c = client(TIME)
+c.ask(request())
+time.sleep(0.4)
+ok(c.fence() and c.goaways == [], 'keepalive_time: no request, no end',
+   c.goaways)
+s = c.ask(request())
+c.until(lambda: c.goaways)
+ok(s.status == 200 and c.goaways[:1] == [(0x7fffffff, 'NO_ERROR')],
+   'keepalive_time', c.goaways)
+c.close()
+c = client(NONE)
+s = c.ask(request())
+ok(s.status == 200 and c.until(lambda: c.closed)
+   and c.goaways[-1:] == [(1, 'NO_ERROR')], 'keepalive_timeout 0', c.goaways)
+c.close()
+c = client(TIMEOUTS)
+c.ask(request())
+for i in range(4):
+    time.sleep(0.1)
+    c.fence()
+ok(c.until(lambda: c.closed) and c.goaways == [(1, 'NO_ERROR')],
+   'keepalive_timeout, PINGs or not', c.goaways)
+c.close()
+c = client()
+s = c.ask(request(method='POST',
+                  more=[('user-agent', 'Mozilla/4.0 (compatible; MSIE 6.0;')]),
+          b'x')
+ok(s.status == 200 and c.alive() and c.goaways == [],
+   'keepalive_disable is for HTTP/1', c.goaways)
+c.close()
+
+# A body that stops half-way; one that has stopped before another goes on.
+
+c = client(TIMEOUTS)
+n = c.open(request('/up', 'POST'), end=False)
+c.send(frame(DATA, 0, n, b'x' * 100))
+other = c.open(request('/up', 'POST'), end=False)
+for i in range(5):
+    time.sleep(0.15)
+    c.send(frame(DATA, 0, other, b'y' * 1000))
+s = c.finish(n)
+c.send(frame(DATA, END_STREAM, other, b''))
+t = c.finish(other)
+ok(s.status == 408, 'client_body_timeout', (s.status, s.reset))
+ok(t.status == 200, 'but not of the stream beside it', (t.status, t.reset))
+c.close()
+
+# send_timeout: a window that is shut is a stream's, a socket that nobody
+# reads is the connection's.
+
+c = client(TIMEOUTS, pairs=((4, 1 << 24),))
+c.credit = False
+n = c.open(request('/html/big'))
+s = c.get(n)
+c.until(lambda: s.reset is not None)
+ok(s.reset is not None or c.closed, 'send_timeout', (s.reset, c.goaway))
+c.close()
+
+# No answer at all.
+
+c = client()
+s = c.ask(request('/444'))
+ok(s.reset == 'CANCEL' and s.status is None and c.alive(), 'return 444',
+   (s.reset, s.status))
+s = c.ask(request('/444', 'POST'), b'x' * 1000)
+ok(s.reset == 'CANCEL' and c.alive(), 'return 444 to a body',
+   (s.reset, s.status))
+c.close()
+
+# Errors, redirects within, what is not sent.
+
+c = client()
+s = c.ask(request('/page'))
+ok((s.status, s.data) == (403, b'a page'), 'error_page', (s.status, s.data))
+s = c.ask(request('/named', 'POST'), b'x' * 50000)
+ok((s.status, s.data) == (200, b'named'), 'error_page to a name',
+   (s.status, s.data))
+s = c.ask(request('/accel'))
+ok(s.status == 200 and s.data == BIG, 'X-Accel-Redirect',
+   (s.status, len(s.data)))
+s = c.ask(request('/accel', 'HEAD'))
+ok(s.status == 200 and s.data == b''
+   and dict(s.heads[0])['content-length'] == str(len(BIG)),
+   'X-Accel-Redirect to HEAD', s.heads)
+s = c.ask(request('/accel', more=[('range', 'bytes=5-8')]))
+ok(s.status == 206 and s.data == BIG[5:9], 'and for a range',
+   (s.status, s.data[:9]))
+s = c.ask(request('/rewrite'))
+ok(s.status == 200 and s.data == BIG, 'a rewrite', (s.status, len(s.data)))
+s = c.ask(request('/html/'))
+ok(s.status == 200 and s.data == b'index', 'an index', (s.status, s.data))
+s = c.ask(request('/html/big', more=[('range', 'bytes=0-1,4-5')]))
+ok(s.status == 206 and s.data.count(b'Content-Range') == 2, 'two ranges',
+   s.data)
+s = c.ask(request('/html/big', more=[('range', 'bytes=99999999-')]))
+ok(s.status == 416, 'a range that is not there', s.status)
+for code in 204, 304:
+    s = c.ask(request('/%d' % code))
+    ok(s.status == code and s.data == b'' and s.ended
+       and 'content-length' not in dict(s.heads[0]), 'an upstream\'s %d' % code,
+       s.heads)
+s = c.ask(request('/proxied-head', 'HEAD'))
+ok(s.status == 200 and s.data == b'' and s.ended
+   and dict(s.heads[0]).get('content-length') == '1000', 'an upstream\'s HEAD',
+   s.heads)
+c.close()
+
+# What is logged: the third request of its connection.
+
+c = client()
+c.ask(request('/ok'))
+c.ask(request('/ok'))
+n = c.open(request('/log', 'POST', [('content-length', '300')]), end=False)
+time.sleep(0.3)
+c.send(frame(DATA, END_STREAM, n, b'x' * 300))
+s = c.finish(n)
+block = len(literal(request('/log', 'POST', [('content-length', '300')])))
+head = [len(f[3]) for f in c.frames if f[0] == HEADERS and f[2] == n][0]
+body = [len(f[3]) for f in c.frames if f[0] == DATA and f[2] == n]
+print('# log %s %d %d %d %d' % (HOW, 3, block + 300,
+                               head + 9 + sum(body) + 9 * len(body),
+                               sum(body)))
+c.close()
+
+sys.exit(failed != 0)
