@@ -18,6 +18,10 @@ my $big = join '', map { sprintf "%08d\n", $_ } 1 .. 100_000;
 $t->write_file('html/big', $big);
 $t->write_file('html/index.html', 'index');
 $t->write_file('html/rate', substr $big, 0, 150_000);
+{
+    $t->write_file('html/huge', '');
+    truncate $t->testdir . '/html/huge', 20_000_000 or die "truncate: $!";
+}
 $t->upstream(a => handler => sub {
     my ($conn, $req) = @_;
     my $path = $req->{path};
@@ -88,13 +92,20 @@ http {
         location /html { alias %%TESTDIR%%/html; }
         location /up { proxy_pass http://%%UPSTREAM_a%%; }
     }
+    server {
+        listen %%PORT_85%%;
+        listen %%PORT_448%% ssl;
+        send_timeout 500ms;
+        reset_timedout_connection on;
+        location /html { alias %%TESTDIR%%/html; }
+    }
 }
 EOC
 $t->run;
 
 for my $how ('h2c', 'h2') {
     my @ports = map { $t->port($_) }
-        $how eq 'h2' ? (443 .. 447) : (80 .. 84);
+        $how eq 'h2' ? (443 .. 448) : (80 .. 85);
     my $ca = $how eq 'h2' ? $t->testdir . '/root.crt' : '-';
     open my $f, '-|', '/usr/bin/python3', 't/lib/h2_limits.py', $ca,
         $t->testdir, @ports or die "python3: $!";

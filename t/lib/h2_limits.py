@@ -2,13 +2,14 @@
 # sees frames: rates, the life of a connection, timeouts, ends without an
 # answer, and what is logged of them.  With CA over TLS.
 
+import os
 import sys
 
 from h2_raw import *
 
 CA = None if sys.argv[1] == '-' else sys.argv[1]
 DIR = sys.argv[2]
-PORT, REQUESTS, TIME, NONE, TIMEOUTS = [int(a) for a in sys.argv[3:]]
+PORT, REQUESTS, TIME, NONE, TIMEOUTS, RESETS = [int(a) for a in sys.argv[3:]]
 HOW = 'h2' if CA else 'h2c'
 BIG = open(DIR + '/html/big', 'rb').read()
 
@@ -19,6 +20,16 @@ def client(port=PORT, **more):
 
 def ok(fine, name, why=''):
     check(fine, HOW + ': ' + name, why)
+
+
+def logged(text, times=None):
+    """How often it is in the log; waits until it is so often."""
+    for i in range(1000):
+        n = open(DIR + '/error.log').read().count(text)
+        if times is None or n >= times:
+            break
+        time.sleep(0.01)
+    return n
 
 
 # limit_rate, limit_rate_after: 60 of 150 KB at once, the others take most of
@@ -110,6 +121,39 @@ s = c.get(n)
 c.until(lambda: s.reset is not None)
 ok(s.reset is not None or c.closed, 'send_timeout', (s.reset, c.goaway))
 c.close()
+
+# A socket that nobody reads: its end is orderly, or with
+# reset_timedout_connection a reset.
+
+timed_out = logged('timed out while responses were sent')
+for reset in False, True:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(('127.0.0.1', (RESETS if reset else TIMEOUTS)))
+    if CA:
+        context = ssl.create_default_context(cafile=CA)
+        context.set_alpn_protocols(['h2'])
+        s = context.wrap_socket(s, server_hostname='localhost')
+    s.sendall(PREFACE + settings((4, 1 << 30))
+              + frame(WINDOW_UPDATE, 0, 0, struct.pack('>I', 1 << 30))
+              + frame(HEADERS, END_STREAM | END_HEADERS, 1,
+                      literal(request('/html/huge'))))
+    raw = s if CA is None else socket.socket(fileno=os.dup(s.fileno()))
+    raw.settimeout(10)
+    timed_out += 1
+    got, end = 0, logged('timed out while responses were sent', timed_out)
+    try:
+        while end:
+            data = raw.recv(1 << 20)
+            if not data:
+                end = 'orderly'
+                break
+            got += len(data)
+    except ConnectionResetError:
+        end = 'reset'
+    ok(end == ('reset' if reset else 'orderly') and 0 < got < 20000000,
+       'reset_timedout_connection ' + ('on' if reset else 'off'), (end, got))
+    raw.close()
 
 # No answer at all.
 

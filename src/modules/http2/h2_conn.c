@@ -643,7 +643,11 @@ h2_on_write_timeout(veil_conn_t *c)
 {
     veil_log(&c->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while responses were sent");
-    veil_conn_abort(c);
+    if (h2_conn_loc(h2_conn_of(c))->reset_timedout_connection) {
+        veil_conn_abort(c);
+    } else {
+        veil_conn_close(c);
+    }
 }
 
 static const veil_conn_ops_t h2_conn_ops = {
