@@ -10,6 +10,7 @@
 import socket
 import sys
 import threading
+import time
 
 import h2.config
 import h2.connection
@@ -112,6 +113,15 @@ class Connection:
         elif what == 'early':
             self.reply(sid, 'early')
             self.path[sid] = '/done'
+        elif what in ('chat', 'first', 'after', 'give-up', 'held'):
+            self.c.send_headers(sid, [(':status', '200')])
+            if what == 'first':
+                self.c.send_data(sid, b'hello')
+        elif what in ('enough', 'done'):
+            self.c.send_headers(sid, [(':status', '200')])
+            self.c.send_data(sid, b'enough', end_stream=True)
+            if what == 'enough':
+                self.c.reset_stream(sid, h2.errors.ErrorCodes.NO_ERROR)
         elif what == 'two':         # answered when there are two at once
             self.waiting.append(sid)
             if len(self.waiting) == 2:
@@ -131,16 +141,42 @@ class Connection:
             self.reply(sid, 'hinted')
         elif what == 'empty':
             self.c.send_headers(sid, [(':status', '204')], end_stream=True)
+        elif what in ('chat', 'first', 'late'):
+            self.c.send_headers(sid, [('x-heard', str(len(body)))],
+                                end_stream=True)
+        elif what == 'after':
+            for word in (b'one', b'two', b'three'):
+                self.c.send_data(sid, word)
+                self.flush()
+                time.sleep(0.02)
+            self.c.end_stream(sid)
         elif what == 'large':
             self.reply(sid, b'y' * int(self.path[sid].split('/')[2]))
+
+    def on_data(self, sid, data):
+        what = self.path.get(sid, '/').split('/')[1]
+        body = self.body.get(sid, b'')
+        self.body[sid] = body + data
+        if what == 'late' and not body:
+            self.c.send_headers(sid, [(':status', '200')])
+        if what in ('chat', 'first', 'late') and data:
+            self.c.send_data(sid, b'<' + data + b'>')
+        elif what == 'give-up':
+            self.c.send_data(sid, data)
+            self.flush()
+            self.c.reset_stream(sid, h2.errors.ErrorCodes.INTERNAL_ERROR)
+        return what
 
     def on_event(self, e):
         if isinstance(e, h2.events.RequestReceived):
             self.on_head(e)
         elif isinstance(e, h2.events.DataReceived):
             sid = e.stream_id
-            self.body[sid] = self.body.get(sid, b'') + e.data
-            self.c.acknowledge_received_data(e.flow_controlled_length, sid)
+            n = e.flow_controlled_length
+            if self.on_data(sid, e.data) != 'held':
+                self.c.acknowledge_received_data(n, sid)
+            elif n:
+                self.c.increment_flow_control_window(n)
         elif isinstance(e, h2.events.TrailersReceived):
             log.write('%d trailers %s\n' % (self.number, dict(e.headers)))
         elif isinstance(e, h2.events.StreamEnded):

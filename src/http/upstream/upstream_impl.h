@@ -44,6 +44,11 @@ struct veil_upstream_wire_s {
      * that is possible and wanted.
      */
     void (*leave)(veil_exchange_t *x, bool keep);
+    /*
+     * A connection that nobody uses is to end, and closes itself when it has
+     * said so, without its group; NULL: there is nothing to say.
+     */
+    void (*retire)(veil_upstream_conn_t *uc);
 };
 
 /*
@@ -230,8 +235,12 @@ void veil_upstream_conn_serve(veil_upstream_conn_t *uc);
 void veil_upstream_conn_failed(veil_upstream_conn_t *uc,
                                void (*tell)(veil_exchange_t *x, int err),
                                int err);
+/* Those that wait for it fail: -errno. */
+void veil_upstream_conn_fail_joined(veil_upstream_conn_t *uc, int err);
 /* Nobody may join it any more. */
 void veil_upstream_conn_unshare(veil_upstream_conn_t *uc);
+/* Nobody uses it: it ends as its protocol wants it. */
+void veil_upstream_conn_retire(veil_upstream_conn_t *uc);
 void veil_upstream_conn_close(veil_upstream_conn_t *uc);
 /* The on_closed() of every wire's connections. */
 void veil_upstream_conn_on_closed(veil_conn_t *c);

@@ -80,6 +80,19 @@ veil_upstream_conn_close(veil_upstream_conn_t *uc)
     veil_conn_close(&uc->c);
 }
 
+void
+veil_upstream_conn_retire(veil_upstream_conn_t *uc)
+{
+    if (uc->wire->retire == NULL || uc->c.closing || uc->c.eof) {
+        veil_upstream_conn_close(uc);
+        return;
+    }
+    upstream_conn_unlink_idle(uc);
+    veil_upstream_conn_unshare(uc);
+    uc->group = NULL;
+    uc->wire->retire(uc);
+}
+
 /*
  * Where to connect from: proxy_bind's address; of no family when it says
  * "off", or nothing, or has no meaning for this peer.
@@ -264,13 +277,13 @@ veil_upstream_conn_keep(veil_upstream_conn_t *uc,
     veil_upstream_conn_t *oldest;
 
     if (!keep || room == 0 || !upstream_conn_may_keep(uc)) {
-        veil_upstream_conn_close(uc);
+        veil_upstream_conn_retire(uc);
         return;
     }
     if (g->nidle >= room) {
         oldest =
             veil_container_of(g->idle.prev, veil_upstream_conn_t, group_link);
-        veil_upstream_conn_close(oldest);
+        veil_upstream_conn_retire(oldest);
     }
     veil_list_push(&g->idle, &uc->group_link);
     veil_list_push(&uc->peer->idle, &uc->peer_link);
@@ -286,7 +299,7 @@ void
 veil_upstream_group_close_idle(veil_upstream_group_t *g)
 {
     while (!veil_list_is_empty(&g->idle)) {
-        veil_upstream_conn_close(
+        veil_upstream_conn_retire(
             veil_list_first(&g->idle, veil_upstream_conn_t, group_link));
     }
 }
@@ -295,7 +308,7 @@ void
 veil_upstream_peer_close_idle(veil_upstream_peer_t *p)
 {
     while (!veil_list_is_empty(&p->idle)) {
-        veil_upstream_conn_close(
+        veil_upstream_conn_retire(
             veil_list_first(&p->idle, veil_upstream_conn_t, peer_link));
     }
 }
@@ -312,7 +325,7 @@ veil_upstream_conns_close_all(void)
     veil_list_foreach_safe (l, tmp, &upstream_conn_all) {
         uc = veil_list_entry(l, veil_upstream_conn_t, link);
         if (veil_list_is_linked(&uc->group_link)) {
-            veil_upstream_conn_close(uc);
+            veil_upstream_conn_retire(uc);
         }
     }
 }
@@ -347,6 +360,18 @@ veil_upstream_conn_failed(veil_upstream_conn_t *uc,
         tell(other, err);
     }
     tell(x, err);
+}
+
+void
+veil_upstream_conn_fail_joined(veil_upstream_conn_t *uc, int err)
+{
+    veil_exchange_t *x;
+
+    uc->connecting = false;
+    veil_upstream_conn_unshare(uc);
+    while ((x = upstream_conn_next_joined(uc)) != NULL) {
+        veil_exchange_connected(x, err);
+    }
 }
 
 /* Whether it speaks what was asked for; without TLS the peer is known to. */

@@ -7,11 +7,13 @@
  * body is pulled before its bytes can go.  The library is never entered from
  * its own callbacks, and lives until the connection is closed.
  *
- * A connection from which no stream may begin any more (GOAWAY, its limit of
- * requests) serves those it has and ends with the last.
+ * A connection on which no stream may begin any more (GOAWAY, its limits of
+ * requests or time) serves those it has and ends with the last.  So does one
+ * that was silent while a stream waited for too long: its peer may be dead.
+ * A stream that is given up is no reason to end its connection.
  *
  * Only the first stream begins before the peer's SETTINGS have come, which say
- * how many there may be.
+ * how many there may be; they must come within proxy_connect_timeout.
  *
  * A peer that sends much that is of no use (pings, settings, empty frames)
  * is left: H2_IDLE_FRAMES of them without a head or a byte of a body.
@@ -45,11 +47,45 @@ h2_upstream_of(veil_conn_t *c)
 static void
 h2_upstream_end(veil_h2_upstream_t *h2, int err)
 {
+    h2->ended = true;
+    veil_h2_upstream_doom(h2);
+    veil_h2_upstream_lose(h2, err);
+    veil_upstream_conn_fail_joined(h2->uc, err != 0 ? err : -ECONNRESET);
+    veil_upstream_conn_close(h2->uc);
+}
+
+void
+veil_h2_upstream_doom(veil_h2_upstream_t *h2)
+{
     h2->dead = true;
     veil_upstream_conn_unshare(h2->uc);
-    veil_h2_upstream_lose(h2, err);
-    veil_upstream_conn_serve(h2->uc);
-    veil_upstream_conn_close(h2->uc);
+}
+
+/* What is to be sent still is, and GOAWAY; h2_upstream_flush() ends it. */
+static void
+h2_upstream_retire(veil_upstream_conn_t *uc)
+{
+    veil_h2_upstream_t *h2 = uc->session;
+
+    VEIL_ASSERT(h2->nstreams == 0);
+    h2->dead = true;
+    veil_conn_read_timeout(&uc->c, 0);
+    (void) nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
+    veil_h2_upstream_wake(h2);
+}
+
+void
+veil_h2_upstream_rest(veil_h2_upstream_t *h2)
+{
+    veil_upstream_conn_t *uc = h2->uc;
+
+    if (h2->ended || uc->c.closing || (!h2->settings && !h2->dead)) {
+        return; /* or others wait for its limits, and its timer runs */
+    }
+    veil_upstream_conn_unshare(uc);
+    veil_upstream_conn_keep(
+        uc, h2->conf,
+        !h2->dead && nghttp2_session_check_request_allowed(h2->session));
 }
 
 static void
@@ -82,6 +118,18 @@ h2_upstream_useless_frame(veil_h2_upstream_t *h2)
     }
 }
 
+/* The first frame of all: who waited for the peer's limits knows them. */
+static void
+h2_upstream_first_settings(veil_h2_upstream_t *h2)
+{
+    h2->settings = true;
+    veil_conn_read_timeout(&h2->uc->c, 0);
+    veil_upstream_conn_serve(h2->uc);
+    if (h2->nstreams == 0) {
+        veil_h2_upstream_rest(h2); /* nobody did, in the end */
+    }
+}
+
 static int
 h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
                      void *data)
@@ -102,6 +150,7 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
         if (s == NULL) {
             return 0;
         }
+        s->ended = ended;
         if (frame->hd.type == NGHTTP2_HEADERS) {
             veil_h2_upstream_head_done(s, ended);
         } else if (ended) {
@@ -116,8 +165,7 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
         return 0; /* bounded by what we send, and the streams we begin */
     case NGHTTP2_SETTINGS:
         if (!h2->settings) {
-            h2->settings = true; /* the first frame of all */
-            veil_upstream_conn_serve(h2->uc);
+            h2_upstream_first_settings(h2);
         }
         break;
     default:
@@ -294,6 +342,7 @@ h2_upstream_on_bytes(veil_conn_t *c, veil_buf_t *b)
 
     h2->in_recv = true;
     h2->input = b;
+    h2->heard_ms = veil_now_ms();
     n = nghttp2_session_mem_recv(h2->session, b->pos, veil_buf_len(b));
     h2->input = NULL;
     h2->in_recv = false;
@@ -305,11 +354,10 @@ h2_upstream_on_bytes(veil_conn_t *c, veil_buf_t *b)
         h2_upstream_end(h2, -EPROTO);
         return;
     }
-    if (h2->nstreams == 0
-        && !nghttp2_session_check_request_allowed(h2->session)) {
-        h2->dead = true;
-        veil_upstream_conn_close(h2->uc); /* GOAWAY, while it was idle */
-        return;
+    if (h2->nstreams == 0 && !h2->dead
+        && !nghttp2_session_check_request_allowed(h2->session))
+    {
+        veil_upstream_conn_retire(h2->uc); /* GOAWAY, while it was idle */
     }
     h2_upstream_flush(h2);
 }
@@ -320,11 +368,20 @@ h2_upstream_on_eof(veil_conn_t *c, int err)
     h2_upstream_end(h2_upstream_of(c), err);
 }
 
-/* Idle for too long: while there are streams, they have the timers. */
+/* No SETTINGS, or idle for too long: streams have timers of their own. */
 static void
 h2_upstream_on_read_timeout(veil_conn_t *c)
 {
-    h2_upstream_end(h2_upstream_of(c), -ETIMEDOUT);
+    veil_h2_upstream_t *h2 = h2_upstream_of(c);
+
+    if (h2->settings) {
+        veil_upstream_conn_retire(h2->uc);
+        return;
+    }
+    veil_log(&c->log, VEIL_LOG_ERR, ETIMEDOUT,
+             "upstream \"%.*s\" sent no SETTINGS of HTTP/2",
+             VEIL_STR_ARG(h2->uc->peer->name));
+    h2_upstream_end(h2, -ETIMEDOUT);
 }
 
 static void
@@ -377,7 +434,8 @@ veil_h2_upstream_room(const veil_upstream_conn_t *uc)
 
     if (h2->dead || !h2->settings || uc->c.closing || uc->c.eof
         || !nghttp2_session_check_request_allowed(h2->session)
-        || uc->nrequests >= uc->group->keepalive_requests)
+        || uc->nrequests >= uc->group->keepalive_requests
+        || veil_now_ms() - uc->start_ms >= uc->group->keepalive_time)
     {
         return 0;
     }
@@ -401,6 +459,7 @@ const veil_upstream_wire_t veil_h2_upstream_wire = {
     .timeout = veil_h2_upstream_timeout,
     .count = veil_h2_upstream_count,
     .leave = veil_h2_upstream_leave,
+    .retire = h2_upstream_retire,
 };
 
 static const veil_http_module_t h2_upstream_hooks = {

@@ -21,6 +21,7 @@
 typedef struct {
     uint32_t magic;
     bool dead;     /* nothing may begin here any more */
+    bool ended;    /* it is being closed */
     bool in_recv;  /* the library is at work */
     bool settings; /* the peer's have come: its limits are known */
     unsigned nstreams;
@@ -29,7 +30,9 @@ typedef struct {
     nghttp2_session *session;
     veil_list_t streams;
     veil_post_t post;
-    const veil_buf_t *input; /* under way */
+    const veil_upstream_conf_t *conf; /* of the last exchange */
+    uint64_t heard_ms;                /* when something came last */
+    const veil_buf_t *input;          /* under way */
     unsigned char *out;      /* being written; heap */
     size_t out_len;
 } veil_h2_upstream_t;
@@ -42,12 +45,14 @@ typedef struct {
     bool sent;      /* its head is on its way */
     bool has_head;  /* the last head has come; next are trailers */
     bool in_head;   /* fields of a head are coming */
+    bool ended;     /* the peer has said END_STREAM */
     bool closed;    /* the library has forgotten it */
     size_t nheader; /* bytes of all heads and trailers */
     int64_t length; /* that the head declares; -1: none */
     size_t unpaid;  /* of its window: not given back */
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t timeout; /* the timer's */
     veil_list_t link;
     veil_timer_t timer;
 } veil_h2_upstream_stream_t;
@@ -69,6 +74,10 @@ void veil_h2_upstream_begin(veil_upstream_conn_t *uc);
 unsigned veil_h2_upstream_room(const veil_upstream_conn_t *uc);
 /* Something is to be sent: in this turn of the loop. */
 void veil_h2_upstream_wake(veil_h2_upstream_t *h2);
+/* Nothing may begin there any more; what is under way goes on. */
+void veil_h2_upstream_doom(veil_h2_upstream_t *h2);
+/* Its last stream has gone: it waits for others, or ends. */
+void veil_h2_upstream_rest(veil_h2_upstream_t *h2);
 extern const veil_conn_ops_t veil_h2_upstream_conn_ops;
 
 /* --- h2_upstream_head.c */

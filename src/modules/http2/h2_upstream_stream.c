@@ -106,6 +106,9 @@ h2_upstream_timed_out(veil_timer_t *t)
         veil_container_of(t, veil_h2_upstream_stream_t, timer);
     veil_exchange_t *x = s->x;
 
+    if (veil_now_ms() - s->h2->heard_ms >= s->timeout) {
+        veil_h2_upstream_doom(s->h2); /* it may be dead */
+    }
     if (x->priv->state != VEIL_X_HEAD || veil_exchange_request_is_sent(x)) {
         veil_exchange_on_read_timeout(x);
     } else if (x->priv->send_waiting) {
@@ -149,7 +152,9 @@ veil_h2_upstream_send(veil_exchange_t *x)
     if (x->body != NULL) {
         veil_http_body_set_reader(x->body, h2_upstream_body_ready, x);
     }
-    veil_conn_read_timeout(&p->uc->c, 0);
+    h2->conf = x->conf;
+    veil_conn_read_timeout(&p->uc->c,
+                           h2->settings ? 0 : x->conf->connect_timeout);
     veil_conn_write_timeout(&p->uc->c, x->conf->send_timeout);
     veil_h2_upstream_timeout(x, x->body != NULL ? x->conf->send_timeout
                                                 : x->conf->read_timeout);
@@ -222,6 +227,7 @@ veil_h2_upstream_timeout(veil_exchange_t *x, uint64_t ms)
 {
     veil_h2_upstream_stream_t *s = h2_upstream_stream(x);
 
+    s->timeout = ms;
     if (ms == 0) {
         veil_timer_cancel(&s->timer);
     } else {
@@ -247,16 +253,13 @@ veil_h2_upstream_leave(veil_exchange_t *x, bool keep)
     veil_exchange_private_t *p = x->priv;
     veil_h2_upstream_stream_t *s = p->stream;
     veil_h2_upstream_t *h2 = s->h2;
-    veil_upstream_conn_t *uc = p->uc;
 
+    (void) keep; /* it says nothing of the connection */
     if (!s->closed) {
         (void) nghttp2_session_set_stream_user_data(h2->session, s->id, NULL);
-        if (!keep || !veil_exchange_request_is_sent(x)) {
+        if (!s->ended || !veil_exchange_request_is_sent(x)) {
             (void) nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
                                              s->id, NGHTTP2_CANCEL);
-        } else if (s->unpaid != 0) {
-            (void) nghttp2_session_consume_stream(h2->session, s->id,
-                                                  s->unpaid);
         }
         veil_h2_upstream_wake(h2);
     }
@@ -268,16 +271,7 @@ veil_h2_upstream_leave(veil_exchange_t *x, bool keep)
     p->send_waiting = false;
     h2->nstreams--;
     if (h2->nstreams == 0) {
-        veil_upstream_conn_unshare(uc);
-        veil_upstream_conn_keep(
-            uc, x->conf,
-            keep && !h2->dead
-                && nghttp2_session_check_request_allowed(h2->session));
-        if (uc->njoined != 0) { /* the peer's limits have not come */
-            h2->dead = true;
-            veil_upstream_conn_close(uc);
-            veil_upstream_conn_serve(uc);
-        }
+        veil_h2_upstream_rest(h2);
     }
 }
 
@@ -290,6 +284,7 @@ veil_h2_upstream_reset(veil_h2_upstream_stream_t *s, uint32_t error)
         veil_exchange_unprocessed(x);
         return;
     }
+    x->priv->reused = false; /* it was heard: no race with its end */
     x->log->action = x->priv->state == VEIL_X_HEAD
                          ? "while reading response header from upstream"
                          : "while reading upstream";
@@ -317,13 +312,13 @@ veil_h2_upstream_lose(veil_h2_upstream_t *h2, int err)
     while (!veil_list_is_empty(&h2->streams)) {
         s = veil_list_first(&h2->streams, veil_h2_upstream_stream_t, link);
         x = s->x;
-        if (!s->sent) {
-            veil_exchange_unprocessed(x);
-        } else if (err == -ETIMEDOUT) {
+        if (err == -ETIMEDOUT) {
             veil_exchange_on_write_timeout(x);
             if (x->priv->stream == s) {
                 veil_exchange_on_eof(x, err);
             }
+        } else if (!s->sent) {
+            veil_exchange_unprocessed(x);
         } else {
             veil_exchange_on_eof(x, err);
         }
