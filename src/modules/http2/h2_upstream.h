@@ -33,7 +33,7 @@ typedef struct {
     const veil_upstream_conf_t *conf; /* of the last exchange */
     uint64_t heard_ms;                /* when something came last */
     const veil_buf_t *input;          /* under way */
-    unsigned char *out;      /* being written; heap */
+    unsigned char *out;               /* being written; heap */
     size_t out_len;
 } veil_h2_upstream_t;
 
