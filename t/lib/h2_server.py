@@ -180,10 +180,7 @@ class Connection:
         elif isinstance(e, h2.events.TrailersReceived):
             log.write('%d trailers %s\n' % (self.number, dict(e.headers)))
         elif isinstance(e, h2.events.StreamEnded):
-            try:
-                self.on_end(e.stream_id)
-            except h2.exceptions.StreamClosedError:
-                pass
+            self.on_end(e.stream_id)
         elif isinstance(e, h2.events.StreamReset):
             log.write('%d reset %d %d\n' % (self.number, e.stream_id,
                                             int(e.error_code)))
@@ -204,7 +201,10 @@ class Connection:
             if not data:
                 break
             for e in self.c.receive_data(data):
-                self.on_event(e)
+                try:
+                    self.on_event(e)
+                except h2.exceptions.StreamClosedError:
+                    pass            # reset by an event that comes yet
             if self.open:
                 self.flush()
         log.write('%d end\n' % self.number)
