@@ -262,8 +262,6 @@ bool veil_tls_is_resumed(const veil_tls_t *t);
 bool veil_tls_is_early(const veil_tls_t *t);
 /* The name the client asked for, as select() got it; the session's memory. */
 veil_str_t veil_tls_server_name(const veil_tls_t *t);
-/* The context in use. */
-const veil_tls_ctx_t *veil_tls_session_ctx(const veil_tls_t *t);
 /*
  * The peer said close_notify: an end of the stream without it may have been
  * made by an attacker.

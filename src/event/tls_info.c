@@ -32,12 +32,6 @@ veil_tls_server_name(const veil_tls_t *t)
     return t->name != NULL ? veil_str_z(t->name) : VEIL_STR_NULL;
 }
 
-const veil_tls_ctx_t *
-veil_tls_session_ctx(const veil_tls_t *t)
-{
-    return t->ctx;
-}
-
 bool
 veil_tls_was_closed(const veil_tls_t *t)
 {

@@ -262,7 +262,7 @@ CONTRACT(derived)
     pair_shake(b, &p);
     /* The session keeps it. */
     veil_tls_ctx_put(ctx);
-    cr_assert_eq(veil_tls_session_ctx(veil_tls_of(&p.server->s.conn)), ctx);
+    cr_assert_eq(veil_tls_of(&p.server->s.conn)->ctx, ctx);
     shown = SSL_get_peer_certificate(ssl_of(p.client));
     cr_assert_eq(X509_cmp(shown, veil_tls_ctx_cert(ctx, 0)), 0);
     cr_assert_neq(X509_cmp(shown, veil_tls_ctx_cert(p.tb.server, 0)), 0);
