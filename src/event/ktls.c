@@ -64,7 +64,7 @@ static const ktls_suite_t ktls_suites[] = {
 };
 
 static const struct {
-    const char *name;
+    const char *name; /* in the line of figures */
     const char *text;
 } ktls_reasons[VEIL_KTLS_REASONS] = {
     [VEIL_KTLS_OK] = { "none", "it was done" },
@@ -87,13 +87,6 @@ static bool ktls_required;
 
 /* Where a session keeps its secrets; -1: nobody asked yet. */
 static int ktls_index = -1;
-
-const char *
-veil_ktls_reason_name(veil_ktls_reason_t reason)
-{
-    VEIL_ASSERT(reason < VEIL_KTLS_REASONS);
-    return ktls_reasons[reason].name;
-}
 
 const char *
 veil_ktls_reason_text(veil_ktls_reason_t reason)

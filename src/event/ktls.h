@@ -35,8 +35,7 @@ typedef enum {
     VEIL_KTLS_REASONS
 } veil_ktls_reason_t;
 
-/* "cipher": a word for metrics; "the kernel ...": a phrase for logs. */
-const char *veil_ktls_reason_name(veil_ktls_reason_t reason);
+/* "the kernel ...": a phrase for logs. */
 const char *veil_ktls_reason_text(veil_ktls_reason_t reason);
 
 /* Of this process: connections whose sending, receiving went to the kernel,
