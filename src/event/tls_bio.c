@@ -87,9 +87,8 @@ veil_tls_out_drop(veil_tls_t *t)
 }
 
 void
-veil_tls_trim(void)
+veil_tls_bio_trim(void)
 {
-    veil_tls_client_trim();
     tls_bio_trim(&tls_bio_small);
     tls_bio_trim(&tls_bio_large);
 }

@@ -750,3 +750,10 @@ veil_tls_connect(veil_conn_t *c, veil_tls_ctx_t *ctx,
     veil_ktls_begin(t);
     veil_post(c->handle.loop, &t->post);
 }
+
+void
+veil_tls_trim(void)
+{
+    veil_tls_client_trim();
+    veil_tls_bio_trim();
+}

@@ -186,6 +186,7 @@ BIO *veil_tls_bio_create(veil_tls_t *t);
 void veil_tls_out_put(veil_tls_out_t *out);
 /* Forgets what was not sent. */
 void veil_tls_out_drop(veil_tls_t *t);
+void veil_tls_bio_trim(void);
 
 /* --- tls_ctx.c */
 

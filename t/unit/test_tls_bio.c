@@ -47,7 +47,7 @@ Test(tls_bio, few_are_kept)
     cr_assert_leq(kept(tls_bio_small.first), 128);
     cr_assert_geq(kept(tls_bio_large.first), 1);
     cr_assert_leq(kept(tls_bio_large.first), 128);
-    veil_tls_trim();
+    veil_tls_bio_trim();
     cr_assert_eq(kept(tls_bio_small.first), 0);
     cr_assert_eq(kept(tls_bio_large.first), 0);
 }
@@ -61,8 +61,8 @@ Test(tls_bio, one_is_used_again)
     cr_assert_eq(tls_bio_get(4096), out);
     veil_tls_out_put(out);
     use(10);
-    veil_tls_trim();
+    veil_tls_bio_trim();
     use(10);
     cr_assert_leq(kept(tls_bio_small.first), 128);
-    veil_tls_trim();
+    veil_tls_bio_trim();
 }
