@@ -27,7 +27,7 @@
  * The end.  The kernel drops the record that filled the socket when it is
  * closed right after: silently, in 9 to 17 of 50 trials.  A close_notify that
  * was accepted comes after it, so closing and shutting down wait for that, for
- * KTLS_GOODBYE_MS at most.
+ * VEIL_TLS_GOODBYE_MS at most.
  */
 
 #include "event/tls_impl.h"
@@ -38,7 +38,6 @@
 #define KTLS_HEAD 5u
 /* What a record may be; longer ones are the library's to refuse. */
 #define KTLS_BODY_MAX (VEIL_TLS_RECORD + VEIL_TLS_OVERHEAD)
-#define KTLS_GOODBYE_MS 3000
 /* Types of handshake messages, RFC 8446, 4. */
 #define KTLS_NEW_SESSION_TICKET 4
 #define KTLS_KEY_UPDATE 24
@@ -641,7 +640,7 @@ ktls_close(veil_conn_t *c)
         veil_tls_end(t);
         return;
     }
-    veil_timer_set(c->handle.loop, &t->timer, KTLS_GOODBYE_MS);
+    veil_timer_set(c->handle.loop, &t->timer, VEIL_TLS_GOODBYE_MS);
 }
 
 static void

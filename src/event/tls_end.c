@@ -10,12 +10,10 @@
  * answer that flight with a reset, which can take the response away from the
  * client.  So a close waits for the rest of the handshake, throwing away what
  * data comes with it, and a half-close says its goodbye when the handshake is
- * complete.  Both wait for TLS_GOODBYE_MS, or as long as the owner reads.
+ * complete.  Both wait for VEIL_TLS_GOODBYE_MS, or as long as the owner reads.
  */
 
 #include "event/tls_impl.h"
-
-#define TLS_GOODBYE_MS 3000
 
 static void tls_end_received(veil_op_t *op);
 
@@ -79,7 +77,7 @@ veil_tls_goodbye(veil_tls_t *t)
         return;
     }
     veil_tls_flush(t);
-    veil_timer_set(c->handle.loop, &t->timer, TLS_GOODBYE_MS);
+    veil_timer_set(c->handle.loop, &t->timer, VEIL_TLS_GOODBYE_MS);
 }
 
 static void
@@ -144,5 +142,5 @@ veil_tls_finish(veil_tls_t *t)
     t->finishing = true;
     veil_tls_flush(t);
     tls_end_receive(t);
-    veil_timer_set(t->conn->handle.loop, &t->timer, TLS_GOODBYE_MS);
+    veil_timer_set(t->conn->handle.loop, &t->timer, VEIL_TLS_GOODBYE_MS);
 }

@@ -26,6 +26,9 @@
 /* Ciphertext of one operation; memory that a slow reader costs. */
 #define VEIL_TLS_OUT_MAX (2 * (VEIL_TLS_RECORD + VEIL_TLS_OVERHEAD))
 
+/* What the end of a session may take: the last flight, close_notify. */
+#define VEIL_TLS_GOODBYE_MS 3000
+
 typedef struct veil_tls_out_s veil_tls_out_t;
 typedef struct veil_tls_compressed_s veil_tls_compressed_t;
 typedef struct veil_tls_signing_s veil_tls_signing_t; /* tls_sign.c's */
