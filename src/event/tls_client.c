@@ -93,10 +93,9 @@ static veil_rc_t
 tls_client_load(veil_conf_t *cf, veil_tls_ctx_t *ctx, const char *trusted)
 {
     const veil_tls_options_t *o = &ctx->o;
-    const veil_conf_node_t *node =
-        o->at.trusted != NULL ? o->at.trusted : o->node;
 
-    if (veil_tls_trust_file(cf, node, ctx->ssl, veil_str_z(trusted), NULL)
+    if (veil_tls_trust_file(cf, veil_tls_at(o, o->at.trusted), ctx->ssl,
+                            veil_str_z(trusted), NULL)
         != VEIL_OK)
     {
         return VEIL_ERROR;
@@ -104,8 +103,7 @@ tls_client_load(veil_conf_t *cf, veil_tls_ctx_t *ctx, const char *trusted)
     if (o->crl.len == 0) {
         return VEIL_OK;
     }
-    node = o->at.crl != NULL ? o->at.crl : o->node;
-    return veil_tls_trust_crl(cf, node, ctx->ssl, o->crl);
+    return veil_tls_trust_crl(cf, veil_tls_at(o, o->at.crl), ctx->ssl, o->crl);
 }
 
 static void

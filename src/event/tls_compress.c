@@ -68,10 +68,10 @@ veil_tls_compress_fill(veil_conf_t *cf VEIL_UNUSED, veil_tls_ctx_t *ctx)
 veil_rc_t
 veil_tls_compress_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
-    return veil_conf_error_node(
-        cf, ctx->o.at.compress != NULL ? ctx->o.at.compress : ctx->o.node, 0,
-        "this build of veil has no zlib, with which "
-        "certificates are compressed");
+    return veil_conf_error_node(cf, veil_tls_at(&ctx->o, ctx->o.at.compress),
+                                0,
+                                "this build of veil has no zlib, with which "
+                                "certificates are compressed");
 }
 
 #endif

@@ -88,12 +88,6 @@ veil_tls_options_default(veil_tls_options_t *o, bool server)
 /* --- protocols, ciphers, curves --------------------------------------------
  */
 
-static const veil_conf_node_t *
-tls_ctx_at(const veil_tls_options_t *o, const veil_conf_node_t *node)
-{
-    return node != NULL ? node : o->node;
-}
-
 static const struct {
     unsigned bit;
     uint32_t off;
@@ -125,7 +119,7 @@ tls_ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         begun = true;
         if (hole >= 0) {
             return veil_conf_error_node(
-                cf, tls_ctx_at(&ctx->o, ctx->o.at.protocols), 0,
+                cf, veil_tls_at(&ctx->o, ctx->o.at.protocols), 0,
                 "BoringSSL cannot leave out %s between other protocols",
                 tls_ctx_versions[hole].name);
         }
@@ -146,7 +140,7 @@ tls_ctx_set_ciphers(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_OK;
     }
     return veil_conf_error_node(
-        cf, tls_ctx_at(o, o->at.ciphers), 1,
+        cf, veil_tls_at(o, o->at.ciphers), 1,
         "BoringSSL has none of the ciphers \"%.*s\" (%s); those of TLS 1.3 "
         "cannot be chosen",
         VEIL_STR_ARG(o->ciphers), veil_tls_error_text(why, sizeof(why)));
@@ -205,7 +199,7 @@ tls_ctx_unknown_curve(veil_conf_t *cf, const veil_tls_options_t *o,
         len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
                              i == 0 ? "" : ", ", tls_ctx_curves[i].name);
     }
-    return veil_conf_error_node(cf, tls_ctx_at(o, o->at.curves), 1,
+    return veil_conf_error_node(cf, veil_tls_at(o, o->at.curves), 1,
                                 "BoringSSL has no curve \"%.*s\", only %s",
                                 VEIL_STR_ARG(name), list);
 }
@@ -235,7 +229,7 @@ tls_ctx_set_curves(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_OK;
     }
     return veil_conf_error_node(
-        cf, tls_ctx_at(&ctx->o, ctx->o.at.curves), 1,
+        cf, veil_tls_at(&ctx->o, ctx->o.at.curves), 1,
         "BoringSSL does not take the curves \"%.*s\": %s",
         VEIL_STR_ARG(ctx->o.curves), veil_tls_error_text(why, sizeof(why)));
 }
@@ -349,7 +343,7 @@ tls_ctx_set_client_names(veil_conf_t *cf, veil_tls_ctx_t *ctx)
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
 
     VEIL_ASSERT(names != NULL);
-    if (veil_tls_trust_file(cf, tls_ctx_at(o, o->at.client_ca), ctx->ssl,
+    if (veil_tls_trust_file(cf, veil_tls_at(o, o->at.client_ca), ctx->ssl,
                             o->client_ca, names)
         != VEIL_OK)
     {
@@ -395,14 +389,14 @@ tls_ctx_set_verify(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         return VEIL_ERROR;
     }
     if (o->trusted.len != 0
-        && veil_tls_trust_file(cf, tls_ctx_at(o, o->at.trusted), ctx->ssl,
+        && veil_tls_trust_file(cf, veil_tls_at(o, o->at.trusted), ctx->ssl,
                                o->trusted, NULL)
                != VEIL_OK)
     {
         return VEIL_ERROR;
     }
     if (o->crl.len != 0) {
-        return veil_tls_trust_crl(cf, tls_ctx_at(o, o->at.crl), ctx->ssl,
+        return veil_tls_trust_crl(cf, veil_tls_at(o, o->at.crl), ctx->ssl,
                                   o->crl);
     }
     return VEIL_OK;

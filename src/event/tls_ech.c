@@ -127,6 +127,7 @@ veil_rc_t
 veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 {
     const veil_array_t *files = ctx->o.ech_files;
+    const veil_conf_node_t *at = veil_tls_at(&ctx->o, ctx->o.at.ech);
     SSL_ECH_KEYS *keys = SSL_ECH_KEYS_new();
     veil_rc_t rc = VEIL_OK;
     const char *what;
@@ -141,19 +142,17 @@ veil_tls_ech_fill(veil_conf_t *cf, veil_tls_ctx_t *ctx)
         what = tls_ech_add_file(keys, path, &mode, why, sizeof(why));
         if (what != NULL) {
             rc = veil_conf_error_node(
-                cf, ctx->o.at.ech, 1,
-                "the ECH keys \"%.*s\" cannot be used: %s", VEIL_STR_ARG(path),
-                what);
+                cf, at, 1, "the ECH keys \"%.*s\" cannot be used: %s",
+                VEIL_STR_ARG(path), what);
         } else if ((mode & (S_IROTH | S_IWOTH)) != 0) {
-            veil_conf_warn_node(cf, ctx->o.at.ech,
+            veil_conf_warn_node(cf, at,
                                 "the ECH keys \"%.*s\" are open to every user "
                                 "of this machine (mode %04o)",
                                 VEIL_STR_ARG(path), mode & 07777u);
         }
     }
     if (rc == VEIL_OK && !SSL_CTX_set1_ech_keys(ctx->ssl, keys)) {
-        rc = veil_conf_error_node(cf, ctx->o.at.ech, 1,
-                                  "the ECH keys cannot be used: %s",
+        rc = veil_conf_error_node(cf, at, 1, "the ECH keys cannot be used: %s",
                                   veil_tls_error_text(why, sizeof(why)));
     }
     SSL_ECH_KEYS_free(keys);

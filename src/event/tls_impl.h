@@ -193,6 +193,13 @@ void veil_tls_bio_trim(void);
 
 /* --- tls_ctx.c */
 
+/* The directive to be named for what one of o->at says; that may be NULL. */
+static inline const veil_conf_node_t *
+veil_tls_at(const veil_tls_options_t *o, const veil_conf_node_t *at)
+{
+    return at != NULL ? at : o->node;
+}
+
 /*
  * One line from the library's queue of errors, which it empties:
  * "text (SSL: error:...:reason)".

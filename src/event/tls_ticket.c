@@ -417,8 +417,7 @@ tls_ticket_forget(void *data)
 static ticket_conf_t *
 tls_ticket_conf_create(veil_conf_t *cf, const veil_tls_options_t *o)
 {
-    const veil_conf_node_t *node =
-        o->at.ticket_keys != NULL ? o->at.ticket_keys : o->node;
+    const veil_conf_node_t *node = veil_tls_at(o, o->at.ticket_keys);
     unsigned i, n = o->ticket_keys == NULL ? 0 : o->ticket_keys->n;
     ticket_conf_t *conf;
 
