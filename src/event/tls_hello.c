@@ -93,19 +93,30 @@ veil_tls_keep_hello(bool keep)
     tls_hello_keep = keep;
 }
 
-/* The list inside of an extension; empty when there is none. */
-static veil_str_t
-tls_hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
+/*
+ * The list of two-byte numbers that an extension is; false: there is none, or
+ * it is malformed, which the library will say.
+ */
+static bool
+tls_hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
 {
     const uint8_t *data;
     size_t len;
-    CBS ext, list;
+    CBS cbs;
 
     if (!SSL_early_callback_ctx_extension_get(hello, type, &data, &len)) {
-        return VEIL_STR_NULL;
+        return false;
     }
-    CBS_init(&ext, data, len);
-    if (!CBS_get_u16_length_prefixed(&ext, &list)) {
+    CBS_init(&cbs, data, len);
+    return CBS_get_u16_length_prefixed(&cbs, list) && CBS_len(list) % 2 == 0;
+}
+
+static veil_str_t
+tls_hello_list_text(const SSL_CLIENT_HELLO *hello, uint16_t type)
+{
+    CBS list;
+
+    if (!tls_hello_list(hello, type, &list)) {
         return VEIL_STR_NULL;
     }
     return veil_str_n((const char *) CBS_data(&list), CBS_len(&list));
@@ -225,21 +236,6 @@ typedef struct {
     bool has_groups;
     CBS groups;
 } tls_hello_facts_t;
-
-/* A list of two-byte numbers with a length of two bytes in front. */
-static bool
-tls_hello_list(const SSL_CLIENT_HELLO *hello, uint16_t type, CBS *list)
-{
-    const uint8_t *data;
-    size_t len;
-    CBS cbs;
-
-    if (!SSL_early_callback_ctx_extension_get(hello, type, &data, &len)) {
-        return false;
-    }
-    CBS_init(&cbs, data, len);
-    return CBS_get_u16_length_prefixed(&cbs, list) && CBS_len(list) % 2 == 0;
-}
 
 static bool
 tls_hello_in(CBS list, unsigned value)
@@ -399,8 +395,8 @@ tls_hello_find_cert(const veil_tls_cert_t *certs, unsigned n,
 /* --- contexts --------------------------------------------------------------
  */
 
-/* What ctx_set_options() of tls_ctx.c may set. */
-#define HELLO_OPTIONS                                                         \
+/* What directives may set, in tls_ctx.c and tls_ticket.c. */
+#define TLS_HELLO_OPTIONS                                                     \
     (SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_TLSv1_2                  \
      | SSL_OP_NO_TLSv1_3 | SSL_OP_CIPHER_SERVER_PREFERENCE                    \
      | SSL_OP_NO_TICKET)
@@ -422,8 +418,8 @@ veil_tls_ctx_enter(veil_tls_ctx_t *ctx, veil_tls_t *t)
     SSL_set_verify(ssl, SSL_CTX_get_verify_mode(ctx->ssl),
                    SSL_CTX_get_verify_callback(ctx->ssl));
     SSL_set_verify_depth(ssl, SSL_CTX_get_verify_depth(ctx->ssl));
-    SSL_clear_options(ssl, HELLO_OPTIONS);
-    SSL_set_options(ssl, SSL_CTX_get_options(ctx->ssl) & HELLO_OPTIONS);
+    SSL_clear_options(ssl, TLS_HELLO_OPTIONS);
+    SSL_set_options(ssl, SSL_CTX_get_options(ctx->ssl) & TLS_HELLO_OPTIONS);
     SSL_set_early_data_enabled(ssl, ctx->o.early_data);
     if (strcmp(t->ctx->curves, ctx->curves) != 0
         && !SSL_set1_curves_list(ssl, ctx->curves))
