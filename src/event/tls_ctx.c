@@ -97,9 +97,6 @@ static const struct {
                          { VEIL_TLS_1_2, SSL_OP_NO_TLSv1_2, "TLSv1.2" },
                          { VEIL_TLS_1_3, SSL_OP_NO_TLSv1_3, "TLSv1.3" } };
 
-#define TLS_CTX_NVERSIONS                                                     \
-    (sizeof(tls_ctx_versions) / sizeof(tls_ctx_versions[0]))
-
 /* The library negotiates a range: it would cut one with a hole short. */
 static veil_rc_t
 tls_ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
@@ -110,7 +107,7 @@ tls_ctx_set_protocols(veil_conf_t *cf, veil_tls_ctx_t *ctx)
 
     (void) SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_VERSION);
     (void) SSL_CTX_set_max_proto_version(ctx->ssl, TLS1_3_VERSION);
-    for (i = 0; i < TLS_CTX_NVERSIONS; i++) {
+    for (i = 0; i < veil_countof(tls_ctx_versions); i++) {
         if ((mask & tls_ctx_versions[i].bit) == 0) {
             SSL_CTX_set_options(ctx->ssl, tls_ctx_versions[i].off);
             hole = begun && hole < 0 ? (int) i : hole;
@@ -170,7 +167,6 @@ static const struct {
 #endif
 };
 
-#define TLS_CTX_NCURVES (sizeof(tls_ctx_curves) / sizeof(tls_ctx_curves[0]))
 /* What "auto" is: the library's own choice, said aloud. */
 #define TLS_CTX_CURVES_AUTO "X25519:P-256:P-384"
 
@@ -179,7 +175,7 @@ tls_ctx_curve(veil_str_t name)
 {
     unsigned i;
 
-    for (i = 0; i < TLS_CTX_NCURVES; i++) {
+    for (i = 0; i < veil_countof(tls_ctx_curves); i++) {
         if (veil_str_caseeq(name, veil_str_z(tls_ctx_curves[i].name))) {
             return tls_ctx_curves[i].curve;
         }
@@ -195,7 +191,7 @@ tls_ctx_unknown_curve(veil_conf_t *cf, const veil_tls_options_t *o,
     size_t len = 0;
     unsigned i;
 
-    for (i = 0; i < TLS_CTX_NCURVES; i++) {
+    for (i = 0; i < veil_countof(tls_ctx_curves); i++) {
         len += veil_snprintf(list + len, sizeof(list) - len, "%s%s",
                              i == 0 ? "" : ", ", tls_ctx_curves[i].name);
     }
@@ -370,8 +366,8 @@ tls_ctx_set_algorithms(SSL_CTX *ssl)
         SSL_SIGN_RSA_PSS_RSAE_SHA512,    SSL_SIGN_RSA_PKCS1_SHA512,
     };
 
-    VEIL_ASSERT(SSL_CTX_set_verify_algorithm_prefs(
-        ssl, algs, sizeof(algs) / sizeof(algs[0])));
+    VEIL_ASSERT(
+        SSL_CTX_set_verify_algorithm_prefs(ssl, algs, veil_countof(algs)));
 }
 
 static veil_rc_t

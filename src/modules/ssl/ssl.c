@@ -246,7 +246,7 @@ ssl_wants_hello(const veil_conf_t *cf)
     };
     unsigned i;
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (i = 0; i < veil_countof(names); i++) {
         if (veil_http_var_is_mentioned(cf, names[i])) {
             return true;
         }

@@ -412,7 +412,7 @@ veil_ssl_refuse_conf(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     veil_str_t name = veil_conf_arg(cf, 1), value = veil_conf_arg(cf, 2);
     unsigned i;
 
-    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    for (i = 0; i < veil_countof(known); i++) {
         if (veil_str_caseeq(name, veil_str_z(known[i].name))
             && (known[i].value == NULL
                 || veil_str_caseeq(value, veil_str_z(known[i].value))))
