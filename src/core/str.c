@@ -341,6 +341,18 @@ veil_fmt_hex(char *dst, uint64_t n)
     return dst + len;
 }
 
+char *
+veil_fmt_hex_bytes(char *dst, const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+
+    for (; n > 0; n--, p++) {
+        *dst++ = "0123456789abcdef"[*p >> 4];
+        *dst++ = "0123456789abcdef"[*p & 15];
+    }
+    return dst;
+}
+
 size_t
 veil_vsnprintf(char *buf, size_t n, const char *fmt, va_list ap)
 {

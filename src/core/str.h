@@ -130,6 +130,8 @@ int64_t veil_str_to_msec(veil_str_t s);
 char *veil_fmt_uint(char *dst, uint64_t n);
 /* In hexadecimal, lower case, no leading zeros; at most 16 bytes. */
 char *veil_fmt_hex(char *dst, uint64_t n);
+/* Bytes as two digits each, lower case; 2 * n bytes. */
+char *veil_fmt_hex_bytes(char *dst, const void *bytes, size_t n);
 
 /* memcpy that returns the end of what was written. */
 static inline char *

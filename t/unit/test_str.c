@@ -217,6 +217,16 @@ Test(str, printing_numbers)
     }
 }
 
+Test(str, printing_bytes)
+{
+    char buf[8] = "???????";
+
+    cr_assert_eq(veil_fmt_hex_bytes(buf, "\x00\x9a\xff", 3), buf + 6);
+    cr_assert_str_eq(buf, "009aff?");
+    cr_assert_eq(veil_fmt_hex_bytes(buf, NULL, 0), buf);
+    cr_assert_str_eq(buf, "009aff?");
+}
+
 Test(str, bounded_printing)
 {
     char buf[4] = "???";

@@ -114,17 +114,15 @@ static bool
 ssl_client_fingerprint(veil_http_request_t *r, const X509 *x, veil_str_t *out)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len, i;
+    unsigned len;
     char *p;
 
     if (!X509_digest(x, EVP_sha1(), digest, &len)) {
         return false;
     }
-    p = veil_pool_chars(r->pool, 2 * (size_t) len + 1);
+    p = veil_pool_chars(r->pool, 2 * (size_t) len);
+    (void) veil_fmt_hex_bytes(p, digest, len);
     *out = veil_str_n(p, 2 * (size_t) len);
-    for (i = 0; i < len; i++) {
-        p += veil_snprintf(p, 3, "%02x", digest[i]);
-    }
     return true;
 }
 

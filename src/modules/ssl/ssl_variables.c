@@ -136,19 +136,16 @@ GET(session_id)
     const SSL_SESSION *session =
         t == NULL ? NULL : SSL_get_session(veil_tls_ssl(t));
     const uint8_t *id;
-    unsigned len, i;
+    unsigned len;
     char *p;
 
     if (session == NULL) {
         return false;
     }
     id = SSL_SESSION_get_id(session, &len);
-    p = veil_pool_chars(r->pool, 2 * (size_t) len + 1);
-    out->data = p;
-    for (i = 0; i < len; i++) {
-        p += veil_snprintf(p, 3, "%02x", id[i]);
-    }
-    out->len = 2 * (size_t) len;
+    p = veil_pool_chars(r->pool, 2 * (size_t) len);
+    (void) veil_fmt_hex_bytes(p, id, len);
+    *out = veil_str_n(p, 2 * (size_t) len);
     return true;
 }
 

@@ -38,8 +38,8 @@ ssl_staple_add_zone(veil_conf_t *cf, ssl_staple_t *s, veil_str_t url)
 {
     uint8_t hash[SHA256_DIGEST_LENGTH], cert[EVP_MAX_MD_SIZE];
     uint8_t issuer[EVP_MAX_MD_SIZE], strict = s->verify;
-    unsigned cert_len, issuer_len, i;
-    char hex[2 * sizeof(hash) / 2 + 1];
+    unsigned cert_len, issuer_len;
+    char hex[sizeof(hash)]; /* of the first half */
     SHA256_CTX sha;
 
     if (!X509_digest(s->cert, EVP_sha256(), cert, &cert_len)
@@ -53,11 +53,10 @@ ssl_staple_add_zone(veil_conf_t *cf, ssl_staple_t *s, veil_str_t url)
     SHA256_Update(&sha, &strict, 1);
     SHA256_Update(&sha, url.data, url.len);
     SHA256_Final(hash, &sha);
-    for (i = 0; i < sizeof(hash) / 2; i++) {
-        (void) veil_snprintf(hex + 2 * i, 3, "%02x", hash[i]);
-    }
-    s->zone = veil_shm_zone_add(cf, veil_pool_printf(cf->pool, "ocsp %s", hex),
-                                SSL_SLOT_SIZE, &veil_http_ssl_stapling_module);
+    (void) veil_fmt_hex_bytes(hex, hash, sizeof(hash) / 2);
+    s->zone = veil_shm_zone_add(
+        cf, veil_pool_printf(cf->pool, "ocsp %.*s", (int) sizeof(hex), hex),
+        SSL_SLOT_SIZE, &veil_http_ssl_stapling_module);
     if (s->zone == NULL) {
         return false;
     }
