@@ -8,7 +8,7 @@ use lib 't/lib';
 use Digest::SHA qw/sha1_hex/;
 use Test::Veil;
 
-my $t = Test::Veil->new->plan(34);
+my $t = Test::Veil->new->plan(35);
 my $large = join '', map { sprintf "%07d\n", $_ } 1 .. 2_000_000;
 
 sub digest {
@@ -62,6 +62,10 @@ my $raw = $t->upstream(raw => raw => sub {
 
 $t->config(<<'EOC');
 http {
+    upstream second {
+        server %%PORT_81%%;
+        server %%UPSTREAM_raw%% backup;
+    }
     client_max_body_size 20m;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
@@ -86,6 +90,11 @@ http {
         location /raw/ {
             proxy_pass http://%%UPSTREAM_raw%%/;
         }
+        location /second/ {
+            proxy_pass http://second/;
+            proxy_request_buffering off;
+        }
+
         location /stream/ {
             proxy_pass http://%%UPSTREAM_raw%%/;
             proxy_request_buffering off;
@@ -170,6 +179,10 @@ is($raw->wait_note(qr/now/), 'head /now 10', 'streamed: the head arrives');
 ok($raw->wait_note(qr/first [1-5]$/), 'and so does half a body');
 $c->write('67890');
 is($c->read_response->body, '1234567890', 'and then the rest');
+
+is($t->request(method => 'POST', path => '/second/a', body => 'all of it',
+    chunked => 1)->body, 'all of it',
+    'a body of which nothing was sent goes to the next server');
 
 # An answer that comes before the request is whole.
 

@@ -103,6 +103,8 @@ struct veil_upstream_conf_s {
     veil_upstream_tls_t tls;
     /* Asked of peers that can; with TLS by ALPN.  NULL: HTTP/1. */
     const veil_upstream_wire_t *wire;
+    bool wire_needed;   /* a peer that cannot is of no use */
+    const char *scheme; /* for log lines, without TLS; NULL: "http" */
 };
 
 /* The result of one attempt, for $upstream_... variables. */
@@ -206,6 +208,7 @@ struct veil_exchange_s {
     veil_http_body_t *tunnel;     /* after 101: what the upstream sends */
     veil_upstream_state_t *state; /* of the last attempt; may move */
     veil_array_t *states;         /* of all; given by the caller, or made */
+    unsigned reset; /* HTTP/2's code, and 1, when the upstream reset it */
 
     struct veil_exchange_private_s *priv;
 };
@@ -225,6 +228,12 @@ void veil_exchange_tunnel(veil_exchange_t *x, veil_http_body_t *from_client);
  * done by the pool's end otherwise.
  */
 void veil_exchange_abort(veil_exchange_t *x);
+/*
+ * The owner has the head and wants no more of the body to come: what has
+ * arrived can be pulled, then it fails.  Only from the loop, as its reader
+ * may be told; harmless when the response is complete.
+ */
+void veil_exchange_cut(veil_exchange_t *x);
 /* ", upstream: "http://127.0.0.1:80/uri"" for log lines; the length. */
 size_t veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n);
 

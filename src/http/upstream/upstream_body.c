@@ -125,6 +125,15 @@ veil_exchange_body_fail(veil_exchange_t *x)
     veil_exchange_drop(x, false);
 }
 
+void
+veil_exchange_cut(veil_exchange_t *x)
+{
+    if (x->priv->state == VEIL_X_BODY) {
+        veil_exchange_body_fail(x);
+        veil_exchange_body_wake(x);
+    }
+}
+
 static void
 upstream_body_append(veil_exchange_t *x, const veil_buf_t *from,
                      const unsigned char *pos, size_t len)

@@ -25,13 +25,14 @@ veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n)
     const veil_exchange_private_t *p = x->priv;
     veil_str_t peer = x->group->name;
     bool https = x->https;
+    const char *scheme = x->conf->scheme != NULL ? x->conf->scheme : "http";
 
     if (p != NULL && p->peer != NULL) {
         peer = p->peer->name;
         https |= p->peer->server->scheme == VEIL_SCHEME_HTTPS;
     }
-    return veil_snprintf(buf, n, ", upstream: \"%s://%.*s%s%.*s\"",
-                         https ? "https" : "http", VEIL_STR_ARG(peer),
+    return veil_snprintf(buf, n, ", upstream: \"%s%s://%.*s%s%.*s\"", scheme,
+                         https ? "s" : "", VEIL_STR_ARG(peer),
                          veil_str_starts(peer, VEIL_STR("unix:")) ? ":" : "",
                          VEIL_STR_ARG(x->uri));
 }

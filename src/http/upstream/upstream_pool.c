@@ -418,6 +418,13 @@ veil_upstream_conn_ready(veil_upstream_conn_t *uc)
         }
         uc->wire->begin(uc);
         veil_exchange_connected(x, 0);
+    } else if (x->conf->wire_needed) {
+        x->log->action = "while SSL handshaking to upstream";
+        veil_log(x->log, VEIL_LOG_ERR, 0,
+                 "upstream did not choose \"%s\" by ALPN, which is needed",
+                 x->conf->wire->name);
+        x->log->action = NULL;
+        veil_upstream_conn_failed(uc, veil_exchange_not_secured, -EPROTO);
     } else {
         veil_upstream_conn_unshare(uc);
         veil_exchange_connected(x, 0);

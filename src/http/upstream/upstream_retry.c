@@ -29,7 +29,7 @@ upstream_retry_may_repeat(const veil_exchange_t *x)
     {
         return false;
     }
-    return !p->has_body || !p->head_sent || x->rebody != NULL;
+    return !p->has_body || !p->body_used || x->rebody != NULL;
 }
 
 static bool
@@ -72,12 +72,28 @@ upstream_retry_reset(veil_exchange_t *x)
     p->held = false;
     p->body_used = false;
     p->trailers = NULL;
+    x->reset = 0;
     if (x->rebody != NULL) {
         x->body = x->rebody(x);
     }
     veil_http_headers_init(&x->headers, x->pool, 0);
     x->status = 0;
     x->content_length = -1;
+}
+
+/* As a drop, but for a body of which nothing was used: it is sent later. */
+static void
+upstream_retry_drop(veil_exchange_t *x, bool failed)
+{
+    veil_http_body_t *body = x->body;
+
+    if (x->rebody == NULL) {
+        x->body = NULL;
+    }
+    veil_exchange_drop(x, failed);
+    if (x->rebody == NULL) {
+        x->body = body;
+    }
 }
 
 static void
@@ -104,7 +120,7 @@ veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status)
 
     if (p->reused && kind == VEIL_NEXT_ERROR && p->head_len == 0
         && (x->idempotent || (x->conf->next & VEIL_NEXT_NON_IDEMPOTENT))
-        && (!p->has_body || x->rebody != NULL))
+        && (!p->has_body || !p->body_used || x->rebody != NULL))
     {
         upstream_retry_same_peer(x);
         return;
@@ -114,12 +130,13 @@ veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status)
     if (veil_exchange_state(x)->status == 0) {
         veil_exchange_state(x)->status = status;
     }
-    veil_exchange_drop(x, true);
     if (retry) {
+        upstream_retry_drop(x, true);
         upstream_retry_reset(x);
         veil_exchange_attempt(x);
         return;
     }
+    veil_exchange_drop(x, true);
     veil_exchange_tell_later(x, status);
 }
 
@@ -177,7 +194,7 @@ veil_exchange_retry_status(veil_exchange_t *x)
         return false;
     }
     /* As in nginx: "not here" is no failure of the server. */
-    veil_exchange_drop(x, kind != VEIL_NEXT_403 && kind != VEIL_NEXT_404);
+    upstream_retry_drop(x, kind != VEIL_NEXT_403 && kind != VEIL_NEXT_404);
     veil_exchange_body_free(x);
     upstream_retry_reset(x);
     veil_exchange_attempt(x);

@@ -107,6 +107,7 @@ upstream_send_pull(veil_exchange_t *x, upstream_send_room_t *room)
         }
         if (bytes != 0) {
             veil_http_body_consume(x->body, bytes);
+            x->priv->body_used = true;
         }
         all += bytes;
         if (rc == VEIL_BODY_END || room->p == room->end) {

@@ -280,6 +280,7 @@ veil_h2_upstream_reset(veil_h2_upstream_stream_t *s, uint32_t error)
 {
     veil_exchange_t *x = s->x;
 
+    x->reset = error + 1;
     if (error == NGHTTP2_REFUSED_STREAM || !s->sent) {
         veil_exchange_unprocessed(x);
         return;
