@@ -89,6 +89,7 @@ error_reset_response(veil_http_request_t *r)
     r->out.content_length = -1;
     r->out.last_modified = -1;
     r->out.allow_ranges = false;
+    r->out.own_error = false;
     r->out.date_given = false;
     r->out.server_given = false;
     veil_http_headers_remove_id(&r->out.headers, VEIL_HEADER_CONTENT_ENCODING);
@@ -114,6 +115,7 @@ error_send_builtin(veil_http_request_t *r)
         r->keepalive = false;
     }
     r->out.status = status;
+    r->out.own_error = true;
     /* A status that nobody defined has no page, as in nginx. */
     if (status == 204 || status == 304
         || veil_http_status_reason(status).len == 0) {

@@ -32,6 +32,24 @@ veil_grpc_status_of(int http_status)
     }
 }
 
+/* PROTOCOL-HTTP2.md, "Errors"; the numbers are those of RFC 9113, 7. */
+veil_grpc_status_t
+veil_grpc_status_of_reset(unsigned code)
+{
+    switch (code) {
+    case 0x7: /* REFUSED_STREAM */
+        return VEIL_GRPC_UNAVAILABLE;
+    case 0x8: /* CANCEL */
+        return VEIL_GRPC_CANCELLED;
+    case 0xb: /* ENHANCE_YOUR_CALM */
+        return VEIL_GRPC_RESOURCE_EXHAUSTED;
+    case 0xc: /* INADEQUATE_SECURITY */
+        return VEIL_GRPC_PERMISSION_DENIED;
+    default:
+        return VEIL_GRPC_INTERNAL;
+    }
+}
+
 veil_str_t
 veil_grpc_message(veil_pool_t *pool, veil_str_t text)
 {

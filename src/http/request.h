@@ -86,6 +86,7 @@ typedef struct {
     veil_http_body_t *body; /* NULL: empty */
     bool allow_ranges;      /* the body is ours to cut (range.c) */
     bool from_file;         /* static decides how the file is sent */
+    bool own_error;         /* our page for an error that has no error_page */
     bool date_given;        /* upstream sent Date / Server: pass it */
     bool server_given;
 } veil_http_out_t;
