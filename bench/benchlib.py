@@ -10,6 +10,7 @@ import ctypes
 import http.client
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -18,6 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import configs
+from configs import NGINX_TEMP
 
 HELLO = "Hello, world!\n"
 KB = "0123456789abcde\n" * 64
@@ -117,139 +121,6 @@ def memory(pid):
 
 # ----------------------------------------------------------------- servers --
 
-NGINX_CONF = """\
-worker_processes 1;
-daemon off;
-pid {dir}/{name}.pid;
-error_log {dir}/{name}.error.log error;
-
-events {{
-    worker_connections {connections};
-}}
-
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nodelay on;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000000;
-    open_file_cache max=1000 inactive=600s;
-    open_file_cache_valid 600s;
-    default_type text/plain;
-{temp_paths}
-    upstream backend {{
-        server 127.0.0.1:{backend};
-        keepalive 1100;
-    }}
-
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        root {dir}/html;
-
-        location = /return {{
-            return 200 "{hello}";
-        }}
-
-        location = /proxy {{
-            proxy_pass http://backend/;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }}
-    }}
-
-{tls}}}
-"""
-
-# Both servers get the same certificates, the same protocols and the same
-# kind of resumption; the clients offer one suite and one group each (X25519,
-# AES-128-GCM), so there is nothing to choose.
-TLS_CONF = """\
-    ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256;
-    ssl_session_tickets on;
-    ssl_session_timeout 1h;
-
-    server {{
-        listen 127.0.0.1:{tls_port} ssl backlog=4096;
-        ssl_certificate {dir}/ecdsa.crt;
-        ssl_certificate_key {dir}/ecdsa.key;
-        root {dir}/html;
-
-        location = /return {{
-            return 200 "{hello}";
-        }}
-    }}
-
-    server {{
-        listen 127.0.0.1:{rsa_port} ssl backlog=4096;
-        ssl_certificate {dir}/rsa.crt;
-        ssl_certificate_key {dir}/rsa.key;
-        root {dir}/html;
-    }}
-"""
-
-# For clients on OpenSSL (wrk, Python): what TLS_CONF relies on.
-OPENSSL_CONF = """\
-openssl_conf = all
-[all]
-ssl_conf = ssl
-[ssl]
-system_default = client
-[client]
-MinProtocol = TLSv1.3
-Ciphersuites = TLS_AES_128_GCM_SHA256
-Groups = X25519
-"""
-
-NGINX_TEMP = "".join(
-    f"    {n}_temp_path {{dir}}/{n}_temp;\n"
-    for n in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-)
-
-BACKEND_CONF = """\
-worker_processes 1;
-daemon off;
-pid {dir}/backend.pid;
-error_log {dir}/backend.error.log error;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000000;
-    default_type text/plain;
-{temp_paths}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        return 200 "{kb}";
-    }}
-}}
-"""
-
-HAPROXY_CONF = """\
-global
-    nbthread 1
-    maxconn {connections}
-    tune.maxaccept 256
-
-defaults
-    mode http
-    http-reuse always
-    timeout connect 10s
-    timeout client 600s
-    timeout server 600s
-
-frontend f
-    bind 127.0.0.1:{port} backlog 4096
-    http-request return status 200 content-type text/plain string "{hello}" \
-if {{ path /return }}
-    default_backend b
-
-backend b
-    http-request set-path /
-    server s 127.0.0.1:{backend} pool-max-conn 1100
-"""
-
-
 def tls_context():
     """TLS 1.3 for Python's clients, who trust everybody."""
     c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -275,6 +146,8 @@ class Server:
         self.port = None
         self.tls_port = None  # P-256
         self.rsa_port = None
+        self.h2c_port = None
+        self.h2_port = None  # over TLS, P-256
 
     @property
     def pid(self):
@@ -288,6 +161,7 @@ class Bench:
         self.dir = tempfile.mkdtemp(prefix="veil-bench-")
         os.chmod(self.dir, 0o755)
         self.running = []
+        self.backends = 0
         self.veil = veil
         self.others = {}  # further ones by their name: paths
         atexit.register(self.close)
@@ -333,6 +207,8 @@ class Bench:
         version = re.sub(r"^(?:\w+ version: |HAProxy version )", "", version)
         if name == "haproxy":
             version = "haproxy/" + version.split()[0].split("-")[0]
+        if name == "h2o":
+            version = version.replace(" version ", "/")
         server = Server(name, os.path.abspath(path), version)
         server.is_other = name in self.others
         return server
@@ -343,6 +219,8 @@ class Bench:
         def child():
             os.sched_setaffinity(0, {core})
             libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
         log = open(os.path.join(self.dir, server.name + ".out"), "w")
         server.process = subprocess.Popen(
@@ -379,12 +257,14 @@ class Bench:
         server = self.find("nginx")
         if not server:
             sys.exit("the backend needs nginx: apt-get install nginx-light")
-        server.name = "backend"
+        self.backends += 1
+        server.name = f"backend{self.backends}"
         server.port = free_port()
         conf = self.write(
-            "backend.conf",
-            BACKEND_CONF.format(
+            server.name + ".conf",
+            configs.BACKEND_CONF.format(
                 dir=self.dir,
+                name=server.name,
                 port=server.port,
                 kb=escaped(KB),
                 temp_paths=NGINX_TEMP.format(dir=self.dir),
@@ -399,8 +279,17 @@ class Bench:
 
     def has_tls(self, server):
         """Whether it can take part in what is about TLS."""
+        return self.has(server, r"(?<![a-z])(?:http_)?ssl(?:_module)?\b")
+
+    def has_h2(self, server):
+        """Whether it speaks HTTP/2."""
+        return self.has(server, r"(?:\bv2\b|http_v2_module)")
+
+    def has(self, server, pattern):
         if server.name == "haproxy":
             return False
+        if server.name == "h2o":
+            return True
         flag = "-V" if server.version.startswith("nginx/") else "-m"
         out = subprocess.run(
             [server.command, flag],
@@ -409,7 +298,7 @@ class Bench:
             text=True,
             timeout=10,
         ).stdout
-        return re.search(r"(?<![a-z])(?:http_)?ssl(?:_module)?\b", out)
+        return re.search(pattern, out)
 
     def make_certificates(self):
         """One of P-256, one of RSA-2048; signed by themselves."""
@@ -431,9 +320,10 @@ class Bench:
 
     def openssl_conf(self):
         """The path of what OPENSSL_CONF should be for a client."""
-        return self.write("openssl.cnf", OPENSSL_CONF)
+        return self.write("openssl.cnf", configs.OPENSSL_CONF)
 
-    def start(self, server, core, backend_port, connections=8192, tls=False):
+    def start(self, server, core, backend_port, connections=8192, tls=False,
+              h2=False):
         server.port = free_port()
         values = dict(
             dir=self.dir,
@@ -442,29 +332,45 @@ class Bench:
             backend=backend_port,
             hello=escaped(HELLO),
             connections=connections,
+            keepalive=connections if h2 else 1100,
             temp_paths="",
             tls="",
+            h2="",
         )
-        if tls and self.has_tls(server):
+        if (tls or h2) and self.has_tls(server):
             self.make_certificates()
             server.tls_port, server.rsa_port = free_port(), free_port()
             values["tls_port"] = server.tls_port
             values["rsa_port"] = server.rsa_port
-            values["tls"] = TLS_CONF.format(**values)
-        if server.name == "haproxy":
-            text = HAPROXY_CONF.format(**values)
-            conf = self.write("haproxy.cfg", text)
-            args = ["-db", "-f", conf]
-        else:
-            # Debian's nginx has temporary files in fixed places.
-            if server.version.startswith("nginx/"):
-                values["temp_paths"] = NGINX_TEMP.format(dir=self.dir)
-            text = NGINX_CONF.format(**values)
-            conf = self.write(server.name + ".conf", text)
-            log = f"{self.dir}/{server.name}.error.log"
-            args = ["-p", self.dir, "-c", conf, "-e", log]
+            values["tls"] = configs.TLS_CONF.format(**values)
+        if h2 and self.has_h2(server):
+            server.h2c_port = values["h2c_port"] = free_port()
+            values["h2_tls"] = ""
+            if server.tls_port:
+                server.h2_port = values["h2_port"] = free_port()
+                values["h2_tls"] = configs.H2_TLS_CONF.format(**values)
+            values["h2"] = configs.H2_CONF.format(**values)
+        text, args = self.configure(server, values)
         server.config = text.replace(self.dir, "DIR")
         self.spawn(server, args, core)
+
+    def configure(self, server, values):
+        """Writes its configuration; that, and the arguments that name it."""
+        if server.name == "haproxy":
+            text = configs.HAPROXY_CONF.format(**values)
+            conf = self.write("haproxy.cfg", text)
+            return text, ["-db", "-f", conf]
+        if server.name == "h2o":
+            server.port = server.h2c_port
+            text = configs.H2O_CONF.format(**values)
+            return text, ["-c", self.write("h2o.conf", text)]
+        # Debian's nginx has temporary files in fixed places.
+        if server.version.startswith("nginx/"):
+            values["temp_paths"] = NGINX_TEMP.format(dir=self.dir)
+        text = configs.NGINX_CONF.format(**values)
+        conf = self.write(server.name + ".conf", text)
+        log = f"{self.dir}/{server.name}.error.log"
+        return text, ["-p", self.dir, "-c", conf, "-e", log]
 
     def stop(self, server):
         if server in self.running:
@@ -504,6 +410,21 @@ class Bench:
                     f" {len(got)} bytes instead of 200 with {len(body)}"
                 )
         c.close()
+
+    def check_h2(self, port, tls, path, body):
+        """The same over HTTP/2, asked with curl."""
+        got = subprocess.run(
+            ["curl", "-s", "-k", "-o", "-", "-w", "%{http_version} %{http_code}",
+             "--http2" if tls else "--http2-prior-knowledge",
+             f"http{'s' if tls else ''}://127.0.0.1:{port}{path}"],
+            stdout=subprocess.PIPE,
+            timeout=30,
+        ).stdout.decode()
+        if got != body + "2 200":
+            sys.exit(
+                f"port {port}: {path} over HTTP/2 answers {len(got)} bytes,"
+                f" {got[-20:]!r} at the end"
+            )
 
 
 def machine():

@@ -5,7 +5,8 @@ greatest of all runs as whiskers.  Plain SVG, written by hand.
 
 from xml.sax.saxutils import escape
 
-COLORS = {"veil": "#0f766e", "nginx": "#94a3b8", "haproxy": "#c7b299"}
+COLORS = {"veil": "#0f766e", "nginx": "#94a3b8", "haproxy": "#c7b299",
+          "h2o": "#a5b4fc"}
 KINDS = [
     ("return", "return 200"),
     ("static1k", "static file, 1 KB"),
@@ -15,6 +16,14 @@ KINDS = [
     ("tls1m", "static file, 1 MB, TLS keep-alive"),
     ("handshake", "full TLS handshake and a request"),
     ("resumed", "resumed TLS handshake and a request"),
+    ("h2c-static1k", "h2c, static file, 1 KB, 100 streams"),
+    ("h2c-proxy1k", "h2c, proxied, 1 KB, 100 streams"),
+    ("h2c-static1m", "h2c, static file, 1 MB, 100 streams"),
+    ("h2c-proxy1m", "h2c, proxied, 1 MB, 10 to 100 streams"),
+    ("h2-static1k", "HTTP/2 over TLS, static file, 1 KB"),
+    ("h2-proxy1k", "HTTP/2 over TLS, proxied, 1 KB"),
+    ("h2-static1m", "HTTP/2 over TLS, static file, 1 MB"),
+    ("h2-proxy1m", "HTTP/2 over TLS, proxied, 1 MB"),
 ]
 VARIANTS = {
     "ecdsa": "P-256",
@@ -125,9 +134,11 @@ def svg(document):
     for kind, title in KINDS:
         groups = []
         for name, results in document["scenarios"].items():
-            if name.split("-")[0] == kind:
-                _, *variant, connections = name.split("-")
+            if name.startswith(kind + "-"):
+                *variant, connections = name[len(kind) + 1:].split("-")
                 label = f"{int(connections):,} connections"
+                if connections == "1":
+                    label = "1 connection"
                 if variant:
                     label = VARIANTS[variant[0]]
                 groups.append((label, results))

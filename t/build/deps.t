@@ -90,7 +90,8 @@ my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
 my @test = qw/nghttp2-client libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
     perl curl python3 python3-h2 python3-hpack python3-hyperframe openssl
     nginx-light chromium/;
-my @bench = qw/nghttp2-client nginx-light haproxy wrk curl python3 openssl/;
+my @bench = qw/nghttp2-client nginx-light haproxy wrk curl python3 openssl
+    h2o/;
 
 # Nothing to do
 
@@ -122,6 +123,9 @@ for my $package (@build, @bench) {
     like($done, qr/install .* \Q$package\E( |$)/m, "--bench: $package");
 }
 unlike($done, qr/criterion/, '--bench: nothing of the tests');
+($status, $out) = deps([], [ @build, grep { $_ ne 'h2o' } @bench ], '--bench');
+is($status, 0, '--bench: without h2o');
+like($out, qr/without h2o: apt does not know it/, 'which is said');
 
 # Debian 13 has other names for some
 
