@@ -84,6 +84,8 @@ like(get("http://127.0.0.1:$port/backend/x"), qr/GET \/x/, 'and a backend');
 
 my $tls = `$veil -V 2>&1` =~ /^built with/m
     && system('command -v openssl > /dev/null') == 0;
+my $http2 = `$veil -m` =~ /^http\s+v2$/m;
+is(!!($out =~ /^quickstart: without HTTP\/2/m), !$http2, 'HTTP/2, or not, it says');
 my $https = 'https://127.0.0.1:' . ($port + 2);
 if ($tls) {
     like($out, qr{^    and    $https/$}m, 'over TLS too');
@@ -92,7 +94,9 @@ if ($tls) {
     my ($key) = glob "$tmp/tmp/*/https/key.pem";
     is((stat $key)[2] & 077, 0, 'the key is for nobody else');
     my ($command) = $out =~ /^ +(curl .*--cacert .*)$/m;
-    like(`$command -s`, qr/^HTTP\/1.1 200 /, 'what it says to type works');
+    my $version = $http2 ? '2' : '1.1';
+    like(`$command -s`, qr/^HTTP\/\Q$version\E 200 /,
+        'what it says to type works');
 } else {
     like($out, qr/^quickstart: without https, as there /m,
         'it says why it does without TLS');
