@@ -32,60 +32,37 @@ $tls->cert('rsa', ca => 'clients', client => 1, key => 'rsa2048');
 $tls->cert('p521', ca => 'clients', client => 1, key => 'p521');
 $tls->crl('clients', revoked => ['revoked']);
 
-$t->config(<<'EOC');
+# Servers that answer with their name and what became of the certificate: the
+# port, the name, what they verify.
+my $by = 'ssl_client_certificate clients.crt;';
+my @servers = (
+    [ 443, 'off', '' ],
+    [ 443, 'on', "ssl_verify_client on; $by" ],
+    [ 443, 'optional', "ssl_verify_client optional; $by" ],
+    [ 443, 'noca', "ssl_verify_client optional_no_ca; $by" ],
+    [ 443, 'trusted',
+        'ssl_verify_client on; ssl_trusted_certificate clients.crt;' ],
+    [ 443, 'deep', "ssl_verify_client on; ssl_verify_depth 2; $by" ],
+    [ 443, 'crl', "ssl_verify_client on; ssl_crl clients.crl; $by" ],
+    # The default server verifies.
+    [ 444, 'first', "ssl_verify_client on; $by" ],
+    [ 444, 'open', '' ],
+    [ 444, 'second',
+        'ssl_verify_client on; ssl_client_certificate others.crt;' ],
+);
+
+$t->config(join('', <<'EOC', map({ sprintf <<'EOS', @$_ } @servers), <<'EOC'));
 http {
     ssl_certificate site.crt;
     ssl_certificate_key site.key;
-
+EOC
     server {
-        listen %%PORT_443%% ssl;
-        server_name off.test;
-        return 200 "off $ssl_client_verify";
+        listen %%%%PORT_%d%%%% ssl;
+        server_name %s.test;
+        %3$s
+        return 200 "%2$s $ssl_client_verify";
     }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name on.test;
-        ssl_verify_client on;
-        ssl_client_certificate clients.crt;
-        return 200 "on $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name optional.test;
-        ssl_verify_client optional;
-        ssl_client_certificate clients.crt;
-        return 200 "optional $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name noca.test;
-        ssl_verify_client optional_no_ca;
-        ssl_client_certificate clients.crt;
-        return 200 "noca $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name trusted.test;
-        ssl_verify_client on;
-        ssl_trusted_certificate clients.crt;
-        return 200 "trusted $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name deep.test;
-        ssl_verify_client on;
-        ssl_verify_depth 2;
-        ssl_client_certificate clients.crt;
-        return 200 "deep $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_443%% ssl;
-        server_name crl.test;
-        ssl_verify_client on;
-        ssl_client_certificate clients.crt;
-        ssl_crl clients.crl;
-        return 200 "crl $ssl_client_verify";
-    }
+EOS
     server {
         listen %%PORT_443%% ssl;
         server_name pages.test;
@@ -98,26 +75,6 @@ http {
         location = /bad { internal; return 403 "bad: $ssl_client_verify"; }
         location = /none { internal; return 401 "none"; }
         location = /plain { internal; return 200 "plain: $scheme"; }
-    }
-    # The default server verifies.
-    server {
-        listen %%PORT_444%% ssl;
-        server_name first.test;
-        ssl_verify_client on;
-        ssl_client_certificate clients.crt;
-        return 200 "first $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_444%% ssl;
-        server_name open.test;
-        return 200 "open $ssl_client_verify";
-    }
-    server {
-        listen %%PORT_444%% ssl;
-        server_name second.test;
-        ssl_verify_client on;
-        ssl_client_certificate others.crt;
-        return 200 "second $ssl_client_verify";
     }
 }
 EOC
