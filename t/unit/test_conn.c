@@ -102,26 +102,6 @@ CONTRACT(held_data_is_kept)
     close(peer);
 }
 
-/* The i-th byte of the stream that the following tests send. */
-static char
-pattern(size_t i)
-{
-    return (char) (i * 7 + (i >> 8) + (i >> 16));
-}
-
-static bool
-has_pattern(const side_t *s)
-{
-    size_t i;
-
-    for (i = 0; i < s->len; i++) {
-        if (s->data[i] != pattern(i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Sends up to max bytes of the pattern from *sent on, without blocking. */
 static void
 feed(int fd, size_t *sent, size_t max)
@@ -131,7 +111,7 @@ feed(int fd, size_t *sent, size_t max)
     size_t i, len = veil_min_size(max, sizeof(buf));
 
     for (i = 0; i < len; i++) {
-        buf[i] = pattern(*sent + i);
+        buf[i] = side_pattern(*sent + i);
     }
     n = len == 0 ? 0 : send(fd, buf, len, MSG_NOSIGNAL);
     if (n > 0) {
@@ -165,7 +145,7 @@ CONTRACT(slow_consumer)
         }
     }
     cr_assert_eq(s->len, total);
-    cr_assert(has_pattern(s));
+    cr_assert(side_has_pattern(s, s->len));
     side_close(b, s);
     close(peer);
 }
@@ -200,7 +180,7 @@ CONTRACT(receiving_stops_when_held)
         veil_loop_turn(b->loop, 0);
     }
     cr_assert_eq(s->len, total);
-    cr_assert(has_pattern(s));
+    cr_assert(side_has_pattern(s, s->len));
     side_close(b, s);
     close(peer);
 }
@@ -443,7 +423,7 @@ CONTRACT(write_memory_and_file)
     side_t *s;
 
     for (i = 0; i < size; i++) {
-        file[i] = pattern(i);
+        file[i] = side_pattern(i);
     }
     fd = side_file(file, size);
     side_pair(fds);
@@ -491,7 +471,7 @@ CONTRACT(write_to_slow_peer)
     time_t end = 0;
 
     for (i = 0; i < size; i++) {
-        data[i] = pattern(i);
+        data[i] = side_pattern(i);
     }
     side_tcp_pair(fds);
     s = side_open(b, fds[0], &closed);

@@ -9,14 +9,7 @@
 
 #include "event/ktls.h"
 
-typedef struct {
-    tls_bed_t tb;
-    tls_side_t *server;
-    tls_side_t *client;
-    bool server_gone;
-    bool client_gone;
-    bool session; /* the client wants to resume */
-} pair_t;
+typedef tls_ends_t pair_t;
 
 /* Before what is set in p->tb takes effect. */
 static void
@@ -35,27 +28,18 @@ pair_begin(bed_t *b, pair_t *p, bool needs_kernel)
 static void
 pair_connect(bed_t *b, pair_t *p)
 {
-    veil_tls_target_t target = { .sni = VEIL_STR("localhost"),
-                                 .verify = VEIL_STR("localhost") };
     int fds[2];
 
-    if (p->session) {
-        target.session = VEIL_STR("localhost");
-    }
     tls_bed_make(&p->tb);
     side_tcp_pair(fds);
-    p->server = tls_side_accept(b, &p->tb, fds[0], &p->server_gone);
-    p->client = tls_side_open(b, fds[1], &p->client_gone);
-    veil_tls_connect(&p->client->s.conn, p->tb.client, &target, tls_side_done);
+    tls_ends_open(b, p, fds);
 }
 
 static void
 pair_shake(bed_t *b, pair_t *p)
 {
     pair_connect(b, p);
-    UNTIL(b, p->server->dones == 1 && p->client->dones == 1);
-    cr_assert_eq(p->server->rc, 0);
-    cr_assert_eq(p->client->rc, 0);
+    tls_ends_shake(b, p);
 }
 
 /* The usual one: both directions of the server in the kernel. */
@@ -71,21 +55,8 @@ pair_open(bed_t *b, pair_t *p)
 static void
 pair_close(bed_t *b, pair_t *p)
 {
-    if (!p->client_gone) {
-        veil_conn_close(&p->client->s.conn);
-    }
-    if (!p->server_gone) {
-        veil_conn_close(&p->server->s.conn);
-    }
-    UNTIL(b, p->client_gone && p->server_gone);
-    side_turn(b, 3);
+    tls_ends_close(b, p);
     tls_bed_done(&p->tb);
-}
-
-static SSL *
-ssl_of(tls_side_t *e)
-{
-    return veil_tls_ssl(veil_tls_of(&e->s.conn));
 }
 
 /* Question and answer. */
@@ -132,9 +103,7 @@ connect_unix(bed_t *b, pair_t *p)
 
     tls_bed_make(&p->tb);
     side_pair(fds);
-    p->server = tls_side_accept(b, &p->tb, fds[0], &p->server_gone);
-    p->client =
-        tls_side_connect(b, &p->tb, fds[1], "localhost", &p->client_gone);
+    tls_ends_open(b, p, fds);
     UNTIL(b, p->server->dones == 1 && p->client->dones == 1);
 }
 
@@ -260,25 +229,6 @@ CONTRACT(one_direction)
     pair_close(b, &p);
 }
 
-static unsigned char
-pattern(size_t i)
-{
-    return (unsigned char) (i * 7 + (i >> 8) + (i >> 16));
-}
-
-static bool
-has_pattern(const side_t *s, size_t len)
-{
-    size_t i;
-
-    for (i = 0; s->len == len && i < len; i++) {
-        if ((unsigned char) s->data[i] != pattern(i)) {
-            return false;
-        }
-    }
-    return s->len == len;
-}
-
 static char *
 make_pattern(size_t len)
 {
@@ -286,7 +236,7 @@ make_pattern(size_t len)
     size_t i;
 
     for (i = 0; i < len; i++) {
-        data[i] = (char) pattern(i);
+        data[i] = side_pattern(i);
     }
     return data;
 }
@@ -318,8 +268,8 @@ CONTRACT(data_of_all_sizes)
     veil_conn_write(&p.server->s.conn, v, 2);
     UNTIL(b, p.client->s.len == len);
     UNTIL(b, p.server->s.len == sent);
-    cr_assert(has_pattern(&p.client->s, len));
-    cr_assert(has_pattern(&p.server->s, sent));
+    cr_assert(side_has_pattern(&p.client->s, len));
+    cr_assert(side_has_pattern(&p.server->s, sent));
     UNTIL(b, p.server->s.sents == i + 1);
     cr_assert_eq(p.server->s.sent, (ssize_t) (len - sent));
     (void) close(fd);
@@ -480,7 +430,7 @@ CONTRACT(a_fatal_alert)
     pair_t p;
 
     pair_open(b, &p);
-    (void) SSL_send_fatal_alert(ssl_of(p.client), SSL_AD_INTERNAL_ERROR);
+    (void) SSL_send_fatal_alert(tls_side_ssl(p.client), SSL_AD_INTERNAL_ERROR);
     client_flush(b, &p);
     UNTIL(b, p.server->s.eofs == 1);
     cr_assert_eq(p.server->s.eof_err, -EPROTO);
@@ -520,7 +470,8 @@ CONTRACT(new_keys_of_the_peer)
     pair_t p;
 
     pair_open(b, &p);
-    cr_assert(SSL_key_update(ssl_of(p.client), SSL_KEY_UPDATE_NOT_REQUESTED));
+    cr_assert(
+        SSL_key_update(tls_side_ssl(p.client), SSL_KEY_UPDATE_NOT_REQUESTED));
     side_write(&p.client->s, "with new keys");
     UNTIL(b, p.server->s.eofs == 1);
     cr_assert_eq(p.server->s.eof_err, 0);
@@ -548,12 +499,14 @@ CONTRACT(new_keys_are_demanded)
     pair_shake(b, &p);
     cr_assert(veil_tls_is_ktls_tx(veil_tls_of(&p.client->s.conn)));
     cr_assert_not(veil_tls_is_ktls_rx(veil_tls_of(&p.client->s.conn)));
-    cr_assert(SSL_key_update(ssl_of(p.server), SSL_KEY_UPDATE_NOT_REQUESTED));
+    cr_assert(
+        SSL_key_update(tls_side_ssl(p.server), SSL_KEY_UPDATE_NOT_REQUESTED));
     side_write(&p.server->s, "with new keys");
     UNTIL(b, side_has(&p.client->s, "with new keys"));
     UNTIL(b, p.server->s.sents == 1);
     cr_assert_eq(p.client->s.eofs, 0);
-    cr_assert(SSL_key_update(ssl_of(p.server), SSL_KEY_UPDATE_REQUESTED));
+    cr_assert(
+        SSL_key_update(tls_side_ssl(p.server), SSL_KEY_UPDATE_REQUESTED));
     side_write(&p.server->s, ", and again");
     UNTIL(b, p.client->s.eofs == 1);
     cr_assert_eq(p.client->s.eof_err, 0);
@@ -591,7 +544,7 @@ lossless(bed_t *b, size_t len, bool with_file, bool shut)
     }
     UNTIL(b, p.client->s.eofs == 1);
     cr_assert(veil_tls_was_closed(veil_tls_of(&p.client->s.conn)));
-    cr_assert(has_pattern(&p.client->s, len), "%zu of %zu bytes",
+    cr_assert(side_has_pattern(&p.client->s, len), "%zu of %zu bytes",
               p.client->s.len, len);
     (void) close(fd);
     free(data);

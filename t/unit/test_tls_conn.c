@@ -8,13 +8,7 @@
 
 #include "core/rand.h"
 
-typedef struct {
-    tls_bed_t tb;
-    tls_side_t *server;
-    tls_side_t *client;
-    bool server_gone;
-    bool client_gone;
-} pair_t;
+typedef tls_ends_t pair_t;
 
 static void
 pair_open(bed_t *b, pair_t *p, bool tcp)
@@ -34,31 +28,20 @@ pair_open(bed_t *b, pair_t *p, bool tcp)
     } else {
         side_pair(fds);
     }
-    p->server = tls_side_accept(b, &p->tb, fds[0], &p->server_gone);
-    p->client =
-        tls_side_connect(b, &p->tb, fds[1], "localhost", &p->client_gone);
+    tls_ends_open(b, p, fds);
 }
 
 static void
 pair_shake(bed_t *b, pair_t *p)
 {
     pair_open(b, p, false);
-    UNTIL(b, p->server->dones == 1 && p->client->dones == 1);
-    cr_assert_eq(p->server->rc, 0);
-    cr_assert_eq(p->client->rc, 0);
+    tls_ends_shake(b, p);
 }
 
 static void
 pair_close(bed_t *b, pair_t *p)
 {
-    if (!p->client_gone) {
-        veil_conn_close(&p->client->s.conn);
-    }
-    if (!p->server_gone) {
-        veil_conn_close(&p->server->s.conn);
-    }
-    UNTIL(b, p->client_gone && p->server_gone);
-    side_turn(b, 3);
+    tls_ends_close(b, p);
     tls_bed_done(&p->tb);
 }
 
@@ -89,42 +72,20 @@ CONTRACT(handshake_and_data)
     pair_close(b, &p);
 }
 
-static unsigned char
-pattern(size_t i)
-{
-    return (unsigned char) (i * 7 + (i >> 8) + (i >> 16));
-}
-
-static bool
-has_pattern(const side_t *s, size_t len)
-{
-    size_t i;
-
-    if (s->len != len) {
-        return false;
-    }
-    for (i = 0; i < len; i++) {
-        if ((unsigned char) s->data[i] != pattern(i)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Slices of every size around records and buffers, one stream. */
 CONTRACT(data_of_all_sizes)
 {
     static const size_t sizes[] = { 1,     2,     100,   4095,  4096,
                                     16383, 16384, 16385, 32768, 33000,
                                     40000, 65537, 150000 };
-    static unsigned char data[600000];
+    static char data[600000];
     veil_slice_t v[VEIL_CONN_SLICES];
     size_t i, sent = 0, total;
     unsigned n;
     pair_t p;
 
     for (i = 0; i < sizeof(data); i++) {
-        data[i] = pattern(i);
+        data[i] = side_pattern(i);
     }
     pair_shake(b, &p);
     for (i = 0; i < 13; i++) {
@@ -143,20 +104,20 @@ CONTRACT(data_of_all_sizes)
     UNTIL(b, p.client->s.sents == 14);
     cr_assert_eq(p.client->s.sent, (ssize_t) total);
     UNTIL(b, p.server->s.len == sent);
-    cr_assert(has_pattern(&p.server->s, sent));
+    cr_assert(side_has_pattern(&p.server->s, sent));
     pair_close(b, &p);
 }
 
 /* A reader that does not read holds the writer, not the memory. */
 CONTRACT(writer_waits_for_reader)
 {
-    static unsigned char data[4000000];
+    static char data[4000000];
     veil_slice_t v = veil_slice_mem(data, sizeof(data));
     size_t i;
     pair_t p;
 
     for (i = 0; i < sizeof(data); i++) {
-        data[i] = pattern(i);
+        data[i] = side_pattern(i);
     }
     pair_shake(b, &p);
     veil_conn_hold(&p.client->s.conn);
@@ -168,7 +129,7 @@ CONTRACT(writer_waits_for_reader)
     UNTIL(b, p.server->s.sents == 1);
     cr_assert_eq(p.server->s.sent, (ssize_t) sizeof(data));
     UNTIL(b, p.client->s.len == sizeof(data));
-    cr_assert(has_pattern(&p.client->s, sizeof(data)));
+    cr_assert(side_has_pattern(&p.client->s, sizeof(data)));
     pair_close(b, &p);
 }
 

@@ -15,51 +15,16 @@
 
 #include "event/offload.h"
 
-typedef struct {
-    tls_bed_t tb;
-    tls_side_t *server;
-    tls_side_t *client;
-    bool server_gone;
-    bool client_gone;
-} pair_t;
+typedef tls_ends_t pair_t;
 
-/* After tls_bed_make(); the client's hello is sent by the loop. */
+/* After tls_bed_make(). */
 static void
 pair_open(bed_t *b, pair_t *p)
 {
     int fds[2];
 
     side_pair(fds);
-    p->server = tls_side_accept(b, &p->tb, fds[0], &p->server_gone);
-    p->client =
-        tls_side_connect(b, &p->tb, fds[1], "localhost", &p->client_gone);
-}
-
-static void
-pair_shake(bed_t *b, pair_t *p)
-{
-    UNTIL(b, p->server->dones == 1 && p->client->dones == 1);
-    cr_assert_eq(p->server->rc, 0);
-    cr_assert_eq(p->client->rc, 0);
-}
-
-static void
-pair_close(bed_t *b, pair_t *p)
-{
-    if (!p->client_gone) {
-        veil_conn_close(&p->client->s.conn);
-    }
-    if (!p->server_gone) {
-        veil_conn_close(&p->server->s.conn);
-    }
-    UNTIL(b, p->client_gone && p->server_gone);
-    side_turn(b, 3);
-}
-
-static SSL *
-ssl_of(const tls_side_t *side)
-{
-    return veil_tls_ssl(veil_tls_of(&side->s.conn));
+    tls_ends_open(b, p, fds);
 }
 
 /* --- Encrypted Client Hello ------------------------------------------------
@@ -122,7 +87,7 @@ ech_begin(pair_t *p)
 static void
 ech_end(bed_t *b, pair_t *p)
 {
-    pair_close(b, p);
+    tls_ends_close(b, p);
     /* The key has signed there, see tls.h. */
     veil_offload_stop(b->loop);
     tls_bed_done(&p->tb);
@@ -138,9 +103,10 @@ CONTRACT(ech_accepted)
     ech_begin(&p);
     tls_bed_make(&p.tb);
     pair_open(b, &p);
-    cr_assert(SSL_set1_ech_config_list(ssl_of(p.client), ech.list, ech.len));
-    pair_shake(b, &p);
-    cr_assert(SSL_ech_accepted(ssl_of(p.server)));
+    cr_assert(
+        SSL_set1_ech_config_list(tls_side_ssl(p.client), ech.list, ech.len));
+    tls_ends_shake(b, &p);
+    cr_assert(SSL_ech_accepted(tls_side_ssl(p.server)));
     cr_assert_str_eq(p.server->name, "localhost");
     hello = veil_tls_hello(veil_tls_of(&p.server->s.conn));
     cr_assert_not_null(hello);
@@ -159,9 +125,9 @@ CONTRACT(ech_grease)
     ech_begin(&p);
     tls_bed_make(&p.tb);
     pair_open(b, &p);
-    SSL_set_enable_ech_grease(ssl_of(p.client), 1);
-    pair_shake(b, &p);
-    cr_assert_not(SSL_ech_accepted(ssl_of(p.server)));
+    SSL_set_enable_ech_grease(tls_side_ssl(p.client), 1);
+    tls_ends_shake(b, &p);
+    cr_assert_not(SSL_ech_accepted(tls_side_ssl(p.server)));
     hello = veil_tls_hello(veil_tls_of(&p.server->s.conn));
     cr_assert(hello->ech);
     cr_assert(veil_str_eq_z(hello->outer_name, "localhost"));
@@ -176,7 +142,7 @@ CONTRACT(ech_not_tried)
     ech_begin(&p);
     tls_bed_make(&p.tb);
     pair_open(b, &p);
-    pair_shake(b, &p);
+    tls_ends_shake(b, &p);
     hello = veil_tls_hello(veil_tls_of(&p.server->s.conn));
     cr_assert_not(hello->ech);
     ech_end(b, &p);
@@ -217,9 +183,9 @@ CONTRACT(compressed_certificate)
         p.tb.client->ssl, TLSEXT_cert_compression_zlib, NULL, unzip));
     for (i = 1; i <= 2; i++) {
         pair_open(b, &p);
-        pair_shake(b, &p);
+        tls_ends_shake(b, &p);
         cr_assert_eq(zipped, i);
-        pair_close(b, &p);
+        tls_ends_close(b, &p);
     }
     tls_bed_done(&p.tb);
 }
@@ -259,15 +225,15 @@ CONTRACT(derived)
     cr_assert_eq(veil_tls_ctx_certs(ctx), 1);
     pair_open(b, &p);
     p.server->give = ctx;
-    pair_shake(b, &p);
+    tls_ends_shake(b, &p);
     /* The session keeps it. */
     veil_tls_ctx_put(ctx);
     cr_assert_eq(veil_tls_of(&p.server->s.conn)->ctx, ctx);
-    shown = SSL_get_peer_certificate(ssl_of(p.client));
+    shown = SSL_get_peer_certificate(tls_side_ssl(p.client));
     cr_assert_eq(X509_cmp(shown, veil_tls_ctx_cert(ctx, 0)), 0);
     cr_assert_neq(X509_cmp(shown, veil_tls_ctx_cert(p.tb.server, 0)), 0);
     X509_free(shown);
-    pair_close(b, &p);
+    tls_ends_close(b, &p);
     unlink(path);
     tls_bed_done(&p.tb);
 }

@@ -219,4 +219,56 @@ tls_side_connect(bed_t *b, tls_bed_t *tb, int fd, const char *name, bool *gone)
     return e;
 }
 
+/* Both ends. */
+typedef struct {
+    tls_bed_t tb;
+    tls_side_t *server;
+    tls_side_t *client;
+    bool server_gone;
+    bool client_gone;
+    bool session; /* the client wants to resume */
+} tls_ends_t;
+
+/* After tls_bed_make(); the client's hello is sent by the loop. */
+static inline void
+tls_ends_open(bed_t *b, tls_ends_t *p, const int fds[2])
+{
+    veil_tls_target_t target = { .sni = VEIL_STR("localhost"),
+                                 .verify = VEIL_STR("localhost") };
+
+    if (p->session) {
+        target.session = VEIL_STR("localhost");
+    }
+    p->server = tls_side_accept(b, &p->tb, fds[0], &p->server_gone);
+    p->client = tls_side_open(b, fds[1], &p->client_gone);
+    veil_tls_connect(&p->client->s.conn, p->tb.client, &target, tls_side_done);
+}
+
+static inline void
+tls_ends_shake(bed_t *b, tls_ends_t *p)
+{
+    UNTIL(b, p->server->dones == 1 && p->client->dones == 1);
+    cr_assert_eq(p->server->rc, 0);
+    cr_assert_eq(p->client->rc, 0);
+}
+
+static inline void
+tls_ends_close(bed_t *b, tls_ends_t *p)
+{
+    if (!p->client_gone) {
+        veil_conn_close(&p->client->s.conn);
+    }
+    if (!p->server_gone) {
+        veil_conn_close(&p->server->s.conn);
+    }
+    UNTIL(b, p->client_gone && p->server_gone);
+    side_turn(b, 3);
+}
+
+static inline SSL *
+tls_side_ssl(const tls_side_t *e)
+{
+    return veil_tls_ssl(veil_tls_of(&e->s.conn));
+}
+
 #endif
