@@ -1,0 +1,591 @@
+/*
+ * grpc_web_body.c -- the bodies of a call.
+ *
+ * A request's is what gRPC has, or that in base64, which is decoded as it is
+ * pulled.  A response's is the messages, which pass as they come, and one
+ * more frame that holds the trailers, as pages cannot read those of HTTP.
+ *
+ * Messages in binary are the backend's own slices.  In text they are encoded
+ * into a queue; whenever the backend has no more for the moment the text is
+ * padded, so that what was sent can be decoded up to its last byte: a stream
+ * of messages arrives message by message.  Where more is there at once it
+ * goes on without padding.
+ *
+ * A response that ends without a status is none: gRPC needs one, and lost it
+ * may have been on its way (HTTP/1.0, "proxy_pass_trailers off").  The client
+ * is told so in the frame, the operator in the log.
+ */
+
+#include "core/platform.h"
+
+#include "modules/grpc_web/grpc_web.h"
+#include "modules/grpc_web/grpc_web_text.h"
+
+#define BODY_SLICES 8
+/* Pulled from below in one step, and about as much is queued at a time. */
+#define BODY_STEP 12288
+/* On the stack, between the bytes and the queue; a multiple of 3 and of 4. */
+#define BODY_PIECE 3072
+
+/* Of the frame that holds trailers (PROTOCOL-WEB.md). */
+#define BODY_TRAILER_FLAG 0x80
+#define BODY_FRAME_HEAD 5
+
+/* Slices of the queue that were not pulled yet. */
+static unsigned
+grpc_web_body_queued(const veil_chain_t *queue, size_t *outstanding,
+                     veil_slice_t *v, unsigned room, size_t max)
+{
+    unsigned i, n = veil_chain_slices(queue, *outstanding, v, room, max);
+
+    for (i = 0; i < n; i++) {
+        *outstanding += v[i].len;
+    }
+    return n;
+}
+
+/* --- of requests -----------------------------------------------------------
+ */
+
+typedef struct {
+    veil_http_body_t body;
+    veil_http_request_t *r;
+    veil_grpc_web_decoder_t decoder;
+    veil_chain_t queue;
+    size_t outstanding; /* of the queue: pulled, not consumed */
+    bool ended;
+    bool aborted;
+} grpc_web_decoding_t;
+
+static grpc_web_decoding_t *
+grpc_web_decoding(veil_http_body_t *b)
+{
+    return veil_container_of(b, grpc_web_decoding_t, body);
+}
+
+static veil_body_rc_t
+grpc_web_body_malformed(grpc_web_decoding_t *b)
+{
+    b->decoder.bad = true;
+    b->body.error = 400;
+    veil_log(&b->r->log, VEIL_LOG_INFO, 0,
+             "client sent a gRPC-Web call whose base64 is malformed");
+    return VEIL_BODY_FAILED;
+}
+
+static bool
+grpc_web_body_decode(grpc_web_decoding_t *b, const veil_slice_t *v)
+{
+    unsigned char piece[BODY_PIECE + 3];
+    const unsigned char *p = v->data;
+    size_t len, left = v->len;
+    ptrdiff_t n;
+
+    VEIL_ASSERT(v->data != NULL);
+    while (left != 0) {
+        len = veil_min_size(left, BODY_PIECE / 3 * 4);
+        n = veil_grpc_web_decode(&b->decoder, p, len, piece);
+        if (n < 0) {
+            return false;
+        }
+        if (n > 0) {
+            veil_chain_append_copy(&b->queue, piece, (size_t) n);
+        }
+        p += len;
+        left -= len;
+    }
+    return true;
+}
+
+/* Pulls from below until there is something, or nothing for now. */
+static veil_body_rc_t
+grpc_web_body_fill_decoded(grpc_web_decoding_t *b, size_t max)
+{
+    veil_slice_t v[BODY_SLICES];
+    veil_body_rc_t rc;
+    size_t bytes;
+    unsigned i, n;
+    bool good;
+
+    do {
+        n = BODY_SLICES;
+        rc = veil_http_body_pull(b->body.below, v, &n,
+                                 veil_min_size(max, BODY_STEP));
+        if (rc == VEIL_BODY_LATER) {
+            return rc;
+        }
+        if (rc == VEIL_BODY_FAILED) {
+            b->body.error = b->body.below->error;
+            return rc;
+        }
+        good = true;
+        for (i = 0, bytes = 0; i < n; i++) {
+            good = good && grpc_web_body_decode(b, &v[i]);
+            bytes += v[i].len;
+        }
+        if (bytes != 0) {
+            veil_http_body_consume(b->body.below, bytes);
+        }
+        if (!good
+            || (rc == VEIL_BODY_END
+                && !veil_grpc_web_decoder_may_end(&b->decoder)))
+        {
+            return grpc_web_body_malformed(b);
+        }
+        b->ended = rc == VEIL_BODY_END;
+    } while (!b->ended && b->queue.bytes == b->outstanding);
+    return rc;
+}
+
+static veil_body_rc_t
+grpc_web_decoding_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n,
+                       size_t max)
+{
+    grpc_web_decoding_t *b = grpc_web_decoding(body);
+    veil_body_rc_t rc;
+    unsigned room = *n;
+
+    *n = 0;
+    if (b->decoder.bad) {
+        return VEIL_BODY_FAILED;
+    }
+    if (!b->ended && b->queue.bytes == b->outstanding) {
+        rc = grpc_web_body_fill_decoded(b, max);
+        if (rc == VEIL_BODY_LATER || rc == VEIL_BODY_FAILED) {
+            return rc;
+        }
+    }
+    *n = grpc_web_body_queued(&b->queue, &b->outstanding, v, room, max);
+    return b->ended && b->outstanding == b->queue.bytes ? VEIL_BODY_END
+                                                        : VEIL_BODY_DATA;
+}
+
+static void
+grpc_web_decoding_consume(veil_http_body_t *body, size_t bytes)
+{
+    grpc_web_decoding_t *b = grpc_web_decoding(body);
+
+    if (b->aborted) {
+        return;
+    }
+    VEIL_ASSERT(bytes <= b->outstanding);
+    b->outstanding -= bytes;
+    veil_chain_consume(&b->queue, bytes);
+}
+
+static void
+grpc_web_decoding_abort(veil_http_body_t *body)
+{
+    grpc_web_decoding_t *b = grpc_web_decoding(body);
+
+    b->aborted = true;
+    b->ended = true;
+    b->outstanding = 0;
+    veil_chain_done(&b->queue);
+    veil_http_body_abort(body->below);
+}
+
+static const veil_http_body_ops_t grpc_web_decoding_ops = {
+    .name = "grpc-web-text request",
+    .pull = grpc_web_decoding_pull,
+    .consume = grpc_web_decoding_consume,
+    .abort = grpc_web_decoding_abort,
+};
+
+static void
+grpc_web_decoding_ready(void *reader)
+{
+    grpc_web_decoding_t *b = reader;
+
+    veil_http_body_is_ready(&b->body);
+}
+
+static void
+grpc_web_decoding_free(void *data)
+{
+    grpc_web_decoding_t *b = data;
+
+    b->outstanding = 0;
+    veil_chain_done(&b->queue);
+}
+
+veil_http_body_t *
+veil_grpc_web_decode_body(veil_http_request_t *r, veil_http_body_t *below)
+{
+    grpc_web_decoding_t *b = VEIL_POOL_NEW(r->pool, grpc_web_decoding_t);
+
+    b->body.ops = &grpc_web_decoding_ops;
+    b->body.below = below;
+    b->body.length = -1;
+    b->body.in_memory = true;
+    b->r = r;
+    veil_http_body_set_reader(below, grpc_web_decoding_ready, b);
+    veil_pool_on_destroy(r->pool, grpc_web_decoding_free, b);
+    return &b->body;
+}
+
+/* --- the frame of trailers -------------------------------------------------
+ */
+
+/* Lower case; what cannot stand in a line of ASCII is percent-encoded. */
+static char *
+grpc_web_body_line(char *p, veil_str_t name, veil_str_t value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    unsigned char c;
+    size_t i;
+
+    veil_str_lower(p, name.data, name.len);
+    p = veil_fmt_str(p + name.len, VEIL_STR(": "));
+    for (i = 0; i < value.len; i++) {
+        c = (unsigned char) value.data[i];
+        if (c >= 0x20 && c <= 0x7e) {
+            *p++ = (char) c;
+        } else {
+            *p++ = '%';
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 15];
+        }
+    }
+    return veil_fmt_str(p, VEIL_STR("\r\n"));
+}
+
+static bool
+grpc_web_body_has_status(const veil_http_headers_t *hs)
+{
+    return hs != NULL
+           && veil_http_headers_find(hs, VEIL_STR("grpc-status"), NULL)
+                  != NULL;
+}
+
+/* Empty: there are none, and the head has said how the call ended. */
+static veil_str_t
+grpc_web_body_trailers(veil_http_request_t *r, const grpc_web_call_t *call,
+                       const veil_http_headers_t *trailers)
+{
+    static const veil_str_t lost =
+        VEIL_STR_INIT("grpc-status: 2\r\ngrpc-message: the response ended "
+                      "without a status\r\n");
+    bool known = call->told || grpc_web_body_has_status(trailers);
+    const veil_http_header_t *h = NULL;
+    size_t size = BODY_FRAME_HEAD + lost.len;
+    char *text, *p;
+    uint32_t len;
+
+    while (trailers != NULL
+           && (h = veil_http_headers_next(trailers, h)) != NULL) {
+        size += h->name.len + 3 * h->value.len + 4;
+    }
+    text = veil_pool_chars(r->pool, size);
+    p = text + BODY_FRAME_HEAD;
+    for (h = NULL; trailers != NULL
+                   && (h = veil_http_headers_next(trailers, h)) != NULL;)
+    {
+        p = grpc_web_body_line(p, h->name, h->value);
+    }
+    if (!known) {
+        veil_log(&r->log, VEIL_LOG_ERR, 0,
+                 "the response to a gRPC-Web call ended without a "
+                 "\"grpc-status\"");
+        p = veil_fmt_str(p, lost);
+    }
+    len = (uint32_t) (p - text) - BODY_FRAME_HEAD;
+    if (len == 0) {
+        return VEIL_STR_NULL;
+    }
+    text[0] = (char) BODY_TRAILER_FLAG;
+    text[1] = (char) (len >> 24);
+    text[2] = (char) (len >> 16);
+    text[3] = (char) (len >> 8);
+    text[4] = (char) len;
+    return veil_str_n(text, (size_t) (p - text));
+}
+
+/* --- of responses, in binary -----------------------------------------------
+ */
+
+typedef struct {
+    veil_http_body_t body;
+    veil_http_request_t *r;
+    const grpc_web_call_t *call;
+    veil_str_t frame; /* what was not pulled of it */
+    size_t passed;    /* bytes of below that were pulled, not consumed */
+    bool ended;       /* below has, and there is a frame */
+} grpc_web_framing_t;
+
+static grpc_web_framing_t *
+grpc_web_framing(veil_http_body_t *b)
+{
+    return veil_container_of(b, grpc_web_framing_t, body);
+}
+
+/* Messages as they are; at their end the frame is made. */
+static veil_body_rc_t
+grpc_web_framing_pass(grpc_web_framing_t *b, veil_slice_t *v, unsigned *n,
+                      size_t *max)
+{
+    veil_http_body_t *below = b->body.below;
+    veil_body_rc_t rc = veil_http_body_pull(below, v, n, *max);
+    unsigned i;
+
+    for (i = 0; i < *n; i++) {
+        b->passed += v[i].len;
+        *max -= v[i].len;
+    }
+    if (rc == VEIL_BODY_LATER) {
+        b->body.flush = below->flush;
+    } else if (rc == VEIL_BODY_FAILED) {
+        b->body.error = below->error;
+    } else if (rc == VEIL_BODY_END) {
+        b->ended = true;
+        b->frame = grpc_web_body_trailers(b->r, b->call, below->trailers);
+    }
+    return rc;
+}
+
+static veil_body_rc_t
+grpc_web_framing_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n,
+                      size_t max)
+{
+    grpc_web_framing_t *b = grpc_web_framing(body);
+    unsigned room = *n;
+    veil_body_rc_t rc;
+    size_t len;
+
+    *n = 0;
+    if (!b->ended) {
+        *n = room;
+        rc = grpc_web_framing_pass(b, v, n, &max);
+        if (rc != VEIL_BODY_END) {
+            return rc;
+        }
+    }
+    len = veil_min_size(b->frame.len, max);
+    if (len != 0 && *n < room) {
+        v[(*n)++] = veil_slice_mem(b->frame.data, len);
+        b->frame = veil_str_from(b->frame, len);
+    }
+    return b->frame.len == 0 ? VEIL_BODY_END : VEIL_BODY_DATA;
+}
+
+static void
+grpc_web_framing_consume(veil_http_body_t *body, size_t bytes)
+{
+    grpc_web_framing_t *b = grpc_web_framing(body);
+    size_t n = veil_min_size(bytes, b->passed);
+
+    if (n != 0) {
+        b->passed -= n;
+        veil_http_body_consume(body->below, n);
+    }
+}
+
+static void
+grpc_web_framing_abort(veil_http_body_t *body)
+{
+    veil_http_body_abort(body->below);
+}
+
+static const veil_http_body_ops_t grpc_web_framing_ops = {
+    .name = "grpc-web response",
+    .pull = grpc_web_framing_pull,
+    .consume = grpc_web_framing_consume,
+    .abort = grpc_web_framing_abort,
+};
+
+static void
+grpc_web_framing_ready(void *reader)
+{
+    grpc_web_framing_t *b = reader;
+
+    veil_http_body_is_ready(&b->body);
+}
+
+static veil_http_body_t *
+grpc_web_framing_create(veil_http_request_t *r, const grpc_web_call_t *call,
+                        veil_http_body_t *below)
+{
+    grpc_web_framing_t *b = VEIL_POOL_NEW(r->pool, grpc_web_framing_t);
+
+    b->body.ops = &grpc_web_framing_ops;
+    b->body.below = below;
+    b->body.length = -1;
+    b->body.window = below->window;
+    b->body.flush = below->flush;
+    b->body.in_memory = below->in_memory;
+    b->r = r;
+    b->call = call;
+    veil_http_body_set_reader(below, grpc_web_framing_ready, b);
+    return &b->body;
+}
+
+/* --- of responses, in text -------------------------------------------------
+ */
+
+typedef struct {
+    veil_http_body_t body; /* around a binary one */
+    veil_grpc_web_encoder_t encoder;
+    veil_chain_t queue;
+    size_t outstanding; /* of the queue: pulled, not consumed */
+    bool ended;
+    bool failed;
+    bool aborted;
+} grpc_web_encoding_t;
+
+static grpc_web_encoding_t *
+grpc_web_encoding(veil_http_body_t *b)
+{
+    return veil_container_of(b, grpc_web_encoding_t, body);
+}
+
+static void
+grpc_web_body_encode(grpc_web_encoding_t *b, const veil_slice_t *v)
+{
+    char piece[VEIL_GRPC_WEB_ENCODED(BODY_PIECE)];
+    const unsigned char *p = v->data;
+    size_t len, n, left = v->len;
+
+    VEIL_ASSERT(v->data != NULL);
+    while (left != 0) {
+        len = veil_min_size(left, BODY_PIECE);
+        n = veil_grpc_web_encode(&b->encoder, p, len, piece);
+        if (n != 0) {
+            veil_chain_append_copy(&b->queue, piece, n);
+        }
+        p += len;
+        left -= len;
+    }
+}
+
+static void
+grpc_web_body_pad(grpc_web_encoding_t *b)
+{
+    char piece[4];
+    size_t n = veil_grpc_web_encode_end(&b->encoder, piece);
+
+    if (n != 0) {
+        veil_chain_append_copy(&b->queue, piece, n);
+    }
+}
+
+/* Queues what is there, and pads it when that is all for the moment. */
+static veil_body_rc_t
+grpc_web_body_fill_encoded(grpc_web_encoding_t *b)
+{
+    veil_slice_t v[BODY_SLICES];
+    veil_body_rc_t rc;
+    size_t bytes;
+    unsigned i, n;
+
+    do {
+        n = BODY_SLICES;
+        rc = veil_http_body_pull(b->body.below, v, &n, BODY_STEP);
+        for (i = 0, bytes = 0; i < n; i++) {
+            grpc_web_body_encode(b, &v[i]);
+            bytes += v[i].len;
+        }
+        if (bytes != 0) {
+            veil_http_body_consume(b->body.below, bytes);
+        }
+    } while (rc == VEIL_BODY_DATA
+             && b->queue.bytes - b->outstanding < BODY_STEP);
+
+    if (rc != VEIL_BODY_DATA) {
+        grpc_web_body_pad(b);
+    }
+    b->ended = rc == VEIL_BODY_END;
+    if (rc == VEIL_BODY_FAILED) {
+        b->failed = true;
+        b->body.error = b->body.below->error;
+    }
+    return rc;
+}
+
+static veil_body_rc_t
+grpc_web_encoding_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n,
+                       size_t max)
+{
+    grpc_web_encoding_t *b = grpc_web_encoding(body);
+    veil_body_rc_t rc = VEIL_BODY_FAILED;
+
+    if (!b->ended && !b->failed && b->queue.bytes == b->outstanding) {
+        rc = grpc_web_body_fill_encoded(b);
+    }
+    *n = grpc_web_body_queued(&b->queue, &b->outstanding, v, *n, max);
+    if (b->ended && b->outstanding == b->queue.bytes) {
+        return VEIL_BODY_END;
+    }
+    /* A backend that says LATER or FAILED behind its bytes is asked again. */
+    return *n != 0 ? VEIL_BODY_DATA : rc;
+}
+
+static void
+grpc_web_encoding_consume(veil_http_body_t *body, size_t bytes)
+{
+    grpc_web_encoding_t *b = grpc_web_encoding(body);
+
+    if (b->aborted) {
+        return;
+    }
+    VEIL_ASSERT(bytes <= b->outstanding);
+    b->outstanding -= bytes;
+    veil_chain_consume(&b->queue, bytes);
+}
+
+static void
+grpc_web_encoding_abort(veil_http_body_t *body)
+{
+    grpc_web_encoding_t *b = grpc_web_encoding(body);
+
+    b->aborted = true;
+    b->ended = true;
+    b->outstanding = 0;
+    veil_chain_done(&b->queue);
+    veil_http_body_abort(body->below);
+}
+
+static const veil_http_body_ops_t grpc_web_encoding_ops = {
+    .name = "grpc-web-text response",
+    .pull = grpc_web_encoding_pull,
+    .consume = grpc_web_encoding_consume,
+    .abort = grpc_web_encoding_abort,
+};
+
+static void
+grpc_web_encoding_ready(void *reader)
+{
+    grpc_web_encoding_t *b = reader;
+
+    veil_http_body_is_ready(&b->body);
+}
+
+static void
+grpc_web_encoding_free(void *data)
+{
+    grpc_web_encoding_t *b = data;
+
+    b->outstanding = 0;
+    veil_chain_done(&b->queue);
+}
+
+veil_http_body_t *
+veil_grpc_web_encode_body(veil_http_request_t *r, const grpc_web_call_t *call,
+                          veil_http_body_t *below)
+{
+    veil_http_body_t *framed;
+    grpc_web_encoding_t *b;
+
+    if (!call->text_back) {
+        return grpc_web_framing_create(r, call, below);
+    }
+    below = veil_http_body_to_memory(r->pool, r->loop, below, 0);
+    framed = grpc_web_framing_create(r, call, below);
+    b = VEIL_POOL_NEW(r->pool, grpc_web_encoding_t);
+    b->body.ops = &grpc_web_encoding_ops;
+    b->body.below = framed;
+    b->body.length = -1;
+    b->body.in_memory = true;
+    veil_http_body_set_reader(framed, grpc_web_encoding_ready, b);
+    veil_pool_on_destroy(r->pool, grpc_web_encoding_free, b);
+    return &b->body;
+}
