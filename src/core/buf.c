@@ -9,8 +9,9 @@
  * a moment, and that should not cost a malloc.  Not with ASAN, which is to
  * see who uses one that is gone.
  *
- * Small copies are not merged with the entry before them: the block may be
- * referenced by others.
+ * Copies are not merged with the entry before them, as the block may be
+ * referenced by others; but for small ones, which have blocks of their own
+ * with room for more.  There nobody else has a view beyond what is written.
  */
 
 #include "core/platform.h"
@@ -19,6 +20,8 @@
 #include "core/pool.h"
 
 #define BUF_CHAIN_FIRST_CAP 4
+/* A block for small pieces. */
+#define BUF_SMALL_BLOCK 4000
 
 /* How many rings of the first size are kept; 96 bytes each. */
 #define BUF_RINGS_KEPT 128
@@ -110,6 +113,34 @@ veil_chain_append_copy(veil_chain_t *c, const void *data, size_t len)
     b.pos = block->data;
     b.end = block->data + len;
     b.block = block;
+    buf_chain_add(c, &b);
+}
+
+void
+veil_chain_append_small(veil_chain_t *c, const void *data, size_t len)
+{
+    static char small; /* its address is the owner of such blocks */
+    veil_buf_t *last = c->n != 0 ? buf_chain_entry(c, c->n - 1) : NULL;
+    unsigned char *p;
+    veil_buf_t b;
+
+    if (len == 0) {
+        return;
+    }
+    if (last != NULL && last->block != NULL && last->block->owner == &small
+        && (size_t) (last->block->data + last->block->size - last->end) >= len)
+    {
+        p = last->block->data + (last->end - last->block->data);
+        memcpy(p, data, len);
+        last->end += len;
+        c->bytes += len;
+        return;
+    }
+    b.block = veil_block_create(veil_max_size(len, BUF_SMALL_BLOCK));
+    b.block->owner = &small;
+    memcpy(b.block->data, data, len);
+    b.pos = b.block->data;
+    b.end = b.pos + len;
     buf_chain_add(c, &b);
 }
 

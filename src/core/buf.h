@@ -66,6 +66,12 @@ typedef struct {
 void veil_chain_append(veil_chain_t *c, const veil_buf_t *b);
 /* Appends a heap copy of the bytes. */
 void veil_chain_append_copy(veil_chain_t *c, const void *data, size_t len);
+/*
+ * The same for a few bytes: they may go into one block with those that were
+ * appended so before, as an entry and a block of their own would be larger
+ * than they are.
+ */
+void veil_chain_append_small(veil_chain_t *c, const void *data, size_t len);
 /* Drops n bytes from the front, and the references of what is used up. */
 void veil_chain_consume(veil_chain_t *c, size_t n);
 /* The first entry; NULL when empty.  Its pos may be moved by consume only. */

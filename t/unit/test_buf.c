@@ -131,6 +131,65 @@ Test(buf, slices_at_every_offset)
     veil_chain_done(&c);
 }
 
+Test(buf, small_pieces_share_a_block)
+{
+    veil_chain_t c = { .n = 0 };
+    unsigned char sent[20000], got[20000];
+    veil_slice_t v[16];
+    size_t i, len = 0;
+    unsigned n;
+
+    veil_chain_append_copy(&c, "ab", 2);
+    veil_chain_append_small(&c, NULL, 0);
+    cr_assert_eq(c.n, 1);
+    for (i = 0; i < sizeof(sent); i++) {
+        sent[i] = (unsigned char) (i * 7);
+        veil_chain_append_small(&c, &sent[i], 1);
+    }
+    cr_assert_eq(c.bytes, 2 + sizeof(sent));
+    cr_assert_lt(c.n, 8, "%u entries", c.n);
+    cr_assert_eq(veil_block_count(), c.n);
+    /* Not with one that others have made. */
+    n = c.n;
+    veil_chain_append_copy(&c, "cd", 2);
+    veil_chain_append_small(&c, "e", 1);
+    cr_assert_eq(c.n, n + 2);
+    n = veil_chain_slices(&c, 2, v, 16, sizeof(sent));
+    for (i = 0; i < n; i++) {
+        memcpy(got + len, v[i].data, v[i].len);
+        len += v[i].len;
+    }
+    cr_assert_eq(len, sizeof(sent));
+    cr_assert_eq(memcmp(sent, got, len), 0);
+    veil_chain_done(&c);
+    cr_assert_eq(veil_block_count(), 0);
+}
+
+/* What was handed out stays as it is while more is written behind it. */
+Test(buf, small_pieces_beside_a_reader)
+{
+    veil_chain_t c = { .n = 0 };
+    veil_slice_t v[2];
+    unsigned n;
+
+    veil_chain_append_small(&c, "abc", 3);
+    n = veil_chain_slices(&c, 0, v, 2, 100);
+    cr_assert_eq(n, 1);
+    veil_chain_append_small(&c, "de", 2);
+    cr_assert_eq(v[0].len, 3);
+    cr_assert_eq(memcmp(v[0].data, "abcde", 5), 0);
+    veil_chain_consume(&c, 3);
+    n = veil_chain_slices(&c, 0, v, 2, 100);
+    cr_assert_eq(n, 1);
+    cr_assert_eq(v[0].len, 2);
+    cr_assert_eq(memcmp(v[0].data, "de", 2), 0);
+    veil_chain_consume(&c, 2);
+    cr_assert_eq(veil_block_count(), 0);
+    veil_chain_append_small(&c, "f", 1);
+    cr_assert_eq(c.n, 1);
+    veil_chain_done(&c);
+}
+
 Test(buf, consuming_too_much_aborts, .signal = SIGABRT)
 {
     veil_chain_t c = { .n = 0 };
