@@ -63,4 +63,6 @@ SKIP: {
     ok($t->wait_for(sub { $t->read_file('h2.log') =~ /^h2 200 .*Chrome/m }),
         'it is in the log');
 }
+unlike($t->log, qr/connection is ended|broke the rules/,
+    'nobody did what is not allowed');
 done_testing();

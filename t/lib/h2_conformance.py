@@ -208,7 +208,7 @@ c = Client(PORT)
 c.fence()
 c.open(request('/up', 'POST'), end=False)
 for i in range(5000):
-    if not c.upload(1, b'x', pad=255, end=i == 4999):
+    if not c.upload(1, b'12345', pad=250, end=i == 4999):
         break
 s = c.finish(1)
 check(s.status == 200 and c.goaway is None, 'the window of padding is given '

@@ -82,7 +82,8 @@ static const veil_conf_limits_t h2_guard_limits = { 0, 1000000 };
         .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
         .kind = VEIL_CONF_OF_SERVER, .args = VEIL_ARGS_1,                     \
         .set = veil_conf_set_num, .offset = offsetof(h2_conf_t, guard[KIND]), \
-        .data = &h2_guard_limits, .def = DEF, .help = HELP                    \
+        .data = &h2_guard_limits, .syntax = "number", .def = DEF,             \
+        .help = HELP                                                          \
     }
 
 static const veil_command_t h2_commands[] = {
@@ -136,6 +137,10 @@ static const veil_command_t h2_commands[] = {
              "WINDOW_UPDATE frames in a second."),
     H2_GUARD("http2_empty_data_rate", H2_GUARD_EMPTY, "200",
              "DATA frames in a second that hold nothing."),
+    H2_GUARD("http2_tiny_data_rate", H2_GUARD_TINY, "1000",
+             "DATA frames in a second that hold fewer than 5 bytes."),
+    H2_GUARD("http2_unknown_frame_rate", H2_GUARD_UNKNOWN, "1000",
+             "Frames of unknown types in a second, and KBs in them."),
     H2_NOOP("http2_chunk_size", VEIL_ARGS_1,
             "a frame is as long as what there is to send, up to 16k"),
     H2_NOOP("http2_body_preread_size", VEIL_ARGS_1,

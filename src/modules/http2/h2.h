@@ -7,6 +7,7 @@
  *   h2_body.c    a request's body, pulled; flow control
  *   h2_write.c   a response: its head, its body as the window allows
  *   h2_guard.c   limits on what a client may make us do
+ *   h2_scan.c    frames that the library skips
  *   h2_linger.c  an upload that goes on after its answer
  *
  * The library (nghttp2) knows frames, streams and windows and does no I/O.
@@ -91,19 +92,21 @@ struct veil_h2_stream_s {
     veil_str_t protocol;   /* of an extended CONNECT (RFC 8441) */
     veil_http_body_t *out; /* the response's body; NULL: none */
     uint64_t sent;         /* of it */
-    uint64_t moved_ms;     /* when some of it went last */
+    uint64_t moved_ms;     /* when enough of it went last */
+    uint64_t moved;        /* how much had been sent then */
     veil_timer_t delay;    /* limit_rate */
 };
 
 struct veil_h2_s {
     uint32_t magic;
-    bool closed;     /* on_closed() has come */
-    bool draining;   /* GOAWAY was said, the last one too */
-    bool lingering;  /* all is said; the client's end is waited for */
-    bool in_recv;    /* the library is at work */
-    bool has_reset;  /* we did, a stream */
-    int32_t last_id; /* the latest stream of the client */
-    bool idle;       /* the read timer runs, for the next request */
+    bool closed;      /* on_closed() has come */
+    bool draining;    /* GOAWAY was said, the last one too */
+    bool lingering;   /* all is said; the client's end is waited for */
+    bool in_recv;     /* the library is at work */
+    bool has_reset;   /* we did, a stream */
+    bool has_skipped; /* the client did, a stream's number */
+    int32_t last_id;  /* the latest stream of the client */
+    bool idle;        /* the read timer runs, for the next request */
     veil_http_conn_t *hc;
     nghttp2_session *session;
     const h2_conf_t *conf;

@@ -13,6 +13,10 @@
 
 /* Received and not consumed, of all streams, before the connection waits. */
 #define H2_BODY_ALL (4u << 20)
+/* A reader is behind when so many pieces wait; small ones then share blocks,
+   as else a byte could hold a block of what was received with it. */
+#define H2_BODY_BEHIND 8
+#define H2_BODY_SMALL 1024
 
 static veil_body_rc_t h2_body_pull(veil_http_body_t *body, veil_slice_t *v,
                                    unsigned *n, size_t max);
@@ -138,6 +142,10 @@ h2_body_append(veil_h2_stream_t *s, const uint8_t *data, size_t len)
     const veil_buf_t *in = s->h2->input;
     veil_buf_t view = { .pos = data, .end = data + len, .block = NULL };
 
+    if (len <= H2_BODY_SMALL && s->in.chain.n >= H2_BODY_BEHIND) {
+        veil_chain_append_small(&s->in.chain, data, len);
+        return;
+    }
     /* Without a block it is decrypted data, which lasts for this call only. */
     if (in == NULL || in->block == NULL
         || veil_loop_is_short_of_buffers(s->r->loop) || data < in->pos

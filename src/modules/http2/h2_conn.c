@@ -266,26 +266,31 @@ h2_conn_posted(veil_post_t *post)
 
 /*
  * What the library lets pass: PRIORITY of stream 0 (RFC 9113, 6.3), as it
- * does not look at these any more, and a stream that is older than others
- * (5.1.1), which may be one that we have reset, whose client does not know
- * it yet.  Where there was none of those it is an error.
+ * does not look at these any more, and a stream that is older than others,
+ * which may be one that we have reset, whose client does not know it yet.
+ * Where there was none of those it is an error: the stream is closed (5.1),
+ * or was skipped (5.1.1), which cannot be told apart when some were.
  */
 static int
 h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                   void *data)
 {
     veil_h2_t *h2 = data;
-    bool wrong = hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0;
+    uint32_t error = NGHTTP2_NO_ERROR;
 
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) {
+        error = NGHTTP2_PROTOCOL_ERROR;
+    }
     if (hd->type == NGHTTP2_HEADERS && !h2->has_reset
         && hd->stream_id <= h2->last_id
         && nghttp2_session_find_stream(session, hd->stream_id) == NULL)
     {
-        wrong = true;
+        error = (hd->stream_id & 1) != 0 && !h2->has_skipped
+                    ? NGHTTP2_STREAM_CLOSED
+                    : NGHTTP2_PROTOCOL_ERROR;
     }
-    if (wrong) {
-        (void) nghttp2_session_terminate_session(session,
-                                                 NGHTTP2_PROTOCOL_ERROR);
+    if (error != NGHTTP2_NO_ERROR) {
+        (void) nghttp2_session_terminate_session(session, error);
     }
     if (hd->type == NGHTTP2_HEADERS) {
         h2->head_bytes = hd->length;
@@ -298,6 +303,20 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
     return veil_h2_guard_on_frame(h2, hd);
 }
 
+/* It may have been reset for that, or will be. */
+static int
+h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
+                    int error, void *data)
+{
+    veil_h2_t *h2 = data;
+
+    (void) session;
+    (void) frame;
+    (void) error;
+    h2->has_reset = true;
+    return 0;
+}
+
 static int
 h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
                  void *data)
@@ -305,6 +324,11 @@ h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_t *h2 = data;
     veil_h2_stream_t *s;
 
+    if (frame->hd.type == NGHTTP2_SETTINGS
+        && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
+    {
+        veil_h2_guard_settled(h2);
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
     }
@@ -403,6 +427,8 @@ h2_conn_session(veil_h2_t *h2)
             callbacks, veil_h2_on_data);
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks,
                                                              h2_on_frame_recv);
+        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
+            callbacks, h2_on_invalid_frame);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks,
                                                              h2_on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(
@@ -591,6 +617,11 @@ h2_on_data(veil_conn_t *c, veil_buf_t *b)
         if (veil_now_ms() >= h2->linger_until_ms) {
             veil_conn_close(c);
         }
+        return;
+    }
+    if (veil_h2_scan(h2, b->pos, veil_buf_len(b)) != 0) {
+        b->pos = b->end;
+        h2_conn_run(h2);
         return;
     }
     h2->in_recv = true;

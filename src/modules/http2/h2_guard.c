@@ -25,12 +25,11 @@
  * What does not move is looked for by a timer, a few times within the timeout
  * it is about, and only while there are requests.
  *
- * Frames of types that the library does not know are not counted: it skips
- * them, they answer nothing and keep no connection from its idle timeout.
- *
- * A client that never acknowledges our SETTINGS is not ended for that: it
- * gains nothing, as the limits hold for it at once.
+ * Frames are counted as the library begins them, when what came before is
+ * dealt with; those that it skips without a word are seen by h2_scan.c.
  */
+
+#include <arpa/inet.h>
 
 #include "modules/http2/h2.h"
 
@@ -83,6 +82,13 @@ static const struct {
                           "http2_window_update_rate", 2000, GUARD_BY_DATA },
     [H2_GUARD_EMPTY] = { "empty data", "empty DATA frames within a second",
                          "http2_empty_data_rate", 200, GUARD_FIXED },
+    [H2_GUARD_TINY] = { "tiny data",
+                        "DATA frames within a second of fewer than 5 bytes",
+                        "http2_tiny_data_rate", 1000, GUARD_FIXED },
+    [H2_GUARD_UNKNOWN] = { "unknown frames",
+                           "frames within a second, and KBs in them, of "
+                           "unknown types or GOAWAY",
+                           "http2_unknown_frame_rate", 1000, GUARD_FIXED },
     [H2_GUARD_RESETS_EVER] = { "resets in all",
                                "resets since it has connected",
                                "http2_max_resets", 2000, GUARD_BY_REQUESTS },
@@ -95,6 +101,7 @@ static const struct {
     [H2_GUARD_SLOW_HEAD] = { .name = "slow heads" },
     [H2_GUARD_STALL] = { .name = "stalls" },
     [H2_GUARD_QUEUE] = { .name = "unread answers" },
+    [H2_GUARD_UNSETTLED] = { .name = "unacknowledged settings" },
 };
 
 veil_h2_guard_counts_t veil_h2_guard_counts;
@@ -162,8 +169,9 @@ h2_guard_limit(const veil_h2_t *h2, h2_guard_kind_t kind)
     case GUARD_BY_ANSWERS:
         return limit + g->answered / 4;
     case GUARD_BY_DATA:
-        /* Some clients answer each frame, for its stream and for all. */
-        return limit + 2 * (uint64_t) g->data;
+        /* Some clients answer each frame, for its stream and for all, and
+           perhaps when the next second has begun. */
+        return limit + 2 * ((uint64_t) g->data + g->data_before);
     case GUARD_BY_REQUESTS:
         return limit + h2->hc->nrequests / 4;
     default:
@@ -177,6 +185,7 @@ h2_guard_tick(h2_guard_t *g)
     uint64_t second = veil_now_ms() / 1000;
 
     if (g->second != second) {
+        g->data_before = second - g->second == 1 ? g->data : 0;
         g->second = second;
         g->answered = 0;
         g->data = 0;
@@ -187,6 +196,12 @@ h2_guard_tick(h2_guard_t *g)
 int
 veil_h2_guard_count(veil_h2_t *h2, h2_guard_kind_t kind)
 {
+    return veil_h2_guard_add(h2, kind, 1);
+}
+
+int
+veil_h2_guard_add(veil_h2_t *h2, h2_guard_kind_t kind, unsigned n)
+{
     h2_guard_t *g = &h2->guard;
     uint64_t limit;
 
@@ -194,7 +209,7 @@ veil_h2_guard_count(veil_h2_t *h2, h2_guard_kind_t kind)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     h2_guard_tick(g);
-    g->n[kind]++;
+    g->n[kind] += n;
     limit = h2_guard_limit(h2, kind);
     if (h2->conf->guard[kind] == 0 || g->n[kind] <= limit) {
         return 0;
@@ -287,10 +302,6 @@ veil_h2_guard_on_frame(veil_h2_t *h2, const nghttp2_frame_hd *hd)
     case NGHTTP2_HEADERS:
         h2->guard.continuations = 0;
         return 0;
-    case NGHTTP2_DATA:
-        return hd->length != 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM) != 0
-                   ? 0
-                   : veil_h2_guard_count(h2, H2_GUARD_EMPTY);
     case NGHTTP2_CONTINUATION:
         return h2_guard_continuation(h2);
     case NGHTTP2_RST_STREAM:
@@ -315,32 +326,62 @@ veil_h2_guard_on_frame(veil_h2_t *h2, const nghttp2_frame_hd *hd)
     return rc != 0 ? rc : h2_guard_queue(h2);
 }
 
+/* We reset a stream.  For what the client did? */
+static void
+h2_guard_on_reset_sent(veil_h2_t *h2, const nghttp2_frame *frame)
+{
+    uint32_t error = frame->rst_stream.error_code;
+    bool refused = error == NGHTTP2_REFUSED_STREAM;
+
+    if (error == NGHTTP2_NO_ERROR || error == NGHTTP2_CANCEL
+        || error == NGHTTP2_INTERNAL_ERROR)
+    {
+        return; /* these are ours */
+    }
+    veil_log(&h2->hc->c.log, VEIL_LOG_INFO, 0,
+             "client %s, stream %d is reset: %s",
+             refused ? "has more streams than it may" : "broke the rules",
+             (int) frame->hd.stream_id, nghttp2_http2_strerror(error));
+    (void) veil_h2_guard_count(h2, refused ? H2_GUARD_REFUSED
+                                           : H2_GUARD_ERRORS_EVER);
+}
+
+/* The library ends the connection.  Why is in its own GOAWAY. */
+static void
+h2_guard_on_goaway_sent(const veil_h2_t *h2, const nghttp2_goaway *frame)
+{
+    if (frame->error_code != NGHTTP2_NO_ERROR) {
+        veil_log(&h2->hc->c.log, VEIL_LOG_INFO, 0,
+                 "client broke the rules, the connection is ended: %s%s%.*s",
+                 nghttp2_http2_strerror(frame->error_code),
+                 frame->opaque_data_len != 0 ? ", " : "",
+                 (int) frame->opaque_data_len,
+                 (const char *) frame->opaque_data);
+    }
+}
+
 void
 veil_h2_guard_on_sent(veil_h2_t *h2, const nghttp2_frame *frame)
 {
+    h2_guard_t *g = &h2->guard;
+
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        h2->guard.data++;
-        h2->guard.answered += (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+        h2_guard_tick(g);
+        g->data++;
+        g->answered += (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         return;
     case NGHTTP2_HEADERS:
-        h2->guard.answered += (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+        h2_guard_tick(g);
+        g->answered += (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         return;
     case NGHTTP2_RST_STREAM:
-        break;
-    default:
+        h2_guard_on_reset_sent(h2, frame);
         return;
-    }
-    switch (frame->rst_stream.error_code) {
-    case NGHTTP2_NO_ERROR: /* ours, as are the next two */
-    case NGHTTP2_CANCEL:
-    case NGHTTP2_INTERNAL_ERROR:
-        return;
-    case NGHTTP2_REFUSED_STREAM:
-        (void) veil_h2_guard_count(h2, H2_GUARD_REFUSED);
+    case NGHTTP2_GOAWAY:
+        h2_guard_on_goaway_sent(h2, &frame->goaway);
         return;
     default:
-        (void) veil_h2_guard_count(h2, H2_GUARD_ERRORS_EVER);
         return;
     }
 }
@@ -370,17 +411,24 @@ veil_h2_guard_received(veil_h2_t *h2, ssize_t n)
 bool
 veil_h2_guard_goaway(veil_h2_t *h2, veil_slice_t *out)
 {
-    /* 8 bytes, stream 0; the last stream, none as none is to be trusted to
-       have an answer, and the error (RFC 9113, 6.8). */
-    static const char goaway[] = "\0\0\x08\x07\0\0\0\0\0"
-                                 "\x7f\xff\xff\xff\0\0\0\x0b";
+    /* 8 bytes, type 7, stream 0: the last stream, the error (RFC 9113, 6.8).
+       Streams beyond the last one may be asked for again elsewhere. */
+    static const unsigned char head[H2_HEAD_LEN] = { 0, 0, 8, 7 };
+    h2_guard_t *g = &h2->guard;
+    bool unsettled = g->breach == H2_GUARD_UNSETTLED + 1;
+    uint32_t last = htonl((uint32_t) h2->last_id);
+    uint32_t error = htonl(unsettled ? NGHTTP2_SETTINGS_TIMEOUT
+                                     : NGHTTP2_ENHANCE_YOUR_CALM);
 
-    if (h2->guard.said) {
+    if (g->said) {
         return false;
     }
-    h2->guard.said = true;
+    g->said = true;
+    memcpy(g->goaway, head, H2_HEAD_LEN);
+    memcpy(g->goaway + H2_HEAD_LEN, &last, sizeof(last));
+    memcpy(g->goaway + H2_HEAD_LEN + sizeof(last), &error, sizeof(error));
     veil_conn_write_timeout(&h2->hc->c, GUARD_GOODBYE_MS);
-    *out = veil_slice_mem(goaway, sizeof(goaway) - 1);
+    *out = veil_slice_mem(g->goaway, H2_GOAWAY_LEN);
     return true;
 }
 
@@ -408,6 +456,24 @@ h2_guard_is_shut(const veil_h2_stream_t *s)
                       <= 0);
 }
 
+/* RFC 9113, 6.5.3.  One without requests is ended as an idle one is. */
+static bool
+h2_guard_look_at_settings(veil_h2_t *h2)
+{
+    uint64_t limit = veil_http_conn_server(h2->hc)->client_header_timeout;
+    uint64_t waited = veil_now_ms() - h2->guard.start_ms;
+
+    if (h2->guard.settled || limit == 0 || waited <= limit) {
+        return true;
+    }
+    veil_log(&h2->hc->c.log, VEIL_LOG_INFO, ETIMEDOUT,
+             "client has not acknowledged our SETTINGS for %llu ms, "
+             "\"client_header_timeout\" is %llu: the connection is ended",
+             (unsigned long long) waited, (unsigned long long) limit);
+    (void) h2_guard_break(h2, H2_GUARD_UNSETTLED);
+    return false;
+}
+
 static bool
 h2_guard_look_at_heads(veil_h2_t *h2)
 {
@@ -421,7 +487,8 @@ h2_guard_look_at_heads(veil_h2_t *h2)
             && limit != 0 && veil_now_ms() - s->r->start_ms > limit)
         {
             veil_log(&h2->hc->c.log, VEIL_LOG_INFO, ETIMEDOUT,
-                     "client timed out while sending a request's head");
+                     "client timed out while sending a request's head: the "
+                     "connection is ended");
             (void) h2_guard_break(h2, H2_GUARD_SLOW_HEAD);
             return false;
         }
@@ -449,10 +516,11 @@ h2_guard_look_at_windows(veil_h2_t *h2)
         }
     }
     if (shut != 0 && others == 0) {
-        veil_log(&h2->hc->c.log, VEIL_LOG_INFO, ETIMEDOUT,
-                 "client lets none of %u responses go on: the connection is "
-                 "ended",
-                 shut);
+        veil_log(
+            &h2->hc->c.log, VEIL_LOG_INFO, ETIMEDOUT,
+            "client has let none of %u responses go on for \"send_timeout\""
+            ", %llu ms: the connection is ended",
+            shut, (unsigned long long) limit);
         (void) h2_guard_break(h2, H2_GUARD_STALL);
         return;
     }
@@ -463,8 +531,9 @@ h2_guard_look_at_windows(veil_h2_t *h2)
         s = veil_list_entry(l, veil_h2_stream_t, link);
         if (h2_guard_is_shut(s) && now - s->moved_ms > limit) {
             veil_log(&s->r->log, VEIL_LOG_INFO, ETIMEDOUT,
-                     "client does not let the response go on, the stream is "
-                     "reset");
+                     "client has not let the response go on for "
+                     "\"send_timeout\", %llu ms: the stream is reset",
+                     (unsigned long long) limit);
             veil_h2_guard_counts.stalled_streams++;
             (void) nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
                                              s->id, NGHTTP2_CANCEL);
@@ -479,7 +548,9 @@ h2_guard_look(veil_timer_t *t)
     h2_guard_t *g = veil_container_of(t, h2_guard_t, timer);
     veil_h2_t *h2 = veil_container_of(g, veil_h2_t, guard);
 
-    if (g->breach != 0 || h2->closed || h2->nstreams == 0) {
+    if (g->breach != 0 || h2->closed || !h2_guard_look_at_settings(h2)
+        || (h2->nstreams == 0 && g->settled))
+    {
         return;
     }
     if (h2_guard_look_at_heads(h2)) {
@@ -488,6 +559,12 @@ h2_guard_look(veil_timer_t *t)
     if (g->breach == 0) {
         veil_timer_set(h2->hc->c.handle.loop, t, g->period_ms);
     }
+}
+
+void
+veil_h2_guard_settled(veil_h2_t *h2)
+{
+    h2->guard.settled = true;
 }
 
 void
@@ -527,7 +604,9 @@ veil_h2_guard_start(veil_h2_t *h2)
     ms = send != 0 && send < ms ? send : ms;
     ms = (head != 0 && head < ms ? head : ms) / GUARD_LOOKS;
     h2->guard.period_ms = ms > GUARD_PERIOD_MIN_MS ? ms : GUARD_PERIOD_MIN_MS;
+    h2->guard.start_ms = veil_now_ms();
     veil_timer_init(&h2->guard.timer, h2_guard_look);
+    veil_h2_scan_start(h2);
 }
 
 void

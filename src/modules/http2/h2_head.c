@@ -52,6 +52,7 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     veil_list_append(&h2->streams, &s->link);
     h2->nstreams++;
     h2->hc->nrequests++;
+    h2->has_skipped = h2->has_skipped || s->id - h2->last_id > 2;
     h2->last_id = s->id;
     h2->idle = false;
     veil_h2_guard_on_request(h2);

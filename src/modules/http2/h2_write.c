@@ -12,6 +12,8 @@
 #include "core/version.h"
 
 #define H2_PULL_SLICES 8
+/* Less than this is no progress: a window may be opened byte by byte. */
+#define H2_PROGRESS 1024
 
 /* --- fields ----------------------------------------------------------------
  */
@@ -176,11 +178,18 @@ h2_head(veil_http_request_t *r)
  */
 
 static void
+h2_write_moved(veil_h2_stream_t *s)
+{
+    s->moved_ms = veil_now_ms();
+    s->moved = s->sent;
+}
+
+static void
 h2_write_resumed(veil_timer_t *t)
 {
     veil_h2_stream_t *s = veil_container_of(t, veil_h2_stream_t, delay);
 
-    s->moved_ms = veil_now_ms();
+    h2_write_moved(s);
     (void) nghttp2_session_resume_data(s->h2->session, s->id);
     veil_h2_wake(s->h2);
 }
@@ -199,7 +208,7 @@ h2_write_ready(void *reader)
 
     if (s->read_waiting) {
         s->read_waiting = false;
-        s->moved_ms = veil_now_ms();
+        h2_write_moved(s);
         if (!s->closed) {
             (void) nghttp2_session_resume_data(s->h2->session, s->id);
         }
@@ -223,7 +232,9 @@ h2_write_take(veil_h2_stream_t *s, const veil_slice_t *v, unsigned n,
         veil_http_body_consume(s->out, len);
     }
     s->sent += len;
-    s->moved_ms = veil_now_ms();
+    if (s->sent - s->moved >= H2_PROGRESS) {
+        h2_write_moved(s);
+    }
     s->r->body_bytes_sent += len;
     s->r->bytes_sent += len;
     return (ssize_t) len;
@@ -321,7 +332,7 @@ h2_write_submit(veil_http_request_t *r, veil_http_body_t *body)
     h2_fields_t f;
 
     s->state = H2_STREAM_SENDING;
-    s->moved_ms = veil_now_ms();
+    h2_write_moved(s);
     r->headers_sent = true;
     f = h2_head(r);
     if (body != NULL) {
