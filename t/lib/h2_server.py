@@ -203,7 +203,7 @@ class Connection:
             for e in self.c.receive_data(data):
                 try:
                     self.on_event(e)
-                except h2.exceptions.StreamClosedError:
+                except h2.exceptions.ProtocolError:
                     pass            # reset by an event that comes yet
             if self.open:
                 self.flush()
