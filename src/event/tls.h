@@ -239,6 +239,7 @@ typedef struct {
     veil_str_t verify;  /* name or address the certificate must be for;
                            empty: any */
     veil_str_t session; /* sessions are kept under this key; empty: not */
+    bool no_alpn;       /* what the context offers is not offered */
 } veil_tls_target_t;
 
 /* c is connected; done as above, and on_data and on_eof after it. */

@@ -474,6 +474,9 @@ veil_tls_client_prepare(veil_tls_t *t, const veil_tls_target_t *target)
                                target->session);
         tls_client_resume(t);
     }
+    if (target->no_alpn) {
+        (void) SSL_set_alpn_protos(t->ssl, NULL, 0);
+    }
     veil_tls_sign_use(t);
 }
 

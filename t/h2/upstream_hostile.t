@@ -53,6 +53,9 @@ my $groups = join '', map { <<"EOC" } @peers;
         server 127.0.0.1:$port{good} backup;
     }
 EOC
+# So that what was freed does not count.
+$t->env(ASAN_OPTIONS => join ':', grep { defined } $ENV{ASAN_OPTIONS},
+    "log_path=$dir/sanitizer", 'quarantine_size_mb=1');
 $t->config(<<"EOC");
 worker_processes 1;
 error_log %%TESTDIR%%/error.log info;
@@ -64,6 +67,7 @@ http {
     proxy_connect_timeout 600ms;
     proxy_send_timeout 600ms;
     proxy_read_timeout 600ms;
+    proxy_next_upstream error timeout invalid_header;
 $groups
     server {
         listen %%PORT_80%%;
@@ -75,24 +79,35 @@ EOC
 $t->run;
 
 my $worker = ($t->worker_pids)[0];
-sub rss {
+sub memory {
     open my $f, '<', "/proc/$worker/smaps_rollup" or return 0;
     my ($kb) = map { /^Pss:\s+(\d+)/ ? $1 : () } <$f>;
     return $kb;
 }
-sub peer_log { return $t->read_file('peer.log') }
 
-my %post = map { $_ => 'x' x 100 } qw(window-shut);
-$post{'reads-nothing'} = 'x' x 10_000_000;
+# What the peers wrote down.
+sub notes {
+    my ($name) = @_;
+    return map { /^\Q$name\E (.*)/ ? $1 : () }
+        split /\n/, $t->read_file('peer.log');
+}
+
+my %post = ('window-shut' => 'x' x 100, 'reads-nothing' => 'x' x 10_000_000);
 my %many = map { $_ => 1 } qw(dies dies-first);
 
+sub ask {
+    my ($name, $uri) = @_;
+    return exists $post{$name} ? $t->post($uri, $post{$name}) : $t->get($uri);
+}
+
+# --- each by itself
+
 $t->get('/good/');
-my $before = rss();
+my $before = memory();
 for my $peer (grep { !$many{$_->{name}} } @peers) {
     my $name = $peer->{name};
     my $mark = $t->log_mark;
-    my $r = exists $post{$name} ? $t->post("/$name/", $post{$name})
-        : $t->get("/$name/");
+    my $r = ask($name, "/$name/");
     my $status = $r->status // 'none';
     if ($peer->{expected} eq 'cut') {
         ok($status ne '200' || !$r->complete, "$name: not a whole answer")
@@ -102,13 +117,95 @@ for my $peer (grep { !$many{$_->{name}} } @peers) {
             substr $t->log, $mark);
     }
     if ($ENV{TEST_VEIL_LINES}) {
-        note(rss() - $before, ' KB');
+        note(memory() - $before, ' KB');
         note(substr $t->log, $mark);
     }
 }
-my $grown = rss() - $before;
-cmp_ok($grown, '<', 40_000, "memory grew by $grown KB");
 is(($t->worker_pids)[0], $worker, 'the worker lives');
 is($t->get('/good/')->status, 200, 'and serves');
+
+# --- what the log says
+
+my $log = $t->log;
+for my $line (
+    [ 'silent', qr/upstream "[\d.:]+" sent no SETTINGS of HTTP\/2/ ],
+    [ 'http1', qr/broke the rules of HTTP\/2: PROTOCOL_ERROR \(SETTINGS exp/ ],
+    [ 'hpack-index', qr/broke the rules of HTTP\/2: COMPRESSION_ERROR/ ],
+    [ 'headers-on-idle', qr/upstream broke the rules of HTTP\/2 while reading response header from upstream, .*"GET \/headers-on-idle\// ],
+    [ 'data-padding', qr/upstream broke the rules of HTTP\/2 while reading upstream, .*"GET \/data-padding\// ],
+    [ 'value-crlf', qr/sent an invalid response over HTTP\/2: .*while reading response header .*"GET \/value-crlf\// ],
+    [ 'length-short', qr/sent an invalid response over HTTP\/2: .* while reading upstream, .*"GET \/length-short\// ],
+    [ 'rst-cancel', qr/upstream reset the stream: CANCEL while reading response header from upstream, .*"GET \/rst-cancel\// ],
+    [ 'half-rst', qr/upstream reset the stream: NO_ERROR while reading upstream, .*"GET \/half-rst\// ],
+    [ 'goaway-half', qr/upstream refused the request while reading upstream, .*"GET \/goaway-half\// ],
+    [ 'goaway-error', qr/ends its HTTP\/2 connection: INTERNAL_ERROR/ ],
+    [ 'big', qr/upstream sent too big header while reading response header .*"GET \/big\// ],
+    [ 'big-trailers', qr/upstream sent too big trailers while reading upstream, .*"GET \/big-trailers\// ],
+    [ 'ping-flood', qr/sends HTTP\/2 frames of no use, its connection is ended/ ],
+    [ 'interim-flood', qr/sent too many interim responses .*"GET \/interim-flood\// ],
+    [ 'streams-0-refused', qr/upstream refused the request while sending request to upstream, .*"GET \/streams-0-refused\// ],
+) {
+    like($log, $line->[1], "$line->[0]: the log");
+}
+
+# --- what they heard
+
+like(join(' ', notes('ping-flood')), qr/goaway ENHANCE_YOUR_CALM|over after/,
+    'a flood is ended');
+for my $name (qw(ping-flood settings-flood priority-flood window-flood
+        empty-data-flood padding-flood continuation-flood
+        continuation-fields hpack-bomb rst-flood)) {
+    my ($over) = join(' ', notes($name)) =~ /over after (\d+)/;
+    ok(defined $over && $over < 250_000, "$name: cut off")
+        or diag(join "\n", notes($name));
+}
+is(scalar(grep { /request/ } notes('rst-internal-error')), 1,
+    'what was reset is not asked for again');
+is(scalar(grep { /request/ } notes('streams-0-refused')), 4,
+    'what was refused is, up to three times');
+is(join(' ', map { /request \d (\w+)/ } notes('wants-http1')), 'GET GET',
+    'HTTP_1_1_REQUIRED: the same over HTTP/1');
+ok((grep { /reset 2 / } notes('push')), 'what was pushed is refused');
+
+# --- the next server
+
+for my $peer (@peers) {
+    my ($name, $expected) = @$peer{qw(name expected)};
+    next if $many{$name} || $name eq 'good' || $expected !~ /^5/
+        || $name eq 'streams-0-refused';
+    my $r = ask($name, "/next/$name/");
+    my $post = exists $post{$name};
+    is($r->status, $post ? $expected : 200, "$name, then another");
+    my $tried = $post ? $expected : "$expected, 200";
+    ok($t->wait_for(sub {
+        $t->read_file('up.log') =~ m{^/next/\Q$name\E/ \d+ \[(.*?)\] }m;
+    }), 'logged');
+    my ($seen) = $t->read_file('up.log') =~
+        m{^/next/\Q$name\E/ \d+ \[(.*?)\] }m;
+    is($seen, $tried, '$upstream_status');
+}
+
+# --- a hundred streams on one connection
+
+sub load {
+    my ($uri) = @_;
+    my $port = $t->port(80);
+    return `h2load -n 100 -c 1 -m 100 http://127.0.0.1:$port$uri 2>&1`;
+}
+like(load('/dies/'), qr/ 0 succeeded, 100 failed/, 'a hundred half answers');
+like(load('/dies-first/'), qr/ 0 2xx, 0 3xx, 0 4xx, 100 5xx/,
+    'none at all: 502');
+like(load('/next/dies-first/'), qr/ 100 2xx/, 'then another server');
+is(scalar(grep { /request/ } notes('dies-first')), 200, 'all were asked');
+like(load('/refused/'), qr/ 100 2xx/, 'and of one that behaves');
+
+# --- memory: the same again
+
+my @floods = grep { /flood|bomb|fields/ && !/body/ } map { $_->{name} } @peers;
+$t->get("/$_/") for @floods;
+$before = memory();
+$t->get("/$_/") for @floods, @floods;
+my $grown = memory() - $before;
+cmp_ok($grown, '<', 4096, "memory grew by $grown KB");
 
 done_testing();

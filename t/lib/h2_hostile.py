@@ -123,7 +123,7 @@ def floods(name, expected, what, first=lambda n: b''):
         n = c.start()
         c.send(first(n))
         try:
-            for i in range(4000):
+            for i in range(12000):
                 c.send(what(n) * 25)
         except Gone:
             c.note('over after %d' % (25 * i))
@@ -324,7 +324,7 @@ for name, expected, what in (
     says(name, expected, what)
 
 for code, error in enumerate(ERRORS):
-    if error != 'REFUSED_STREAM':
+    if error not in ('REFUSED_STREAM', 'HTTP_1_1_REQUIRED'):
         says('rst-' + error.lower().replace('_', '-'), 502,
              lambda n, code=code: frame(RST_STREAM, 0, n, U32(code)))
 says('rst-unknown', 502, lambda n: frame(RST_STREAM, 0, n, U32(12345)))
@@ -443,6 +443,17 @@ def refuses(name, how):
 refuses('refused', lambda n: frame(RST_STREAM, 0, n, U32(7)))
 refuses('goaway-0', lambda n: frame(GOAWAY, 0, 0, U32(0) + U32(0)))
 refuses('goaway-0-error', lambda n: frame(GOAWAY, 0, 0, U32(0) + U32(11)))
+
+
+@peer('wants-http1', 200)
+def run(c):
+    c.need(3)
+    if c.buffer[:3] == b'PRI':
+        c.send(frame(RST_STREAM, 0, c.start(), U32(13)))
+        c.drain()
+    c.note('request 0 ' + c.buffer[:4].decode().strip())
+    c.send(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    c.drain()
 
 
 @peer('good', 200)

@@ -287,6 +287,7 @@ veil_exchange_attempt(veil_exchange_t *x)
     }
     upstream_exchange_new_state(x);
     p->attempts++;
+    p->plain = false;
     p->start_ms = veil_now_ms();
     x->state->peer = veil_pool_str(x->pool, p->peer->name);
     p->state = VEIL_X_CONNECT;

@@ -126,6 +126,7 @@ struct veil_exchange_private_s {
     int err;             /* to be told by post */
     bool reused;         /* the connection had been idle */
     bool told;           /* on_head was called */
+    bool plain;          /* the peer wants HTTP/1, whatever was asked for */
     bool alone;          /* it does not wait for what another connects */
     unsigned nrefused;   /* attempts the peer has not looked at */
 
@@ -359,6 +360,11 @@ veil_upstream_state_t *veil_exchange_state(veil_exchange_t *x);
 void veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status);
 /* The peer has not looked at the request: again, whatever it is. */
 void veil_exchange_unprocessed(veil_exchange_t *x);
+/*
+ * The peer wants this request over HTTP/1, and has not looked at it: again.
+ * False: it cannot be.
+ */
+bool veil_exchange_without_wire(veil_exchange_t *x);
 /* The head's status may ask for another peer; true: it is being tried. */
 bool veil_exchange_retry_status(veil_exchange_t *x);
 

@@ -133,11 +133,19 @@ upstream_conn_is_from(const veil_upstream_conn_t *uc, const veil_addr_t *local)
            && (local->family == 0 || veil_addr_eq(&uc->local, local));
 }
 
+/* NULL: HTTP/1. */
+static const veil_upstream_wire_t *
+upstream_conn_wanted(const veil_exchange_t *x)
+{
+    return x->priv->plain ? NULL : x->conf->wire;
+}
+
 static bool
 upstream_conn_suits(const veil_upstream_conn_t *uc, const veil_exchange_t *x,
                     const veil_addr_t *local)
 {
-    return uc->asked == x->conf->wire && upstream_conn_is_from(uc, local)
+    return uc->asked == upstream_conn_wanted(x)
+           && upstream_conn_is_from(uc, local)
            && veil_upstream_tls_fits(uc, x);
 }
 
@@ -457,8 +465,9 @@ upstream_conn_join(veil_exchange_t *x)
     veil_upstream_conn_t *uc;
     veil_addr_t local;
 
-    if (x->conf->wire == NULL || p->alone
-        || veil_list_is_empty(&p->peer->shared)) {
+    if (upstream_conn_wanted(x) == NULL || p->alone
+        || veil_list_is_empty(&p->peer->shared))
+    {
         return false;
     }
     local = upstream_conn_local_addr(x);
@@ -528,7 +537,7 @@ veil_upstream_conn_open(veil_exchange_t *x)
     p->refs++;
     uc->nrequests = 1;
     uc->start_ms = veil_now_ms();
-    uc->asked = x->conf->wire;
+    uc->asked = upstream_conn_wanted(x);
     uc->connecting = true;
     upstream_conn_link(uc);
     x->priv->uc = uc;

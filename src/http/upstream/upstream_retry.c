@@ -153,13 +153,28 @@ veil_exchange_unprocessed(veil_exchange_t *x)
         return;
     }
     veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream refused the request",
-                      "while sending request to upstream");
+                      p->state == VEIL_X_HEAD
+                          ? "while sending request to upstream"
+                          : "while reading upstream");
     if (p->state == VEIL_X_HEAD) {
         veil_exchange_failed(x, VEIL_NEXT_ERROR, 502);
     } else {
         veil_exchange_body_fail(x);
         veil_exchange_body_wake(x);
     }
+}
+
+bool
+veil_exchange_without_wire(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+
+    if (x->conf->wire_needed || p->plain || p->state != VEIL_X_HEAD) {
+        return false;
+    }
+    p->plain = true;
+    veil_exchange_unprocessed(x);
+    return true;
 }
 
 static unsigned

@@ -685,6 +685,7 @@ veil_upstream_tls_start(veil_upstream_conn_t *uc)
                                           VEIL_STR_ARG(t->key));
     }
     veil_upstream_tls_attach(uc);
+    target.no_alpn = uc->asked == NULL;
     uc->c.log.action = "while SSL handshaking to upstream";
     veil_conn_read_timeout(&uc->c, x->conf->connect_timeout);
     veil_tls_connect(&uc->c, uc->tls, &target, upstream_tls_done);

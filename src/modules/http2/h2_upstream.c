@@ -15,8 +15,10 @@
  * Only the first stream begins before the peer's SETTINGS have come, which say
  * how many there may be; they must come within proxy_connect_timeout.
  *
- * A peer that sends much that is of no use (pings, settings, empty frames)
- * is left: H2_IDLE_FRAMES of them without a head or a byte of a body.
+ * A peer that sends much that is of no use (pings, settings, empty frames) is
+ * left: H2_IDLE_FRAMES of them without a head, a byte of a body, or a frame of
+ * ours with such; of which H2_IDLE_RATE a second are forgotten, as a stream
+ * may live for days.  Frames of unknown types the library skips, uncounted.
  */
 
 #include "modules/http2/h2_upstream.h"
@@ -24,6 +26,9 @@
 #define H2_OUT_MAX 65536
 #define H2_FRAME_MAX (16384 + 9 + 256)
 #define H2_IDLE_FRAMES 1000
+#define H2_IDLE_RATE 100
+/* CONTINUATIONs of a head. */
+#define H2_CONTINUATIONS 64
 /* Streams on a connection; and its peer may want fewer. */
 #define H2_STREAMS_MAX 256
 /* What a peer may send before it is read: of a body, of all of them. */
@@ -106,16 +111,65 @@ h2_upstream_on_closed(veil_conn_t *c)
 /* --- callbacks of the library ----------------------------------------------
  */
 
-static void
-h2_upstream_useless_frame(veil_h2_upstream_t *h2)
+void
+veil_h2_upstream_calm(veil_h2_upstream_t *h2, const char *why)
 {
-    if (++h2->nidle_frames == H2_IDLE_FRAMES) {
-        veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
-                 "upstream \"%.*s\" sends HTTP/2 frames of no use",
-                 VEIL_STR_ARG(h2->uc->peer->name));
-        (void) nghttp2_session_terminate_session(h2->session,
-                                                 NGHTTP2_ENHANCE_YOUR_CALM);
+    if (h2->broken) {
+        return;
     }
+    h2->broken = true;
+    veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
+             "upstream \"%.*s\" %s, its connection is ended",
+             VEIL_STR_ARG(h2->uc->peer->name), why);
+    (void) nghttp2_session_terminate_session(h2->session,
+                                             NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* Each frame is of no use, until it turns out to be. */
+static void
+h2_upstream_count_frame(veil_h2_upstream_t *h2)
+{
+    uint64_t now = veil_now_ms();
+    uint64_t forgotten = (now - h2->idle_ms) * H2_IDLE_RATE / 1000;
+
+    if (forgotten != 0) {
+        h2->nidle_frames -=
+            (unsigned) veil_min_size(h2->nidle_frames, forgotten);
+        h2->idle_ms = now;
+    }
+    if (++h2->nidle_frames > H2_IDLE_FRAMES) {
+        veil_h2_upstream_calm(h2, "sends HTTP/2 frames of no use");
+    }
+}
+
+static int
+h2_upstream_on_begin_frame(nghttp2_session *session,
+                           const nghttp2_frame_hd *hd, void *data)
+{
+    veil_h2_upstream_t *h2 = data;
+
+    (void) session;
+    h2_upstream_count_frame(h2);
+    if (hd->type != NGHTTP2_CONTINUATION) {
+        h2->ncontinued = 0;
+    } else if (++h2->ncontinued > H2_CONTINUATIONS) {
+        veil_h2_upstream_calm(h2, "sends a head in too many CONTINUATIONs");
+    }
+    return 0;
+}
+
+static int
+h2_upstream_on_invalid_frame(nghttp2_session *session,
+                             const nghttp2_frame *frame, int error, void *data)
+{
+    veil_h2_upstream_stream_t *s =
+        nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+
+    (void) data;
+    if (s != NULL) {
+        s->invalid = error;
+    }
+    return 0;
 }
 
 /* The first frame of all: who waited for the peer's limits knows them. */
@@ -130,6 +184,18 @@ h2_upstream_first_settings(veil_h2_upstream_t *h2)
     }
 }
 
+static void
+h2_upstream_on_goaway(veil_h2_upstream_t *h2, const nghttp2_goaway *goaway)
+{
+    if (goaway->error_code != NGHTTP2_NO_ERROR && !h2->dead) {
+        veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
+                 "upstream \"%.*s\" ends its HTTP/2 connection: %s",
+                 VEIL_STR_ARG(h2->uc->peer->name),
+                 nghttp2_http2_strerror(goaway->error_code));
+    }
+    veil_h2_upstream_doom(h2);
+}
+
 static int
 h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
                      void *data)
@@ -141,11 +207,6 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:
-        if (frame->hd.length == 0 && !ended) {
-            h2_upstream_useless_frame(h2);
-        } else {
-            h2->nidle_frames = 0;
-        }
         s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (s == NULL) {
             return 0;
@@ -157,22 +218,23 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
             veil_exchange_body_ended(s->x);
         }
         return 0;
-    case NGHTTP2_GOAWAY:
-        veil_upstream_conn_unshare(h2->uc);
-        return 0;
-    case NGHTTP2_WINDOW_UPDATE:
     case NGHTTP2_RST_STREAM:
-        return 0; /* bounded by what we send, and the streams we begin */
+        s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+        if (s != NULL) {
+            s->was_reset = true;
+        }
+        return 0;
+    case NGHTTP2_GOAWAY:
+        h2_upstream_on_goaway(h2, &frame->goaway);
+        return 0;
     case NGHTTP2_SETTINGS:
         if (!h2->settings) {
             h2_upstream_first_settings(h2);
         }
-        break;
+        return 0;
     default:
-        break;
+        return 0;
     }
-    h2_upstream_useless_frame(h2);
-    return 0;
 }
 
 static int
@@ -182,7 +244,10 @@ h2_upstream_on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_upstream_t *h2 = data;
     veil_h2_upstream_stream_t *s;
 
-    if (frame->hd.type == NGHTTP2_HEADERS) {
+    if (frame->hd.type == NGHTTP2_DATA) {
+        h2->nidle_frames = 0;
+    } else if (frame->hd.type == NGHTTP2_HEADERS) {
+        h2->nidle_frames = 0;
         s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
         if (s != NULL) {
             s->sent = true;
@@ -190,13 +255,15 @@ h2_upstream_on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame,
             s->bytes_out += frame->hd.length + 9;
         }
     } else if (frame->hd.type == NGHTTP2_GOAWAY
-               && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+               && frame->goaway.error_code != NGHTTP2_NO_ERROR && !h2->broken)
     {
-        h2->dead = true;
+        h2->broken = true; /* the library has found it out */
         veil_log(&h2->uc->c.log, VEIL_LOG_ERR, 0,
-                 "upstream \"%.*s\" broke the rules of HTTP/2: %s",
+                 "upstream \"%.*s\" broke the rules of HTTP/2: %s (%.*s)",
                  VEIL_STR_ARG(h2->uc->peer->name),
-                 nghttp2_http2_strerror(frame->goaway.error_code));
+                 nghttp2_http2_strerror(frame->goaway.error_code),
+                 (int) frame->goaway.opaque_data_len,
+                 (const char *) frame->goaway.opaque_data);
     }
     return 0;
 }
@@ -225,6 +292,10 @@ h2_upstream_session(veil_h2_upstream_t *h2)
 
     if (callbacks == NULL) {
         nghttp2_session_callbacks_new(&callbacks);
+        nghttp2_session_callbacks_set_on_begin_frame_callback(
+            callbacks, h2_upstream_on_begin_frame);
+        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
+            callbacks, h2_upstream_on_invalid_frame);
         nghttp2_session_callbacks_set_on_begin_headers_callback(
             callbacks, veil_h2_upstream_on_begin);
         nghttp2_session_callbacks_set_on_header_callback(
@@ -250,6 +321,27 @@ h2_upstream_session(veil_h2_upstream_t *h2)
 /* --- sending ---------------------------------------------------------------
  */
 
+static void
+h2_upstream_reserve(veil_h2_upstream_t *h2, size_t n)
+{
+    if (h2->out_len + n > h2->out_cap) {
+        h2->out_cap = veil_max_size(h2->out_len + n, H2_OUT_MAX);
+        h2->out = veil_realloc(h2->out, h2->out_cap);
+    }
+}
+
+/*
+ * The peer has broken the rules, or floods: streams go at once, and the
+ * connection when it has had our GOAWAY.
+ */
+static void
+h2_upstream_break(veil_h2_upstream_t *h2)
+{
+    veil_h2_upstream_doom(h2);
+    veil_h2_upstream_lose(h2, -EPROTO);
+    veil_upstream_conn_fail_joined(h2->uc, -EPROTO);
+}
+
 /* Fills the buffer; false: the session is beyond help. */
 static bool
 h2_upstream_fill(veil_h2_upstream_t *h2)
@@ -268,8 +360,7 @@ h2_upstream_fill(veil_h2_upstream_t *h2)
         if (n == 0) {
             break;
         }
-        h2->out = veil_realloc(
-            h2->out, veil_max_size(h2->out_len + (size_t) n, H2_OUT_MAX));
+        h2_upstream_reserve(h2, (size_t) n);
         memcpy(h2->out + h2->out_len, data, (size_t) n);
         h2->out_len += (size_t) n;
     }
@@ -289,6 +380,9 @@ h2_upstream_flush(veil_h2_upstream_t *h2)
         h2_upstream_end(h2, -EPROTO);
         return;
     }
+    if (h2->broken) {
+        h2_upstream_break(h2);
+    }
     if (c->closing) {
         return; /* the last stream has left meanwhile */
     }
@@ -299,6 +393,7 @@ h2_upstream_flush(veil_h2_upstream_t *h2)
     }
     veil_free(h2->out);
     h2->out = NULL;
+    h2->out_cap = 0;
     if (!nghttp2_session_want_read(h2->session)
         && !nghttp2_session_want_write(h2->session))
     {
@@ -340,6 +435,10 @@ h2_upstream_on_bytes(veil_conn_t *c, veil_buf_t *b)
     veil_h2_upstream_t *h2 = h2_upstream_of(c);
     ssize_t n;
 
+    if (h2->broken) {
+        b->pos = b->end; /* only its end is waited for */
+        return;
+    }
     h2->in_recv = true;
     h2->input = b;
     h2->heard_ms = veil_now_ms();
@@ -365,7 +464,9 @@ h2_upstream_on_bytes(veil_conn_t *c, veil_buf_t *b)
 static void
 h2_upstream_on_eof(veil_conn_t *c, int err)
 {
-    h2_upstream_end(h2_upstream_of(c), err);
+    veil_h2_upstream_t *h2 = h2_upstream_of(c);
+
+    h2_upstream_end(h2, h2->broken ? -EPROTO : err);
 }
 
 /* No SETTINGS, or idle for too long: streams have timers of their own. */

@@ -24,8 +24,12 @@ typedef struct {
     bool ended;    /* it is being closed */
     bool in_recv;  /* the library is at work */
     bool settings; /* the peer's have come: its limits are known */
+    bool broken;   /* the peer broke the rules, or floods; GOAWAY is queued */
     unsigned nstreams;
     unsigned nidle_frames; /* that were of no use, since one that was */
+    unsigned ncontinued;   /* frames of the head that is coming */
+    size_t head_size;      /* of it; RFC 9113, 6.5.2 */
+    uint64_t idle_ms;      /* when some of them were forgotten last */
     veil_upstream_conn_t *uc;
     nghttp2_session *session;
     veil_list_t streams;
@@ -35,6 +39,7 @@ typedef struct {
     const veil_buf_t *input;          /* under way */
     unsigned char *out;               /* being written; heap */
     size_t out_len;
+    size_t out_cap;
 } veil_h2_upstream_t;
 
 /* An exchange's place there; heap, from send() to leave(). */
@@ -47,6 +52,8 @@ typedef struct {
     bool in_head;   /* fields of a head are coming */
     bool ended;     /* the peer has said END_STREAM */
     bool closed;    /* the library has forgotten it */
+    bool was_reset; /* by the peer, not by the library */
+    int invalid;    /* what the library found wrong; 0: it does not say */
     size_t nheader; /* bytes of all heads and trailers */
     int64_t length; /* that the head declares; -1: none */
     size_t unpaid;  /* of its window: not given back */
@@ -74,6 +81,8 @@ void veil_h2_upstream_begin(veil_upstream_conn_t *uc);
 unsigned veil_h2_upstream_room(const veil_upstream_conn_t *uc);
 /* Something is to be sent: in this turn of the loop. */
 void veil_h2_upstream_wake(veil_h2_upstream_t *h2);
+/* The peer is left, with this reason: GOAWAY, ENHANCE_YOUR_CALM. */
+void veil_h2_upstream_calm(veil_h2_upstream_t *h2, const char *why);
 /* Nothing may begin there any more; what is under way goes on. */
 void veil_h2_upstream_doom(veil_h2_upstream_t *h2);
 /* Its last stream has gone: it waits for others, or ends. */

@@ -16,6 +16,8 @@
 /* What a field counts beyond its bytes (RFC 9113, 6.5.2). */
 #define H2_FIELD_OVERHEAD 32
 #define H2_PSEUDO 4
+/* All fields of one frame's head, wanted or not. */
+#define H2_HEAD_MAX (1024 * 1024)
 
 /* --- of requests -----------------------------------------------------------
  */
@@ -123,7 +125,10 @@ veil_h2_upstream_on_begin(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_upstream_stream_t *s =
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
-    (void) data;
+    ((veil_h2_upstream_t *) data)->head_size = 0;
+    if (frame->hd.type != NGHTTP2_HEADERS) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* pushed: refused */
+    }
     if (s != NULL && !s->has_head) {
         veil_http_headers_init(&s->x->headers, s->x->pool, 12);
         s->x->status = 0;
@@ -137,11 +142,13 @@ h2_upstream_too_big(veil_h2_upstream_stream_t *s)
 {
     veil_exchange_t *x = s->x;
 
-    veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream sent too big header",
-                      "while reading response header from upstream");
     if (x->priv->state == VEIL_X_HEAD) {
+        veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream sent too big header",
+                          "while reading response header from upstream");
         veil_exchange_failed(x, VEIL_NEXT_INVALID_HEADER, 502);
     } else {
+        veil_exchange_log(x, VEIL_LOG_ERR, 0, "upstream sent too big trailers",
+                          "while reading upstream");
         veil_exchange_body_fail(x);
         veil_exchange_body_wake(x);
     }
@@ -179,11 +186,16 @@ veil_h2_upstream_on_field(nghttp2_session *session, const nghttp2_frame *frame,
 {
     veil_h2_upstream_stream_t *s =
         nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    veil_h2_upstream_t *h2 = data;
     veil_str_t n = veil_str_n((const char *) name, namelen);
     veil_str_t v = veil_str_n((const char *) value, valuelen);
 
     (void) flags;
-    (void) data;
+    h2->head_size += namelen + valuelen + H2_FIELD_OVERHEAD;
+    if (h2->head_size > H2_HEAD_MAX) {
+        veil_h2_upstream_calm(h2, "sends a head without end");
+        return 0;
+    }
     if (s == NULL) {
         return 0; /* decoded, as the table must stay right, and forgotten */
     }
@@ -221,6 +233,7 @@ veil_h2_upstream_head_done(veil_h2_upstream_stream_t *s, bool ended)
         return; /* the stream may be no more */
     }
     s->has_head = true;
+    s->h2->nidle_frames = 0;
     if (framing.kind == VEIL_FRAMING_NONE) {
         veil_exchange_finish(x);
     } else {

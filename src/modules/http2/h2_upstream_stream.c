@@ -275,29 +275,52 @@ veil_h2_upstream_leave(veil_exchange_t *x, bool keep)
     }
 }
 
+static const char *
+h2_upstream_action(const veil_exchange_t *x)
+{
+    return x->priv->state == VEIL_X_HEAD
+               ? "while reading response header from upstream"
+               : "while reading upstream";
+}
+
+static void
+h2_upstream_log_reset(const veil_h2_upstream_stream_t *s, uint32_t error)
+{
+    veil_exchange_t *x = s->x;
+
+    x->log->action = h2_upstream_action(x);
+    if (s->was_reset) {
+        veil_log(x->log, VEIL_LOG_ERR, 0, "upstream reset the stream: %s",
+                 nghttp2_http2_strerror(error));
+    } else {
+        veil_log(x->log, VEIL_LOG_ERR, 0,
+                 "upstream sent an invalid response over HTTP/2: %s",
+                 s->invalid != 0 ? nghttp2_strerror(s->invalid)
+                                 : nghttp2_http2_strerror(error));
+    }
+    x->log->action = NULL;
+}
+
 void
 veil_h2_upstream_reset(veil_h2_upstream_stream_t *s, uint32_t error)
 {
     veil_exchange_t *x = s->x;
 
     x->reset = error + 1;
+    if (error == NGHTTP2_HTTP_1_1_REQUIRED && s->was_reset
+        && veil_exchange_without_wire(x))
+    {
+        return;
+    }
     if (error == NGHTTP2_REFUSED_STREAM || !s->sent) {
         veil_exchange_unprocessed(x);
         return;
     }
     x->priv->reused = false; /* it was heard: no race with its end */
-    x->log->action = x->priv->state == VEIL_X_HEAD
-                         ? "while reading response header from upstream"
-                         : "while reading upstream";
-    veil_log(x->log, VEIL_LOG_ERR, 0, "upstream reset the stream: %s",
-             nghttp2_http2_strerror(error));
-    x->log->action = NULL;
+    h2_upstream_log_reset(s, error);
     if (x->priv->state == VEIL_X_HEAD) {
-        veil_exchange_failed(x,
-                             error == NGHTTP2_PROTOCOL_ERROR
-                                 ? VEIL_NEXT_INVALID_HEADER
-                                 : VEIL_NEXT_ERROR,
-                             502);
+        veil_exchange_failed(
+            x, s->was_reset ? VEIL_NEXT_ERROR : VEIL_NEXT_INVALID_HEADER, 502);
         return;
     }
     veil_exchange_body_fail(x);
@@ -318,6 +341,12 @@ veil_h2_upstream_lose(veil_h2_upstream_t *h2, int err)
             if (x->priv->stream == s) {
                 veil_exchange_on_eof(x, err);
             }
+        } else if (err == -EPROTO) {
+            x->priv->reused = false; /* asking it again is of no use */
+            veil_exchange_log(x, VEIL_LOG_ERR, 0,
+                              "upstream broke the rules of HTTP/2",
+                              h2_upstream_action(x));
+            veil_exchange_on_eof(x, err);
         } else if (!s->sent) {
             veil_exchange_unprocessed(x);
         } else {
