@@ -365,6 +365,20 @@ typedef struct {
 int64_t veil_conf_arg_num(veil_conf_t *cf, unsigned i);
 int64_t veil_conf_arg_size(veil_conf_t *cf, unsigned i);
 int64_t veil_conf_arg_msec(veil_conf_t *cf, unsigned i);
+/* What a cache may keep, and how long. */
+typedef struct {
+    unsigned max; /* 0: off */
+    uint64_t inactive_ms;
+    uint64_t valid_ms;
+} veil_conf_cache_t;
+
+/*
+ * The arguments of a directive "off | max=N [inactive=T] [valid=T]".  The
+ * times in *to are the defaults; of the last, 0 says that there is no such
+ * parameter.
+ */
+veil_rc_t veil_conf_arg_cache(veil_conf_t *cf, veil_conf_cache_t *to);
+
 /* "name=value" arguments: true, with the value, when arg i begins so. */
 bool veil_conf_arg_is(veil_conf_t *cf, unsigned i, const char *name,
                       veil_str_t *value);

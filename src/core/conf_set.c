@@ -65,6 +65,48 @@ veil_conf_arg_is(veil_conf_t *cf, unsigned i, const char *name,
     return true;
 }
 
+veil_rc_t
+veil_conf_arg_cache(veil_conf_t *cf, veil_conf_cache_t *to)
+{
+    static const char *const words[] = { "off", "max=", "inactive=", NULL };
+    static const char *const all_words[] = { "off", "max=", "inactive=",
+                                             "valid=", NULL };
+    bool has_valid = to->valid_ms != 0;
+    veil_str_t value;
+    int64_t n;
+    unsigned i;
+
+    to->max = 0;
+    if (veil_conf_nargs(cf) == 2 && veil_str_eq_z(veil_conf_arg(cf, 1), "off"))
+    {
+        return VEIL_OK;
+    }
+    for (i = 1; i < veil_conf_nargs(cf); i++) {
+        if (veil_conf_arg_is(cf, i, "max", &value)) {
+            n = veil_str_to_int(value);
+            n = n > 0 && n <= INT32_MAX ? n : -1;
+            to->max = n > 0 ? (unsigned) n : 0;
+        } else if (veil_conf_arg_is(cf, i, "inactive", &value)) {
+            n = veil_str_to_msec(value);
+            to->inactive_ms = (uint64_t) n;
+        } else if (has_valid && veil_conf_arg_is(cf, i, "valid", &value)) {
+            n = veil_str_to_msec(value);
+            to->valid_ms = (uint64_t) n;
+        } else {
+            return veil_conf_error_word(cf, i, has_valid ? all_words : words);
+        }
+        if (n < 0) {
+            return veil_conf_error_at(cf, i, "invalid parameter \"%.*s\"",
+                                      VEIL_STR_ARG(veil_conf_arg(cf, i)));
+        }
+    }
+    if (to->max == 0) {
+        return veil_conf_error(cf, "\"%s\" must have the \"max\" parameter",
+                               cf->cmd->name);
+    }
+    return VEIL_OK;
+}
+
 veil_str_t
 veil_conf_full_path(veil_conf_t *cf, veil_str_t path, bool in_conf_dir)
 {

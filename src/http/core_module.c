@@ -306,40 +306,15 @@ veil_http_core_set_file_cache(veil_conf_t *cf,
                               const veil_command_t *cmd VEIL_UNUSED,
                               void *conf)
 {
-    static const char *const words[] = { "off", "max=", "inactive=", NULL };
-    veil_http_core_loc_t *l = conf;
-    veil_str_t value;
-    int64_t n;
-    unsigned i;
+    veil_filecache_options_t *o =
+        &((veil_http_core_loc_t *) conf)->open_file_cache;
+    veil_conf_cache_t keep = { .inactive_ms = 60000 };
 
-    l->open_file_cache.max = 0;
-    l->open_file_cache.inactive_ms = 60000;
-    if (veil_str_eq(veil_conf_arg(cf, 1), VEIL_STR("off"))) {
-        return VEIL_OK;
+    if (veil_conf_arg_cache(cf, &keep) != VEIL_OK) {
+        return VEIL_ERROR;
     }
-    for (i = 1; i < veil_conf_nargs(cf); i++) {
-        if (veil_conf_arg_is(cf, i, "max", &value)) {
-            n = veil_str_to_int(value);
-            if (n <= 0 || n > UINT32_MAX) {
-                return veil_conf_error_at(cf, i, "invalid number \"%.*s\"",
-                                          VEIL_STR_ARG(value));
-            }
-            l->open_file_cache.max = (unsigned) n;
-        } else if (veil_conf_arg_is(cf, i, "inactive", &value)) {
-            n = veil_str_to_msec(value);
-            if (n < 0) {
-                return veil_conf_error_at(cf, i, "invalid time \"%.*s\"",
-                                          VEIL_STR_ARG(value));
-            }
-            l->open_file_cache.inactive_ms = (uint64_t) n;
-        } else {
-            return veil_conf_error_word(cf, i, words);
-        }
-    }
-    if (l->open_file_cache.max == 0) {
-        return veil_conf_error(cf, "\"open_file_cache\" must have the \"max\" "
-                                   "parameter");
-    }
+    o->max = keep.max;
+    o->inactive_ms = keep.inactive_ms;
     return VEIL_OK;
 }
 

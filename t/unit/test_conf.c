@@ -26,6 +26,7 @@ typedef struct {
     veil_array_t *kv;
     int choice;
     unsigned mask;
+    veil_conf_cache_t cache;
     int64_t own;
     bool own_flag;
     veil_log_sink_t *sinks;
@@ -194,6 +195,16 @@ static const veil_conf_enum_t choices[] = {
 #define ANY VEIL_CONF_HTTP_ANY | VEIL_CONF_IF_LOCATION
 #define F(f) .offset = offsetof(loc_t, f)
 
+static veil_rc_t
+set_cache(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED, void *conf)
+{
+    loc_t *l = conf;
+
+    l->cache.inactive_ms = 10;
+    l->cache.valid_ms = 20;
+    return veil_conf_arg_cache(cf, &l->cache);
+}
+
 static const veil_command_t commands[] = {
     { .name = "http",
       .where = VEIL_CONF_MAIN,
@@ -279,6 +290,11 @@ static const veil_command_t commands[] = {
       .set = veil_conf_set_bitmask,
       F(mask),
       .data = choices },
+    { .name = "cache",
+      .where = ANY,
+      .args = VEIL_ARGS_1MORE,
+      .set = set_cache,
+      F(cache) },
     { .name = "own",
       .where = ANY,
       .args = VEIL_ARGS_1,
@@ -415,6 +431,52 @@ Test(conf, defaults_and_typed_setters)
     cr_assert_eq(l->choice, 2);
     cr_assert_eq(l->mask, 5);
     fixture_done(&cf);
+}
+
+static veil_conf_cache_t
+cache_of(const char *text)
+{
+    veil_conf_cache_t cache;
+    veil_conf_t cf;
+
+    load(&cf, veil_str_z(text), "");
+    cache = loc(0)->cache;
+    fixture_done(&cf);
+    return cache;
+}
+
+Test(conf, caches)
+{
+    veil_conf_cache_t c = cache_of("http { cache off; }");
+
+    cr_assert_eq(c.max, 0);
+    c = cache_of("http { cache max=3; }");
+    cr_assert_eq(c.max, 3);
+    cr_assert_eq(c.inactive_ms, 10);
+    cr_assert_eq(c.valid_ms, 20);
+    c = cache_of("http { cache valid=2s inactive=0 max=4; }");
+    cr_assert_eq(c.max, 4);
+    cr_assert_eq(c.inactive_ms, 0);
+    cr_assert_eq(c.valid_ms, 2000);
+
+    ERRORS("http { cache valid=1s; }",
+           "emerg: \"cache\" must have the \"max\" parameter in f:1:8\n"
+           "emerg:     http { cache valid=1s; }\n"
+           "emerg:            ^\n");
+    ERRORS("http { cache max=0; }",
+           "emerg: invalid parameter \"max=0\" in f:1:14\n"
+           "emerg:     http { cache max=0; }\n"
+           "emerg:                  ^\n");
+    ERRORS("http { cache max=1 inactive=x; }",
+           "emerg: invalid parameter \"inactive=x\" in f:1:20\n"
+           "emerg:     http { cache max=1 inactive=x; }\n"
+           "emerg:                        ^\n");
+    ERRORS("http { cache of; }",
+           "emerg: invalid value \"of\" in \"cache\" directive, it must be "
+           "\"off\", \"max=\", \"inactive=\" or \"valid=\" in f:1:14 "
+           "(did you mean \"off\"?)\n"
+           "emerg:     http { cache of; }\n"
+           "emerg:                  ^\n");
 }
 
 Test(conf, children_see_what_stands_behind_them)

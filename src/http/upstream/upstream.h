@@ -55,7 +55,6 @@ typedef struct veil_upstream_wire_s veil_upstream_wire_t;
  * How TLS is spoken to a server (proxy_ssl_...).  Certificates that are given
  * with variables are loaded when a connection needs them, and kept by certs.
  */
-typedef struct veil_upstream_certs_s veil_upstream_certs_t;
 typedef struct {
     veil_tls_options_t options;
     bool verify;
@@ -65,8 +64,8 @@ typedef struct {
     const veil_http_value_t *key;
     const veil_conf_node_t *cert_node;
     const veil_conf_node_t *key_node;
-    const veil_upstream_certs_t *certs; /* NULL: each is loaded again */
-    veil_tls_ctx_t *ctx;                /* NULL: nothing here can need TLS */
+    const veil_conf_cache_t *certs; /* NULL: each is loaded again */
+    veil_tls_ctx_t *ctx;            /* NULL: nothing here can need TLS */
 } veil_upstream_tls_t;
 
 /*

@@ -30,17 +30,10 @@
 /* Of SNI (RFC 6066) and of names in the DNS. */
 #define TLS_NAME_MAX 255
 
-/* proxy_ssl_certificate_cache */
-struct veil_upstream_certs_s {
-    int64_t max;
-    uint64_t inactive; /* ms */
-    uint64_t valid;
-};
-
 /* A context of the run time, kept; of this worker. */
 typedef struct {
     veil_list_t link; /* the last used first */
-    const veil_upstream_certs_t *certs;
+    const veil_conf_cache_t *certs;
     const veil_tls_ctx_t *base;
     veil_tls_ctx_t *ctx;
     uint64_t loaded_ms;
@@ -271,42 +264,14 @@ veil_upstream_tls_finish(veil_conf_t *cf, veil_upstream_tls_t *tls,
 veil_rc_t
 veil_upstream_tls_set_cache(veil_conf_t *cf, veil_upstream_tls_t *tls)
 {
-    static const char *const words[] = { "off",
-                                         "max=", "inactive=", "valid=", NULL };
-    veil_upstream_certs_t *certs = VEIL_POOL_NEW(cf->pool, typeof(*certs));
-    veil_str_t value;
-    int64_t n = 0;
-    unsigned i;
+    veil_conf_cache_t *certs = VEIL_POOL_NEW(cf->pool, veil_conf_cache_t);
 
-    certs->inactive = 10 * 1000;
-    certs->valid = 60 * 1000;
-    tls->certs = NULL;
-    for (i = 1; i < veil_conf_nargs(cf); i++) {
-        if (veil_conf_arg_is(cf, i, "max", &value)) {
-            certs->max = n = veil_str_to_int(value);
-        } else if (veil_conf_arg_is(cf, i, "inactive", &value)) {
-            n = veil_str_to_msec(value);
-            certs->inactive = (uint64_t) n;
-        } else if (veil_conf_arg_is(cf, i, "valid", &value)) {
-            n = veil_str_to_msec(value);
-            certs->valid = (uint64_t) n;
-        } else if (veil_conf_nargs(cf) == 2
-                   && veil_str_eq_z(veil_conf_arg(cf, i), "off"))
-        {
-            return VEIL_OK;
-        } else {
-            return veil_conf_error_word(cf, i, words);
-        }
-        if (n <= 0) {
-            return veil_conf_error_at(cf, i, "invalid parameter \"%.*s\"",
-                                      VEIL_STR_ARG(veil_conf_arg(cf, i)));
-        }
+    certs->inactive_ms = 10000;
+    certs->valid_ms = 60000;
+    if (veil_conf_arg_cache(cf, certs) != VEIL_OK) {
+        return VEIL_ERROR;
     }
-    if (certs->max == 0) {
-        return veil_conf_error(cf, "\"proxy_ssl_certificate_cache\" must "
-                                   "have the \"max\" parameter");
-    }
-    tls->certs = certs;
+    tls->certs = certs->max != 0 ? certs : NULL;
     return VEIL_OK;
 }
 
@@ -467,19 +432,20 @@ upstream_tls_kept_free(upstream_tls_kept_t *k)
 static veil_tls_ctx_t *
 upstream_tls_kept_find(const veil_upstream_target_t *t)
 {
-    const veil_upstream_certs_t *certs = t->tls->certs;
+    const veil_conf_cache_t *certs = t->tls->certs;
     uint64_t now = veil_now_ms();
     upstream_tls_kept_t *k;
     veil_list_t *l, *tmp;
-    int64_t n = 0;
+    unsigned n = 0;
 
     veil_list_foreach_safe (l, tmp, &upstream_tls_kept) {
         k = veil_list_entry(l, upstream_tls_kept_t, link);
         if (k->certs != certs) {
             continue;
         }
-        if (now - k->loaded_ms >= certs->valid
-            || now - k->used_ms >= certs->inactive) {
+        if (now - k->loaded_ms >= certs->valid_ms
+            || now - k->used_ms >= certs->inactive_ms)
+        {
             upstream_tls_kept_free(k);
             continue;
         }

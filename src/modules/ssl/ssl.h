@@ -25,11 +25,9 @@ typedef struct {
     veil_array_t *keys;         /* of veil_ssl_file_t */
     veil_str_t password_file;   /* path; empty: none */
     uint64_t handshake_timeout; /* ms; 0: client_header_timeout */
-    unsigned cache_max;         /* ssl_certificate_cache; 0: off */
-    uint64_t cache_inactive_ms;
-    uint64_t cache_valid_ms;
-    veil_ssl_loader_t *loader; /* certificates with variables; else NULL */
-    veil_tls_ctx_t *ctx;       /* NULL: no certificate */
+    veil_conf_cache_t cache;    /* ssl_certificate_cache */
+    veil_ssl_loader_t *loader;  /* certificates with variables; else NULL */
+    veil_tls_ctx_t *ctx;        /* NULL: no certificate */
     bool built;
 } veil_ssl_conf_t;
 

@@ -72,51 +72,11 @@ veil_ssl_set_certificate_cache(veil_conf_t *cf,
                                const veil_command_t *cmd VEIL_UNUSED,
                                void *data)
 {
-    static const char *const words[] = { "off",
-                                         "max=", "inactive=", "valid=", NULL };
     veil_ssl_conf_t *conf = data;
-    veil_str_t value;
-    uint64_t *to;
-    int64_t n;
-    unsigned i;
 
-    conf->cache_max = 0;
-    conf->cache_inactive_ms = 10000;
-    conf->cache_valid_ms = 60000;
-    if (veil_conf_nargs(cf) == 2
-        && veil_str_eq(veil_conf_arg(cf, 1), VEIL_STR("off")))
-    {
-        return VEIL_OK;
-    }
-    for (i = 1; i < veil_conf_nargs(cf); i++) {
-        if (veil_conf_arg_is(cf, i, "max", &value)) {
-            n = veil_str_to_int(value);
-            if (n <= 0 || n > INT32_MAX) {
-                return veil_conf_error_at(cf, i, "invalid number \"%.*s\"",
-                                          VEIL_STR_ARG(value));
-            }
-            conf->cache_max = (unsigned) n;
-            continue;
-        }
-        if (veil_conf_arg_is(cf, i, "inactive", &value)) {
-            to = &conf->cache_inactive_ms;
-        } else if (veil_conf_arg_is(cf, i, "valid", &value)) {
-            to = &conf->cache_valid_ms;
-        } else {
-            return veil_conf_error_word(cf, i, words);
-        }
-        n = veil_str_to_msec(value);
-        if (n < 0) {
-            return veil_conf_error_at(cf, i, "invalid time \"%.*s\"",
-                                      VEIL_STR_ARG(value));
-        }
-        *to = (uint64_t) n;
-    }
-    if (conf->cache_max == 0) {
-        return veil_conf_error(cf, "\"ssl_certificate_cache\" must have the "
-                                   "\"max\" parameter");
-    }
-    return VEIL_OK;
+    conf->cache.inactive_ms = 10000;
+    conf->cache.valid_ms = 60000;
+    return veil_conf_arg_cache(cf, &conf->cache);
 }
 
 veil_rc_t

@@ -204,8 +204,8 @@ ssl_load_expire(veil_ssl_loader_t *l)
         if (e->job != NULL) {
             continue;
         }
-        if (l->nkept <= l->conf->cache_max && !l->closed
-            && now - e->used_ms < l->conf->cache_inactive_ms)
+        if (l->nkept <= l->conf->cache.max && !l->closed
+            && now - e->used_ms < l->conf->cache.inactive_ms)
         {
             break;
         }
@@ -360,7 +360,7 @@ veil_ssl_load(veil_http_conn_t *hc)
     veil_http_request_discard(r);
     ssl_load_touch(l, e);
     if (e->job == NULL && e->ctx != NULL
-        && e->used_ms - e->loaded_ms < conf->cache_valid_ms)
+        && e->used_ms - e->loaded_ms < conf->cache.valid_ms)
     {
         return e->ctx;
     }
