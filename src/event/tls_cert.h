@@ -1,7 +1,8 @@
 /*
  * tls_cert.h -- certificates and their keys: read and checked.
  *
- * Of the event layer and of modules/ssl; everyone else has tls.h.
+ * Of the event layer, modules/ssl and modules/ssl_ocsp; everyone else has
+ * tls.h.
  */
 
 #ifndef VEIL_EVENT_TLS_CERT_H

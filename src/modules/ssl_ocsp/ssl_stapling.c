@@ -12,13 +12,13 @@
 
 #include "modules/ssl_ocsp/ssl_stapling.h"
 
-#include <fcntl.h>
-
 #include <openssl/digest.h>
+#include <openssl/mem.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "core/cycle.h"
+#include "event/tls_cert.h"
 
 static veil_rc_t
 ssl_slot_init(veil_shm_zone_t *zone, bool fresh)
@@ -103,48 +103,14 @@ ssl_staple_prepare(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
                                                                : VEIL_ERROR;
 }
 
-/* The bytes of the file, at most n; or -errno. */
-static ssize_t
-ssl_stapling_read_file(const char *path, char *buf, size_t n)
-{
-    size_t len = 0;
-    ssize_t got;
-    int fd;
-
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        return -errno;
-    }
-    do {
-        got = read(fd, buf + len, n - len);
-        if (got < 0) {
-            got = -errno;
-            break;
-        }
-        len += (size_t) got;
-    } while (got != 0 && len < n);
-    close(fd);
-    return got < 0 ? got : (ssize_t) len;
-}
-
 /* An operator's own response: he may know better, and is told what we see. */
 static veil_rc_t
-ssl_stapling_use_file(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
-                      const ssl_staple_t *s)
+ssl_stapling_use(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
+                 const ssl_staple_t *s, veil_str_t der)
 {
-    char *der = veil_pool_alloc(cf->temp_pool, VEIL_OCSP_RESPONSE_MAX + 1);
-    ssize_t n = ssl_stapling_read_file(conf->file.data, der,
-                                       VEIL_OCSP_RESPONSE_MAX + 1);
     veil_ocsp_result_t result;
 
-    cf->node = conf->file_node;
-    if (n < 0) {
-        return veil_conf_error_at(cf, 1, "cannot read \"%.*s\" (%d: %s)",
-                                  VEIL_STR_ARG(conf->file), (int) -n,
-                                  strerror((int) -n));
-    }
-    if (veil_ocsp_read(veil_str_n(der, (size_t) n), s->cert, &result)
-        != VEIL_OK) {
+    if (veil_ocsp_read(der, s->cert, &result) != VEIL_OK) {
         if (result.not_found) {
             veil_conf_warn(cf,
                            "\"ssl_stapling_file\" ignored, \"%.*s\" does not "
@@ -167,8 +133,27 @@ ssl_stapling_use_file(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
         veil_conf_warn(cf, "the OCSP response \"%.*s\" has expired",
                        VEIL_STR_ARG(conf->file));
     }
-    veil_tls_ctx_set_staple(s->ctx, s->index, der, (size_t) n);
+    veil_tls_ctx_set_staple(s->ctx, s->index, der.data, der.len);
     return VEIL_OK;
+}
+
+static veil_rc_t
+ssl_stapling_use_file(veil_conf_t *cf, const ssl_stapling_conf_t *conf,
+                      const ssl_staple_t *s)
+{
+    veil_rc_t rc;
+    size_t len;
+    char *der = veil_tls_read_file(conf->file, &len, NULL);
+
+    cf->node = conf->file_node;
+    if (der == NULL) {
+        return veil_conf_error_at(cf, 1, "cannot read \"%.*s\" (%d: %s)",
+                                  VEIL_STR_ARG(conf->file), errno,
+                                  strerror(errno));
+    }
+    rc = ssl_stapling_use(cf, conf, s, veil_str_n(der, len));
+    OPENSSL_free(der);
+    return rc;
 }
 
 /* The staple of certificate i. */
