@@ -88,7 +88,8 @@ my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
     libnghttp2-dev
     android-libboringssl-dev/;
 my @test = qw/nghttp2-client libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
-    perl curl python3 python3-h2 python3-hpack python3-hyperframe openssl
+    perl curl python3 python3-h2 python3-hpack python3-hyperframe python3-grpcio
+    openssl
     nginx-light chromium/;
 my @bench = qw/nghttp2-client nginx-light haproxy wrk curl python3 openssl
     h2o/;
@@ -130,7 +131,8 @@ like($out, qr/without h2o: apt does not know it/, 'which is said');
 # Debian 13 has other names for some
 
 my @newer = (@build, qw/nghttp2-client libcriterion-dev clang libclang-rt-dev clang-format
-    perl curl python3 python3-h2 python3-hpack python3-hyperframe openssl
+    perl curl python3 python3-h2 python3-hpack python3-hyperframe python3-grpcio
+    openssl
     nginx-light chromium/);
 (undef, $out, $done) = deps([], [ @newer ], '--test');
 like($done, qr/install .* clang libclang-rt-dev clang-format /m,

@@ -4,6 +4,7 @@
  *   proxy.c            the module of proxy_pass
  *   proxy_commands.c   its directives, as a table
  *   proxy_http.c       setters of those that only it has
+ *   grpc.h             what is added to this for grpc_pass
  *
  * and, of all of them:
  *
@@ -82,9 +83,15 @@ struct proxy_kind_s {
     veil_str_t plain;   /* "http://" */
     veil_str_t secure;  /* "https://" */
     const char *no_tls; /* that secure cannot be had */
+    bool bare;          /* plain may be left out */
+    bool no_uri;        /* there is only the request's own */
     size_t ctx_size;    /* of what begins with a proxy_ctx_t */
     /* Of its handler: veil_proxy_cancel() of its context. */
     veil_http_cancel_fn *cancel;
+    /* The target is known, the head is not made yet; NULL: nothing to do. */
+    void (*begin)(proxy_ctx_t *ctx);
+    /* The response is described, in r->out; NULL: nothing to do. */
+    void (*replied)(proxy_ctx_t *ctx);
 };
 
 typedef struct {
@@ -126,6 +133,12 @@ typedef struct {
     bool pass_server;
 } proxy_conf_t;
 
+/* A field of the request that is said whatever the client says. */
+typedef struct {
+    veil_str_t name;
+    veil_str_t value;
+} proxy_own_field_t;
+
 /* State of a request. */
 struct proxy_ctx_s {
     veil_exchange_t x;
@@ -137,6 +150,8 @@ struct proxy_ctx_s {
     bool done;             /* its head is there, or err */
     bool waiting_body;
     int err;
+    proxy_own_field_t own[2];
+    unsigned nown;
 };
 
 extern veil_module_t veil_http_proxy_module;
@@ -154,6 +169,8 @@ veil_http_rc_t veil_proxy_handle(veil_http_request_t *r,
                                  const proxy_kind_t *kind);
 /* The client is gone; may be anything but over. */
 void veil_proxy_cancel(proxy_ctx_t *ctx);
+/* While the handler waits: it fails with this status. */
+void veil_proxy_stop(proxy_ctx_t *ctx, int status);
 
 /* proxy_conf.c */
 /* What all modules have; the module's own is added to it. */
@@ -198,6 +215,8 @@ bool veil_proxy_resolve_target(veil_http_request_t *r,
 veil_str_t veil_proxy_uri(veil_http_request_t *r, const proxy_target_t *t);
 
 /* proxy_request.c */
+/* In begin(): a field that is said unless ..._set_header says another. */
+void veil_proxy_say(proxy_ctx_t *ctx, veil_str_t name, veil_str_t value);
 /* Fills in x's head, uri and what follows from it; body is settled. */
 void veil_proxy_make_head(proxy_ctx_t *ctx);
 

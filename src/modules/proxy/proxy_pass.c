@@ -77,18 +77,23 @@ static const char *
 proxy_parse_url(veil_pool_t *pool, const proxy_kind_t *kind, veil_str_t url,
                 proxy_target_t *t)
 {
+    veil_str_t scheme = kind->plain;
+
     t->url = url;
     t->https = proxy_is_secure(kind, url);
-    if (!t->https && !veil_str_casestarts(url, kind->plain)) {
-        return "invalid URL prefix";
+    if (t->https) {
+        scheme = kind->secure;
+    } else if (!veil_str_casestarts(url, kind->plain)) {
+        if (!kind->bare || veil_str_find(url, VEIL_STR("://")) >= 0) {
+            return "invalid URL prefix";
+        }
+        scheme.len = 0;
     }
     if (t->https && !veil_tls_is_built()) {
         return kind->no_tls;
     }
     t->default_port = t->https ? 443 : 80;
-    return proxy_cut_url(
-        pool,
-        veil_str_from(url, t->https ? kind->secure.len : kind->plain.len), t);
+    return proxy_cut_url(pool, veil_str_from(url, scheme.len), t);
 }
 
 /* Whether a URI may be replaced here: not where there is no prefix. */
@@ -182,6 +187,14 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     if (why != NULL) {
         return proxy_bad_url(cf, url, why);
     }
+    if (t->uri.len != 0 && conf->kind->no_uri) {
+        return veil_conf_error_at(
+            cf, 1,
+            "\"%s\" takes no URI, as the request's own is passed on; did "
+            "you mean \"%.*s\"?",
+            conf->kind->pass,
+            VEIL_STR_ARG(veil_str_n(url.data, url.len - t->uri.len)));
+    }
     why = t->uri.len != 0 ? proxy_why_no_uri(cf) : NULL;
     if (why != NULL) {
         return veil_conf_error_at(cf, 1, "\"%s\" cannot have URI part %s",
@@ -223,6 +236,9 @@ veil_proxy_resolve_target(veil_http_request_t *r, const proxy_conf_t *conf,
     }
     url = veil_http_eval(r, t->value);
     why = proxy_parse_url(r->pool, conf->kind, url, t);
+    if (why == NULL && t->uri.len != 0 && conf->kind->no_uri) {
+        why = "a URI, which is the request's,";
+    }
     if (why != NULL) {
         veil_log(&r->log, VEIL_LOG_ERR, 0, "%s in \"%.*s\"", why,
                  VEIL_STR_ARG(url));

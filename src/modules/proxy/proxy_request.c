@@ -83,7 +83,39 @@ proxy_request_passes(const proxy_request_head_t *h,
             return false;
         }
     }
+    for (i = 0; i < h->ctx->nown; i++) {
+        if (veil_str_caseeq(f->name, h->ctx->own[i].name)) {
+            return false;
+        }
+    }
     return true;
+}
+
+/* Fields of the module's own, but for those the configuration sets. */
+static bool
+proxy_request_is_set(const proxy_conf_t *conf, veil_str_t name)
+{
+    const veil_array_t *list = conf->set_headers;
+    unsigned i;
+
+    for (i = 0; list != NULL && i < list->n; i++) {
+        if (veil_str_caseeq(veil_array_at(list, proxy_header_t, i)->name,
+                            name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+veil_proxy_say(proxy_ctx_t *ctx, veil_str_t name, veil_str_t value)
+{
+    if (!proxy_request_is_set(ctx->conf, name)) {
+        VEIL_ASSERT(ctx->nown < veil_countof(ctx->own));
+        ctx->own[ctx->nown].name = name;
+        ctx->own[ctx->nown].value = value;
+        ctx->nown++;
+    }
 }
 
 /* A value of a variable must not begin another line. */
@@ -228,6 +260,9 @@ proxy_request_put_own(const proxy_request_head_t *h, proxy_request_out_t *o)
             proxy_request_put_field(
                 o, veil_array_at(list, proxy_header_t, i)->name, h->values[i]);
         }
+    }
+    for (i = 0; i < h->ctx->nown; i++) {
+        proxy_request_put_field(o, h->ctx->own[i].name, h->ctx->own[i].value);
     }
     if (h->early) {
         proxy_request_put(o, VEIL_STR("Early-Data: 1\r\n"));

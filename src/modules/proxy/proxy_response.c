@@ -336,5 +336,8 @@ veil_proxy_reply(proxy_ctx_t *ctx)
         r->out.body = proxy_response_spool(ctx);
         r->out.body->length = r->out.content_length;
     }
+    if (ctx->kind->replied != NULL) {
+        ctx->kind->replied(ctx);
+    }
     return VEIL_HTTP_REPLY;
 }

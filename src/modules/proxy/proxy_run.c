@@ -163,21 +163,41 @@ proxy_on_informational(veil_exchange_t *x)
     }
 }
 
-void
-veil_proxy_cancel(proxy_ctx_t *ctx)
+/* What the handler waits for will not come; true: it is to be resumed. */
+static bool
+proxy_end_wait(proxy_ctx_t *ctx)
 {
-    veil_http_request_t *r = ctx->r;
-
+    if (ctx->done) {
+        return false; /* it has been */
+    }
     if (ctx->started) {
-        if (ctx->done) {
-            return; /* the head will come, and resume */
-        }
         veil_exchange_abort(&ctx->x);
     } else {
         ctx->waiting_body = false;
-        veil_http_spool_abort(r->body_spool);
+        veil_http_spool_abort(ctx->r->body_spool);
     }
-    veil_http_resume(r);
+    return true;
+}
+
+void
+veil_proxy_cancel(proxy_ctx_t *ctx)
+{
+    if (proxy_end_wait(ctx)) {
+        veil_http_resume(ctx->r);
+    }
+}
+
+void
+veil_proxy_stop(proxy_ctx_t *ctx, int status)
+{
+    if (proxy_end_wait(ctx)) {
+        ctx->done = true;
+        ctx->err = status;
+        if (ctx->x.state != NULL && ctx->x.state->status == 0) {
+            ctx->x.state->status = status;
+        }
+        veil_http_resume(ctx->r);
+    }
 }
 
 static veil_http_rc_t
@@ -235,6 +255,9 @@ proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
     ctx->x.want_trailers = conf->pass_trailers;
     ctx->x.on_head = proxy_on_head;
     ctx->x.on_informational = proxy_on_informational;
+    if (kind->begin != NULL) {
+        kind->begin(ctx);
+    }
     return proxy_send(ctx);
 }
 
@@ -251,11 +274,11 @@ veil_proxy_handle(veil_http_request_t *r, const proxy_kind_t *kind)
     if (ctx == NULL) {
         return proxy_begin(r, conf);
     }
-    if (!ctx->started) {
-        return proxy_send(ctx);
-    }
     if (ctx->err != 0) {
         return veil_http_fail(r, ctx->err);
+    }
+    if (!ctx->started) {
+        return proxy_send(ctx);
     }
     r->abort_on_eof = !conf->up.ignore_client_abort;
     return veil_proxy_reply(ctx);
