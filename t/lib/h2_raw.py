@@ -76,12 +76,15 @@ class Stream:
 
 
 class Client:
-    def __init__(self, port, preface=True, pairs=(), tls=None, wait=10):
+    def __init__(self, port, preface=True, pairs=(), tls=None, wait=10,
+                 cert=None):
         self.sock = socket.create_connection(('127.0.0.1', port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             context = ssl.create_default_context(cafile=tls)
             context.set_alpn_protocols(['h2'])
+            if cert is not None:
+                context.load_cert_chain(*cert)
             self.sock = context.wrap_socket(self.sock,
                                             server_hostname='localhost')
         self.wait = wait

@@ -5,9 +5,11 @@
  * request comes; now the issuers are asked whether they have revoked it, or,
  * with "on", one of the certificates between it and the root.  The first
  * request of a connection waits for that, and what comes out is kept with the
- * session for those that follow.  Whoever is not known to be good is refused:
- * an attacker with a revoked certificate may well be able to keep us from
- * hearing of it.
+ * session for those that follow.  Those that come meanwhile, as over HTTP/2,
+ * wait for the first one and hear what it hears; when its client gives it up,
+ * the next of them asks.  Whoever is not known to be good is refused: an
+ * attacker with a revoked certificate may well be able to keep us from hearing
+ * of it.
  *
  * It is a request that waits, not the handshake: so the client learns what is
  * wrong (495, as with other certificates that do not verify), and upstreams
@@ -21,6 +23,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include "core/hash.h"
 #include "event/tls.h"
 #include "http/conn.h"
 #include "modules/ssl_ocsp/ssl_ocsp.h"
@@ -41,6 +44,10 @@ typedef struct {
 typedef struct {
     veil_http_request_t *r;
     const ssl_ocsp_conf_t *conf;
+    veil_tls_t *session;
+    bool leads;             /* it asks, for all requests of the session */
+    veil_list_t followers;  /* that wait for it */
+    veil_list_t link;       /* of a follower */
     STACK_OF(X509) * chain; /* from the client's to a root */
     size_t n;               /* to be asked about */
     size_t i;               /* the one it is about now */
@@ -53,6 +60,9 @@ typedef struct {
 
 static const char ssl_ocsp_request_failed[] =
     "certificate status request failed";
+
+/* Those that lead, by their sessions: the bytes of the pointer. */
+static veil_hash_t ssl_ocsp_leaders;
 
 static size_t
 ssl_ocsp_print(const veil_log_t *log, char *buf, size_t n)
@@ -215,32 +225,14 @@ static STACK_OF(X509) * ssl_ocsp_chain(SSL *ssl, X509 *leaf)
     return chain;
 }
 
+/* Prepares for asking about the certificate that the client showed. */
 static void
-ssl_ocsp_check_end(void *data)
+ssl_ocsp_begin(ssl_ocsp_check_t *check)
 {
-    ssl_ocsp_check_t *check = data;
-
-    if (check->fetch != NULL) {
-        veil_ssl_ocsp_fetch_end(&check->fetch);
-    }
-    sk_X509_pop_free(check->chain, X509_free);
-    check->chain = NULL;
-}
-
-/* NULL: the client showed no certificate. */
-static ssl_ocsp_check_t *
-ssl_ocsp_begin(veil_http_request_t *r, const ssl_ocsp_conf_t *conf, SSL *ssl)
-{
+    SSL *ssl = veil_tls_ssl(check->session);
     X509 *leaf = SSL_get_peer_certificate(ssl);
-    ssl_ocsp_check_t *check;
 
-    if (leaf == NULL) {
-        return NULL;
-    }
-    check = VEIL_POOL_NEW(r->pool, ssl_ocsp_check_t);
-    check->r = r;
-    check->conf = conf;
-    check->log = r->log;
+    check->log = check->r->log;
     check->log.print = ssl_ocsp_print;
     check->chain = ssl_ocsp_chain(ssl, leaf);
     X509_free(leaf);
@@ -249,12 +241,81 @@ ssl_ocsp_begin(veil_http_request_t *r, const ssl_ocsp_conf_t *conf, SSL *ssl)
         veil_log(&check->log, VEIL_LOG_ERR, 0,
                  "no chain of the client's certificate can be built");
         check->why = ssl_ocsp_request_failed;
-    } else {
-        check->n = sk_X509_num(check->chain) - 1;
-        if (conf->mode == SSL_OCSP_LEAF && check->n > 1) {
-            check->n = 1;
-        }
+        return;
     }
+    check->n = sk_X509_num(check->chain) - 1;
+    if (check->conf->mode == SSL_OCSP_LEAF && check->n > 1) {
+        check->n = 1;
+    }
+}
+
+/* --- several requests at once ---------------------------------------------
+ */
+
+static veil_str_t
+ssl_ocsp_session_key(const ssl_ocsp_check_t *check)
+{
+    return veil_str_n((const char *) &check->session, sizeof(check->session));
+}
+
+/* False: another request of the session does, and this one is woken by it. */
+static bool
+ssl_ocsp_lead(ssl_ocsp_check_t *check)
+{
+    veil_str_t key = ssl_ocsp_session_key(check);
+    ssl_ocsp_check_t *other = veil_hash_find(&ssl_ocsp_leaders, key);
+
+    if (other != NULL) {
+        veil_list_append(&other->followers, &check->link);
+        return false;
+    }
+    (void) veil_hash_add(&ssl_ocsp_leaders, key, check);
+    check->leads = true;
+    ssl_ocsp_begin(check);
+    return true;
+}
+
+/* It asks no more: those who wait look at the result, or ask themselves. */
+static void
+ssl_ocsp_leave(ssl_ocsp_check_t *check)
+{
+    veil_list_t *n;
+
+    if (check->leads) {
+        check->leads = false;
+        (void) veil_hash_remove(&ssl_ocsp_leaders,
+                                ssl_ocsp_session_key(check));
+    }
+    while ((n = veil_list_pop(&check->followers)) != NULL) {
+        veil_http_resume(veil_list_entry(n, ssl_ocsp_check_t, link)->r);
+    }
+}
+
+static void
+ssl_ocsp_check_end(void *data)
+{
+    ssl_ocsp_check_t *check = data;
+
+    if (check->fetch != NULL) {
+        veil_ssl_ocsp_fetch_end(&check->fetch);
+    }
+    veil_list_remove(&check->link);
+    ssl_ocsp_leave(check);
+    sk_X509_pop_free(check->chain, X509_free);
+    check->chain = NULL;
+}
+
+static ssl_ocsp_check_t *
+ssl_ocsp_create(veil_http_request_t *r, const ssl_ocsp_conf_t *conf,
+                veil_tls_t *session)
+{
+    ssl_ocsp_check_t *check = VEIL_POOL_NEW(r->pool, ssl_ocsp_check_t);
+
+    check->r = r;
+    check->conf = conf;
+    check->session = session;
+    veil_list_init(&check->followers);
+    veil_list_init(&check->link);
     veil_pool_on_destroy(r->pool, ssl_ocsp_check_end, check);
     veil_http_set_ctx(r, &veil_http_ssl_ocsp_module, check);
     return check;
@@ -271,8 +332,24 @@ ssl_ocsp_cancel(veil_http_request_t *r)
     if (check->fetch != NULL) {
         veil_ssl_ocsp_fetch_end(&check->fetch);
         check->why = ssl_ocsp_request_failed;
+        ssl_ocsp_leave(check);
+        veil_http_resume(r);
+    } else if (veil_list_is_linked(&check->link)) {
+        veil_list_remove(&check->link);
         veil_http_resume(r);
     }
+}
+
+static veil_http_rc_t
+ssl_ocsp_judge(veil_http_request_t *r, const char *status)
+{
+    if (status[0] == '\0') {
+        return VEIL_HTTP_NEXT;
+    }
+    veil_log(&r->log, VEIL_LOG_INFO, 0,
+             "client SSL certificate verify error: %s", status);
+    r->keepalive = false;
+    return veil_http_fail(r, 495);
 }
 
 static veil_http_rc_t
@@ -287,30 +364,25 @@ ssl_ocsp_handler(veil_http_request_t *r)
         return VEIL_HTTP_NEXT;
     }
     t = veil_tls_of(&r->conn->c);
-    if (t == NULL || veil_tls_cert_status(t) != NULL
-        || veil_tls_verify_result(t) != X509_V_OK)
-    {
-        /* What is bad is refused by the module "ssl". */
-        return VEIL_HTTP_NEXT;
-    }
     check = veil_http_ctx(r, &veil_http_ssl_ocsp_module);
     if (check == NULL) {
-        check = ssl_ocsp_begin(r, conf, veil_tls_ssl(t));
-        if (check == NULL) {
+        if (t == NULL || veil_tls_cert_status(t) != NULL
+            || veil_tls_verify_result(t) != X509_V_OK
+            || SSL_get0_peer_certificates(veil_tls_ssl(t)) == NULL)
+        {
+            /* What is bad was refused by the module "ssl", before. */
             return VEIL_HTTP_NEXT;
         }
+        check = ssl_ocsp_create(r, conf, t);
     }
-    if (ssl_ocsp_step(check)) {
-        return veil_http_wait(r, ssl_ocsp_cancel);
+    if (veil_tls_cert_status(t) == NULL) {
+        if (!(check->leads || ssl_ocsp_lead(check)) || ssl_ocsp_step(check)) {
+            return veil_http_wait(r, ssl_ocsp_cancel);
+        }
+        veil_tls_set_cert_status(t, check->why);
+        ssl_ocsp_leave(check);
     }
-    veil_tls_set_cert_status(t, check->why);
-    if (check->why[0] == '\0') {
-        return VEIL_HTTP_NEXT;
-    }
-    veil_log(&r->log, VEIL_LOG_INFO, 0,
-             "client SSL certificate verify error: %s", check->why);
-    r->keepalive = false;
-    return veil_http_fail(r, 495);
+    return ssl_ocsp_judge(r, veil_tls_cert_status(t));
 }
 
 /* --- the configuration ----------------------------------------------------
@@ -427,9 +499,16 @@ static const veil_command_t ssl_ocsp_commands[] = {
     { .name = NULL },
 };
 
+static void
+ssl_ocsp_exit_worker(veil_cycle_t *cycle VEIL_UNUSED)
+{
+    veil_hash_done(&ssl_ocsp_leaders);
+}
+
 static const veil_http_module_t ssl_ocsp_hooks = {
     .server_conf_size = sizeof(ssl_ocsp_conf_t),
     .check = ssl_ocsp_check,
+    .exit_worker = ssl_ocsp_exit_worker,
     .handler = { VEIL_PHASE_POST_READ, ssl_ocsp_handler },
 };
 

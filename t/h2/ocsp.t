@@ -1,0 +1,74 @@
+#!/usr/bin/perl
+
+# Requests that come at once on a connection of HTTP/2 whose client's
+# certificate is asked about (ssl_ocsp): one question for all of them, and one
+# answer.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::Veil;
+use Test::Veil::TLS;
+
+my $t = Test::Veil->new->has('v2', 'hpack', 'ssl', 'ssl_ocsp');
+my $tls = Test::Veil::TLS->new($t);
+my $dir = $t->testdir;
+
+# The first part of the path says whose answer is wanted, and when.
+my $u = $t->upstream('ocsp', gates => [qw/good given revoked/], handler => sub {
+    my ($conn, $req) = @_;
+    my ($name) = $req->{uri} =~ m{^/(\w+)};
+
+    $conn->note($name);
+    $conn->wait($name);
+    $conn->reply(body => $t->read_file("$name.ocsp"),
+        headers => [ 'Content-Type', 'application/ocsp-response' ]);
+});
+my $at = 'http://' . $u->addr;
+
+sub asked { return scalar grep { $_ eq $_[0] } $u->notes }
+
+$tls->ca('root');
+$tls->cert('site', ca => 'root', names => ['localhost']);
+for my $name (qw/good given revoked/) {
+    $tls->cert($name, ca => 'root', client => 1,
+        ext => ["authorityInfoAccess=OCSP;URI:$at/$name"]);
+    $tls->staple($name, status => $name eq 'revoked' ? 'revoked' : 'good');
+}
+
+$t->config(<<'EOC')->run;
+http {
+    server {
+        listen %%PORT_443%% ssl;
+        http2 on;
+        ssl_certificate %%TESTDIR%%/site.crt;
+        ssl_certificate_key %%TESTDIR%%/site.key;
+        ssl_client_certificate %%TESTDIR%%/root.crt;
+        ssl_verify_client on;
+        ssl_ocsp leaf;
+        location / { return 204; }
+    }
+}
+EOC
+
+# What the client got, when $asked questions were there and were answered.
+sub statuses {
+    my ($name, $reset, $asked) = @_;
+    open my $f, '-|', '/usr/bin/python3', 't/lib/h2_ocsp.py', $t->port(443),
+        "$dir/root.crt", "$dir/$name.crt", "$dir/$name.key", $reset
+        or die "python3: $!";
+    is(scalar <$f>, "asked\n", "$name: three requests at once");
+    ok($t->wait_for(sub { asked($name) >= $asked }), "$name: asked about");
+    $u->release($name);
+    my $line = <$f> // 'nothing';
+    close $f;
+    is(asked($name), $asked, "$name: $asked questions in all");
+    chomp $line;
+    return $line;
+}
+
+is(statuses('good', 0, 1), '204 204 204', 'good: all are let in');
+is(statuses('revoked', 0, 1), '400 400 400', 'revoked: none is');
+is(statuses('given', 1, 2), '204 204', 'the first gives up: another asks');
+
+done_testing();
