@@ -314,6 +314,17 @@ proxy_request_closes(const proxy_ctx_t *ctx)
            || veil_upstream_keeps(ctx->target.group, &ctx->conf->up) == 0;
 }
 
+/* They came, with a body whose length is known now: HTTP/1 needs chunks. */
+static bool
+proxy_request_has_trailers(const proxy_ctx_t *ctx)
+{
+    const veil_http_body_t *body = ctx->r->body_in;
+
+    return ctx->conf->http_version != 10 && ctx->conf->body == NULL
+           && ctx->r->in.chunked && body != NULL && body->trailers != NULL
+           && body->trailers->n != 0;
+}
+
 void
 veil_proxy_make_head(proxy_ctx_t *ctx)
 {
@@ -336,7 +347,7 @@ veil_proxy_make_head(proxy_ctx_t *ctx)
 
     h.length = -1;
     if (ctx->x.body != NULL) {
-        h.length = ctx->x.body->length;
+        h.length = proxy_request_has_trailers(ctx) ? -1 : ctx->x.body->length;
         ctx->x.body_chunked = h.length < 0;
     } else if (ctx->conf->pass_request_body && r->in.content_length == 0) {
         h.length = 0; /* said by the client; some servers insist on it */
