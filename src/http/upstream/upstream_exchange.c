@@ -287,7 +287,7 @@ veil_exchange_attempt(veil_exchange_t *x)
     }
     upstream_exchange_new_state(x);
     p->attempts++;
-    p->plain = false;
+    p->plain = x->want_upgrade; /* which only HTTP/1 has */
     p->start_ms = veil_now_ms();
     x->state->peer = veil_pool_str(x->pool, p->peer->name);
     p->state = VEIL_X_CONNECT;

@@ -126,7 +126,7 @@ struct veil_exchange_private_s {
     int err;             /* to be told by post */
     bool reused;         /* the connection had been idle */
     bool told;           /* on_head was called */
-    bool plain;          /* the peer wants HTTP/1, whatever was asked for */
+    bool plain;          /* HTTP/1, whatever the configuration asks for */
     bool alone;          /* it does not wait for what another connects */
     unsigned nrefused;   /* attempts the peer has not looked at */
 

@@ -195,9 +195,8 @@ proxy_request_upgrade(proxy_request_head_t *h)
 {
     veil_str_t value;
 
-    if (!h->conf->websocket || h->conf->http_version != 11 || h->conf->h2c
-        || !h->r->in.upgrade || h->conf->sets_connection
-        || h->conf->sets_upgrade)
+    if (!h->conf->websocket || h->conf->http_version == 10 || !h->r->in.upgrade
+        || h->conf->sets_connection || h->conf->sets_upgrade)
     {
         return;
     }
