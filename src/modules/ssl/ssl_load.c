@@ -15,22 +15,18 @@
 
 #include "core/platform.h"
 
-#include "core/murmur.h"
+#include "core/hash.h"
 #include "core/time.h"
 #include "event/offload.h"
 #include "event/tls_cert.h"
 #include "http/conn.h"
 #include "modules/ssl/ssl.h"
 
-#define SSL_LOAD_BUCKETS 256 /* a power of two */
-
 typedef struct ssl_load_job_s ssl_load_job_t;
 
 typedef struct {
-    veil_list_t link; /* in a bucket */
-    veil_list_t age;  /* in the loader's list, the last used first */
-    veil_str_t key;   /* all names, each with a zero byte behind it */
-    uint32_t hash;
+    veil_list_t age;     /* in the loader's list, the last used first */
+    veil_str_t key;      /* all names, each with a zero byte behind it */
     veil_tls_ctx_t *ctx; /* NULL: not loaded yet */
     uint64_t loaded_ms;
     uint64_t used_ms;
@@ -39,8 +35,8 @@ typedef struct {
 
 struct veil_ssl_loader_s {
     const veil_ssl_conf_t *conf;
-    veil_str_t dir; /* relative names are below it; ends with "/" */
-    veil_list_t *buckets;
+    veil_str_t dir;      /* relative names are below it; ends with "/" */
+    veil_hash_t entries; /* by their keys; of the worker */
     veil_list_t ages;
     unsigned nkept; /* entries with a ctx */
     bool closed;
@@ -66,16 +62,11 @@ veil_ssl_loader_t *
 veil_ssl_loader_create(veil_conf_t *cf, veil_ssl_conf_t *conf)
 {
     veil_ssl_loader_t *l = VEIL_POOL_NEW(cf->pool, veil_ssl_loader_t);
-    unsigned i;
 
     l->conf = conf;
     l->dir = veil_conf_full_path(cf, VEIL_STR("."), true);
     l->dir.len--; /* the dot */
-    l->buckets =
-        veil_pool_alloc(cf->pool, SSL_LOAD_BUCKETS * sizeof(*l->buckets));
-    for (i = 0; i < SSL_LOAD_BUCKETS; i++) {
-        veil_list_init(&l->buckets[i]);
-    }
+    veil_hash_init(&l->entries, NULL, VEIL_HASH_CASE, 0);
     veil_list_init(&l->ages);
     return l;
 }
@@ -130,31 +121,14 @@ ssl_load_key(veil_http_request_t *r, const veil_ssl_loader_t *l)
  */
 
 static ssl_load_entry_t *
-ssl_load_find(veil_ssl_loader_t *l, veil_str_t key, uint32_t hash)
-{
-    veil_list_t *bucket = &l->buckets[hash & (SSL_LOAD_BUCKETS - 1)];
-    ssl_load_entry_t *e;
-    veil_list_t *n;
-
-    veil_list_foreach (n, bucket) {
-        e = veil_container_of(n, ssl_load_entry_t, link);
-        if (e->hash == hash && veil_str_eq(e->key, key)) {
-            return e;
-        }
-    }
-    return NULL;
-}
-
-static ssl_load_entry_t *
-ssl_load_add(veil_ssl_loader_t *l, veil_str_t key, uint32_t hash)
+ssl_load_add(veil_ssl_loader_t *l, veil_str_t key)
 {
     ssl_load_entry_t *e = veil_zalloc(sizeof(*e) + key.len);
     char *p = (char *) (e + 1);
 
     memcpy(p, key.data, key.len);
     e->key = veil_str_n(p, key.len);
-    e->hash = hash;
-    veil_list_append(&l->buckets[hash & (SSL_LOAD_BUCKETS - 1)], &e->link);
+    (void) veil_hash_add(&l->entries, e->key, e);
     veil_list_append(&l->ages, &e->age);
     return e;
 }
@@ -173,7 +147,7 @@ static void
 ssl_load_remove(veil_ssl_loader_t *l, ssl_load_entry_t *e)
 {
     VEIL_ASSERT(e->job == NULL);
-    veil_list_remove(&e->link);
+    (void) veil_hash_remove(&l->entries, e->key);
     veil_list_remove(&e->age);
     ssl_load_unload(l, e);
     veil_free(e);
@@ -210,6 +184,9 @@ ssl_load_expire(veil_ssl_loader_t *l)
             break;
         }
         ssl_load_remove(l, e);
+    }
+    if (l->closed && l->entries.n == 0) {
+        veil_hash_done(&l->entries);
     }
 }
 
@@ -351,11 +328,10 @@ veil_ssl_load(veil_http_conn_t *hc)
     veil_ssl_loader_t *l = conf->loader;
     veil_http_request_t *r = veil_http_request_bare(hc);
     veil_str_t key = ssl_load_key(r, l);
-    uint32_t hash = veil_murmur2(key.data, key.len);
-    ssl_load_entry_t *e = ssl_load_find(l, key, hash);
+    ssl_load_entry_t *e = veil_hash_find(&l->entries, key);
 
     if (e == NULL) {
-        e = ssl_load_add(l, key, hash);
+        e = ssl_load_add(l, key);
     }
     veil_http_request_discard(r);
     ssl_load_touch(l, e);
