@@ -23,9 +23,9 @@ $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['localhost']);
 $tls->cert('server', ca => 'root', names => ['localhost']);
 
-# Returns its process and its ports.
-sub grpc_server {
-    my ($port, $log) = (@_, 0, 'server.log');
+# A server on Python: its process, and what it prints first.
+sub server {
+    my (@command) = @_;
     pipe(my $from, my $to) or die "pipe: $!";
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
@@ -34,15 +34,20 @@ sub grpc_server {
         open STDOUT, '>&', $to or POSIX::_exit(126);
         Test::Veil::Guard::in_child();
         open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>>', "$dir/grpc_server.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/grpc_server.py', "$dir/$log", $port,
-            "$dir/server.key", "$dir/server.crt" };
+        open STDERR, '>>', "$dir/servers.err" or POSIX::_exit(126);
+        { exec $python, @command };
         POSIX::_exit(127);
     }
     Test::Veil::Guard::add($pid);
     close $to;
     my $ports = readline $from;
     return ($pid, split ' ', $ports);
+}
+
+sub grpc_server {
+    my ($port, $log) = @_;
+    return server('t/lib/grpc_server.py', "$dir/$log", $port,
+        "$dir/server.key", "$dir/server.crt");
 }
 
 # A client that is under way: lines are read from it and written to it.
@@ -89,14 +94,15 @@ sub group { # (name, port, ca, group, words)
     ok(checks(client(@rest), $name), "$name: there were checks");
 }
 
-my ($server, $plain, $secure) = grpc_server();
+my ($server, $plain, $secure) = grpc_server(0, 'server.log');
 my ($second, $second_plain) = grpc_server(0, 'second.log');
+my ($peer, $peer_port) = server('t/lib/h2_server.py', "$dir/peer.log");
 my $no_alpn = Test::Veil::TLSUpstream->new($tls,
     backend => $t->upstream(old => handler => sub { $_[0]->reply }),
     cert => 'server');
 $t->upstream(no_alpn => $no_alpn);
 $t->set(PLAIN => "127.0.0.1:$plain", SECURE => "127.0.0.1:$secure",
-    SECOND => "127.0.0.1:$second_plain");
+    SECOND => "127.0.0.1:$second_plain", PEER => "127.0.0.1:$peer_port");
 my $config = <<'EOC';
 http {
     log_format calls '$uri $status $grpc_status "$grpc_internal_trailers"';
@@ -120,7 +126,10 @@ http {
             grpc_set_header Set-By "the proxy";
         }
         location /gone/ { grpc_pass %%PORT_81%%; }
-        location /moved/ { return 403; }
+        location /returned/ {
+            grpc_pass %%PLAIN%%;
+            if ($request_method = POST) { return 429; }
+        }
         location /denied/ {
             deny all;
             grpc_pass %%PLAIN%%;
@@ -129,11 +138,29 @@ http {
             error_page 502 = /page;
             grpc_pass %%PORT_81%%;
         }
+        location /peer/ {
+            rewrite ^/peer(/.*) $1 break;
+            grpc_pass %%PEER%%;
+        }
+        location /caught/ {
+            grpc_intercept_errors on;
+            error_page 404 = /page;
+            rewrite ^/caught(/.*) $1 break;
+            grpc_pass %%PEER%%;
+        }
+        location /too-large/ {
+            client_max_body_size 5;
+            grpc_pass %%PLAIN%%;
+        }
         location /no-alpn/ { grpc_pass grpcs://%%UPSTREAM_no_alpn%%; }
         location /variable/ {
             set $there %%PLAIN%%;
             rewrite ^/variable(/.*) $1 break;
             grpc_pass grpc://$there;
+        }
+        location /bad-variable/ {
+            set $there %%PLAIN%%/uri;
+            grpc_pass $there;
         }
         location = /page {
             default_type application/grpc;
@@ -195,5 +222,123 @@ like($t->read_file('second.log'), qr/hang has ended/,
     'a call past its deadline is cancelled at the server');
 like($t->read_file('second.log'), qr/stream has ended/, 'so is a stream');
 group('a body of which nothing was sent', 84, '-', 'basic');
+
+
+# Cancelled by the client: the server hears of it.
+
+my $c = client(80, '-', 'cancel');
+checks($c, 'cancel', 'called');
+ok($t->wait_for(sub { $t->read_file('server.log') =~ /^unary waits/m }),
+    'cancel: a call waits');
+go_on($c);
+checks($c, 'cancel', 'called');
+ok($t->wait_for(sub { $t->read_file('server.log') =~ /^unary has ended/m }),
+    'cancel: it is told');
+ok($t->wait_for(
+    sub { $t->read_file('server.log') =~ /^streaming waits/m }),
+    'cancel: a stream waits');
+go_on($c);
+checks($c, 'cancel', 'called');
+ok($t->wait_for(
+    sub { $t->read_file('server.log') =~ /^streaming has ended/m }),
+    'cancel: it is told');
+ok($t->wait_for(sub { $t->read_file('server.log') =~ /^swallow first/m }),
+    'cancel: messages are under way');
+go_on($c);
+checks($c, 'cancel');
+
+# Errors of our own.
+
+my $x = 'Echo';
+group('no server', 80, '-', 'code', '14 Bad Gateway', $x, '/gone/');
+group('return', 80, '-', 'code', '14 Too Many Requests', $x, '/returned/');
+group('deny', 80, '-', 'code', '7 Forbidden', $x, '/denied/');
+group('error_page', 80, '-', 'code', '5 from the page', $x, '/paged/');
+group('too large', 80, '-', 'code', '2 Request Entity Too Large', $x,
+    '/too-large/');
+group('no h2 by ALPN', 80, '-', 'code', '14 Bad Gateway', $x, '/no-alpn/');
+ok($t->wait_for_log(qr/did not choose "h2" by ALPN.*upstream: "grpcs:/),
+    'which is logged');
+group('a URI in a variable', 80, '-', 'code', '2 Internal Server Error', $x,
+    '/bad-variable/');
+ok($t->wait_for_log(qr/a URI, which is the request's, in "[\d.:]+\/uri"/),
+    'which is logged, too');
+group('variables', 80, '-', 'code', '0 b\'x\'', $x, '/variable/test.Test/');
+
+# Resets by the server.
+
+group('CANCEL', 80, '-', 'code', '1 Bad Gateway', 8, '/peer/code/');
+group('ENHANCE_YOUR_CALM', 80, '-', 'code', '8 Bad Gateway', 11,
+    '/peer/code/');
+group('INTERNAL_ERROR', 80, '-', 'code', '13 Bad Gateway', 2, '/peer/code/');
+group('CANCEL later', 80, '-', 'stream_code', '1 the server reset the call',
+    8, '/peer/half-code/');
+group('INTERNAL_ERROR later', 80, '-', 'stream_code',
+    '13 the server reset the call', 2, '/peer/half-code/');
+like($t->read_file('peer.log'), qr/^\d+ \d+ POST \/code\/8 \S+ - trailers$/m,
+    'te is passed on');
+
+# Idle for too long.
+
+$c = client(86, '-', 'held', '14 the response broke off');
+checks($c, 'grpc_read_timeout', 'held');
+checks($c, 'grpc_read_timeout');
+
+# What is logged.
+
+my %logged = map { /^(\S+) (.*)/ ? ($1 => $2) : () }
+    split /\n/, $t->read_file('calls.log');
+is($logged{'/test.Test/Echo'}, '200 0 "trailers"', 'a call is logged');
+is($logged{'/gone/Echo'}, '200 14 "trailers"', 'an error of ours');
+is($logged{'/half-code/8'}, '200 1 "trailers"', 'a response that broke off');
+
+# A client of HTTP/1.1.
+
+sub message { pack 'CN/a', 0, $_[0] }
+sub http1 {
+    my ($path, $body, @headers) = @_;
+    return $t->request(method => 'POST', path => $path, version => '1.1',
+        headers => [ 'Content-Type' => 'application/grpc', @headers ],
+        body => $body, chunked => 1);
+}
+my $r = http1('/test.Test/Echo', message('hello'), TE => 'trailers');
+is($r->status, 200, 'HTTP/1.1: the status');
+is($r->body, message('hello'), 'HTTP/1.1: the message');
+is($r->trailer('grpc-status'), 0, 'HTTP/1.1: the trailers');
+$r = http1('/gone/x', message('hello'));
+is($r->header('grpc-status'), 14, 'HTTP/1.1: an error of ours');
+is($r->header('Content-Length'), 0, 'HTTP/1.1: which has no body');
+$r = http1('/peer/half-code/8', message('x'), TE => 'trailers');
+is($r->trailer('grpc-status'), 1, 'HTTP/1.1: broken off, with trailers');
+ok($r->complete, 'HTTP/1.1: which is complete');
+$r = http1('/peer/half-code/8', message('x'));
+ok(!$r->complete, 'HTTP/1.1: broken off, without them');
+$r = $t->request(method => 'POST', path => '/gone/x', body => 'x');
+is($r->status, 502, 'other clients get errors of HTTP');
+$r = $t->request(method => 'POST', path => '/gone/x', body => 'x',
+    headers => [ 'Content-Type' => 'application/grpc-web' ]);
+is($r->status, 502, 'those of gRPC-Web, too');
+
+# One channel over many connections, and over a reload.
+
+$c = client(85, '-', 'long');
+checks($c, 'long', 'running');
+my $mark = $t->log_mark;
+$t->reload;
+ok($t->wait_for_log(qr/generation 2 serves/, from => $mark), 'reloaded');
+go_on($c);
+ok(checks($c, 'keepalive_requests and a reload'), 'the channel has ended');
+
+# A server that is killed, and comes back.
+
+$c = client(80, '-', 'held', '14 the response broke off');
+checks($c, 'killed', 'held');
+kill KILL => $server;
+ok(checks($c, 'killed'), 'the client was told');
+waitpid $server, 0;
+Test::Veil::Guard::remove($server);
+group('while it is away', 80, '-', 'code', '14 Bad Gateway', $x);
+($server) = grpc_server($plain, 'server.log');
+group('when it is back', 80, '-', 'wait');
 
 done_testing();

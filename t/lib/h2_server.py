@@ -90,6 +90,13 @@ class Connection:
             self.flush()
             self.sock.shutdown(socket.SHUT_WR)
             self.open = False
+        elif what == 'code':
+            self.c.reset_stream(sid, int(path.split('/')[2]))
+        elif what == 'half-code':   # a message of gRPC, then the reset
+            self.c.send_headers(sid, [(':status', '200'),
+                                      ('content-type', 'application/grpc')])
+            self.c.send_data(sid, b'\0\0\0\0\x03one')
+            self.c.reset_stream(sid, int(path.split('/')[2]))
         elif what == 'reset':
             self.c.reset_stream(sid, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif what == 'half':

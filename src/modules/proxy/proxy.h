@@ -88,7 +88,7 @@ struct proxy_kind_s {
     size_t ctx_size;    /* of what begins with a proxy_ctx_t */
     /* Of its handler: veil_proxy_cancel() of its context. */
     veil_http_cancel_fn *cancel;
-    /* The target is known, the head is not made yet; NULL: nothing to do. */
+    /* The first thing of all, for r and conf; NULL: nothing to do. */
     void (*begin)(proxy_ctx_t *ctx);
     /* The response is described, in r->out; NULL: nothing to do. */
     void (*replied)(proxy_ctx_t *ctx);

@@ -240,6 +240,9 @@ proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
     ctx->conf = conf;
     ctx->r = r;
     veil_http_set_ctx(r, kind->module, ctx);
+    if (kind->begin != NULL) {
+        kind->begin(ctx);
+    }
     if (!veil_proxy_resolve_target(r, conf, &ctx->target)) {
         return veil_http_fail(r, 500);
     }
@@ -255,9 +258,6 @@ proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
     ctx->x.want_trailers = conf->pass_trailers;
     ctx->x.on_head = proxy_on_head;
     ctx->x.on_informational = proxy_on_informational;
-    if (kind->begin != NULL) {
-        kind->begin(ctx);
-    }
     return proxy_send(ctx);
 }
 
