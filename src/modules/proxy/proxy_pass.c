@@ -193,7 +193,8 @@ veil_proxy_set_pass(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
             "\"%s\" takes no URI, as the request's own is passed on; did "
             "you mean \"%.*s\"?",
             conf->kind->pass,
-            VEIL_STR_ARG(veil_str_n(url.data, url.len - t->uri.len)));
+            VEIL_STR_ARG(veil_str_n(
+                url.data, (size_t) (t->name.data - url.data) + t->name.len)));
     }
     why = t->uri.len != 0 ? proxy_why_no_uri(cf) : NULL;
     if (why != NULL) {
