@@ -1,11 +1,12 @@
 # h2_server.py -- an HTTP/2 server that does what its requests' paths say, on
 # python3-h2, for tests of HTTP/2 to upstreams.
 #
-#     python3 h2_server.py LOG
+#     python3 h2_server.py LOG [STREAMS]
 #
 # Prints its port (of 127.0.0.1; h2c with prior knowledge), then serves each
 # connection on a thread of its own.  Each request is a line of LOG:
-# "connection stream method path authority content-length te".
+# "connection stream method path authority content-length te".  STREAMS is
+# what a connection may have at once: 2.
 
 import socket
 import sys
@@ -19,6 +20,7 @@ import h2.events
 import h2.settings
 
 log = open(sys.argv[1], 'a', buffering=1)
+streams = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 refused = set()
 lock = threading.Lock()
 number = 0
@@ -48,8 +50,8 @@ class Connection:
         self.c.send_headers(sid, [(':status', '200'),
                                   ('content-type', 'text/plain')]
                             + list(headers))
-        self.queue[sid] = [text.encode() if isinstance(text, str) else text,
-                           trailers]
+        text = text.encode() if isinstance(text, str) else text
+        self.queue[sid] = [memoryview(text), trailers]
         self.pump(sid)
 
     def pump(self, sid):
@@ -58,7 +60,7 @@ class Connection:
             n = min(self.c.local_flow_control_window(sid), len(data), 16384)
             if n <= 0:
                 break
-            self.c.send_data(sid, data[:n])
+            self.c.send_data(sid, bytes(data[:n]))
             data = data[n:]
         self.queue[sid][0] = data
         if not data:
@@ -105,6 +107,17 @@ class Connection:
             self.c.reset_stream(sid, h2.errors.ErrorCodes.INTERNAL_ERROR)
         elif what == 'hang':
             pass
+        elif what == 'ping':        # and no answer
+            try:
+                for i in range(60):
+                    self.c.ping(b'12345678')
+                    self.flush()
+                    time.sleep(0.05)
+            except OSError:
+                pass
+        elif what == 'drop' and sid > 1:
+            self.sock.shutdown(socket.SHUT_RDWR)
+            self.open = False
         elif what == 'big-head':
             self.c.send_headers(sid, [(':status', '200'),
                                       ('x-big', 'x' * 12000)],
@@ -139,8 +152,14 @@ class Connection:
     def on_end(self, sid):
         what = self.path[sid].split('/')[1]
         body = self.body.get(sid, b'')
-        if what in ('refuse', 'refuse-once', 'goaway', 'ok', 'echo'):
+        if what in ('refuse', 'refuse-once', 'goaway', 'ok', 'echo', 'bye',
+                    'drop'):
             self.reply(sid, '%d %d' % (self.number, len(body)))
+            if what == 'bye':
+                self.c.close_connection(last_stream_id=sid)
+                self.flush()
+                self.sock.shutdown(socket.SHUT_WR)
+                self.open = False
         elif what == 'trailers':
             self.reply(sid, 'text', trailers=[('x-after', 'yes')])
         elif what == 'hints':
@@ -201,7 +220,7 @@ class Connection:
     def run(self):
         self.c.initiate_connection()
         self.c.update_settings(
-            {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+            {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams})
         self.flush()
         while self.open:
             data = self.sock.recv(65536)

@@ -361,6 +361,11 @@ void veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status);
 /* The peer has not looked at the request: again, whatever it is. */
 void veil_exchange_unprocessed(veil_exchange_t *x);
 /*
+ * The connection has no room for the request, of which nothing was sent: to
+ * another of the peer.  False: it has been so too often, and may wait.
+ */
+bool veil_exchange_move(veil_exchange_t *x);
+/*
  * The peer wants this request over HTTP/1, and has not looked at it: again.
  * False: it cannot be.
  */

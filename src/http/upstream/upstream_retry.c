@@ -165,6 +165,16 @@ veil_exchange_unprocessed(veil_exchange_t *x)
 }
 
 bool
+veil_exchange_move(veil_exchange_t *x)
+{
+    if (x->priv->nrefused >= RETRY_MAX_REFUSED) {
+        return false;
+    }
+    veil_exchange_unprocessed(x);
+    return true;
+}
+
+bool
 veil_exchange_without_wire(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;

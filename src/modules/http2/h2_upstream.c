@@ -13,7 +13,8 @@
  * A stream that is given up is no reason to end its connection.
  *
  * Only the first stream begins before the peer's SETTINGS have come, which say
- * how many there may be; they must come within proxy_connect_timeout.
+ * how many there may be; they must come within proxy_connect_timeout.  If the
+ * peer takes some of that back, those it does not know of yet go elsewhere.
  *
  * A peer that sends much that is of no use (pings, settings, empty frames) is
  * left: H2_IDLE_FRAMES of them without a head, a byte of a body, or a frame of
@@ -74,8 +75,8 @@ h2_upstream_retire(veil_upstream_conn_t *uc)
 
     VEIL_ASSERT(h2->nstreams == 0);
     h2->dead = true;
+    h2->leaving = true;
     veil_conn_read_timeout(&uc->c, 0);
-    (void) nghttp2_session_terminate_session(h2->session, NGHTTP2_NO_ERROR);
     veil_h2_upstream_wake(h2);
 }
 
@@ -184,6 +185,33 @@ h2_upstream_first_settings(veil_h2_upstream_t *h2)
     }
 }
 
+static uint32_t
+h2_upstream_max_streams(const veil_h2_upstream_t *h2)
+{
+    uint32_t max = nghttp2_session_get_remote_settings(
+        h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+    return max < H2_STREAMS_MAX ? max : H2_STREAMS_MAX;
+}
+
+static void
+h2_upstream_fewer(veil_h2_upstream_t *h2)
+{
+    uint32_t max = h2_upstream_max_streams(h2);
+    veil_h2_upstream_stream_t *s;
+    veil_list_t *l, *tmp;
+
+    veil_list_foreach_safe (l, tmp, &h2->streams) {
+        s = veil_list_entry(l, veil_h2_upstream_stream_t, link);
+        if (h2->nstreams <= max) {
+            return;
+        }
+        if (!s->sent) {
+            (void) veil_exchange_move(s->x);
+        }
+    }
+}
+
 static void
 h2_upstream_on_goaway(veil_h2_upstream_t *h2, const nghttp2_goaway *goaway)
 {
@@ -230,6 +258,8 @@ h2_upstream_on_frame(nghttp2_session *session, const nghttp2_frame *frame,
     case NGHTTP2_SETTINGS:
         if (!h2->settings) {
             h2_upstream_first_settings(h2);
+        } else if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+            h2_upstream_fewer(h2);
         }
         return 0;
     default:
@@ -356,6 +386,12 @@ h2_upstream_fill(veil_h2_upstream_t *h2)
                      "nghttp2_session_mem_send() failed: %s",
                      nghttp2_strerror((int) n));
             return false;
+        }
+        if (n == 0 && h2->leaving) {
+            h2->leaving = false; /* GOAWAY comes last: nothing may follow */
+            (void) nghttp2_session_terminate_session(h2->session,
+                                                     NGHTTP2_NO_ERROR);
+            continue;
         }
         if (n == 0) {
             break;
@@ -540,9 +576,7 @@ veil_h2_upstream_room(const veil_upstream_conn_t *uc)
     {
         return 0;
     }
-    max = nghttp2_session_get_remote_settings(
-        h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    max = max < H2_STREAMS_MAX ? max : H2_STREAMS_MAX;
+    max = h2_upstream_max_streams(h2);
     return h2->nstreams < max ? max - h2->nstreams : 0;
 }
 

@@ -22,6 +22,7 @@ typedef struct {
     uint32_t magic;
     bool dead;     /* nothing may begin here any more */
     bool ended;    /* it is being closed */
+    bool leaving;  /* GOAWAY is to be said, when all else is */
     bool in_recv;  /* the library is at work */
     bool settings; /* the peer's have come: its limits are known */
     bool broken;   /* the peer broke the rules, or floods; GOAWAY is queued */
