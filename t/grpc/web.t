@@ -378,15 +378,47 @@ is($r->status, 308, 'a redirect stays one');
 $r = $t->request(method => 'POST', path => '/gone', body => 'x');
 is($r->status, 502, 'and what is not gRPC-Web gets its error');
 
+# What breaks off: between messages that can be told, in one of them not.
+my $c;
+for (
+    [ 8, 0, 1 ], [ 16, 0, 1 ], [ 9, 0, 0 ], [ 10, 0, 0 ], [ 14, 0, 0 ],
+    [ 8, 1, 1 ], [ 16, 1, 1 ], [ 13, 1, 0 ], [ 15, 1, 0 ],
+) {
+    my ($size, $text, $clean) = @$_;
+    my $name = "a break after $size bytes" . ($text ? ' of text' : '');
+    my $body = $text ? encode_base64(frame('x'), '') : frame('x');
+    $mark = $t->log_mark;
+    unlink "$dir/go-break";
+    $c = $t->connect;
+    $c->write(join "\r\n", "POST /break/$size HTTP/1.1", 'Host: localhost',
+        'Connection: close', 'Content-Type: application/grpc-web'
+        . ($text ? '-text' : ''), 'Content-Length: ' . length $body, '', $body);
+    $c->read_until($text ? qr/AAAAAANvbm/ : qr/one/);
+    $t->write_file('go-break', '');
+    my $rest = $c->read_all;
+    ok($t->wait_for_log(qr/upstream reset the stream/, from => $mark),
+        "$name: a log line says why");
+    if ($clean) {
+        my $told = frame("grpc-status: 14\r\ngrpc-message: the response broke "
+            . "off\r\n", 128);
+        $told = encode_base64($told, '') if $text;
+        ok(index($rest, $told) >= 0 && $rest =~ /\n0\r\n\r\n\z/,
+            "$name: a status says so");
+    } else {
+        unlike($rest, qr/\n0\r\n/, "$name: there is no end");
+        ok($t->wait_for_log(qr/ended in the middle of a message/,
+            from => $mark), 'a log line says that');
+    }
+}
 $mark = $t->log_mark;
-my $c = $t->connect;
-$c->write(join "\r\n", 'POST /break HTTP/1.1', 'Host: localhost',
-    'Content-Type: application/grpc-web', 'Content-Length: 6', '', frame('x'));
-$c->read_until(qr/one/);
-$t->write_file('go-break', '');
-unlike($c->read_all, qr/\n0\r\n/, 'a stream that breaks has no end');
-ok($t->wait_for_log(qr/upstream reset the stream/, from => $mark),
-    'a log line says why');
+for my $path (qw(/short /buffered/short)) {
+    # If that is seen before the head has gone, it is a status.
+    $r = call($path, frame('x'));
+    ok(!$r->complete || ($r->header('grpc-status') // '') eq '14',
+        "$path: half a message is an error");
+}
+ok($t->wait_for_log(qr/ended in the middle of a message/, from => $mark),
+    'a log line says so');
 
 # What is none passes.
 $seen = () = ($t->read_file('calls.log') =~ /\n/g);

@@ -153,9 +153,13 @@ class Connection:
         elif what[1] == 'web':
             self.start(sid, kind='application/grpc-web+proto')
             self.send(sid, b'as it is', end=True)
-        elif what[1] == 'break':
+        elif what[1] == 'short':    # an end in the middle of a message
             self.start(sid)
-            self.send(sid, message(b'one'))
+            self.send(sid, message(b'one') + message(b'two')[:-1])
+            self.finish(sid)
+        elif what[1] == 'break':    # after so many bytes
+            self.start(sid)
+            self.send(sid, (message(b'one') * 3)[:int(what[2])])
             self.wait(sid, 'go-break')
             with self.lock:
                 self.c.reset_stream(sid, h2.errors.ErrorCodes.INTERNAL_ERROR)

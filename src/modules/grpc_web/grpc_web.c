@@ -229,8 +229,7 @@ grpc_web_respond(veil_http_request_t *r, grpc_web_call_t *call)
         r->out.body = veil_grpc_web_encode_body(r, call, r->out.body);
         r->out.content_length = -1;
     } else if (!call->told) {
-        grpc_web_set_status(r, VEIL_GRPC_UNKNOWN,
-                            VEIL_STR("the response ended without a status"));
+        grpc_web_set_status(r, VEIL_GRPC_UNKNOWN, VEIL_GRPC_WEB_LOST);
     }
 }
 

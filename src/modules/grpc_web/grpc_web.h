@@ -32,6 +32,9 @@ typedef struct {
 
 extern veil_module_t veil_http_grpc_web_module;
 
+/* What a response without a status says with status 2. */
+#define VEIL_GRPC_WEB_LOST VEIL_STR("the response ended without a status")
+
 /* --- grpc_web_body.c ------------------------------------------------------
  */
 

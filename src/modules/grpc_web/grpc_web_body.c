@@ -14,6 +14,10 @@
  * A response that ends without a status is none: gRPC needs one, and lost it
  * may have been on its way (HTTP/1.0, "proxy_pass_trailers off").  The client
  * is told so in the frame, the operator in the log.
+ *
+ * A frame can follow a message and nothing else, so messages are counted.  A
+ * response that breaks off between two ends with a status that says so; one
+ * that does in the middle of a message has to look broken.
  */
 
 #include "core/platform.h"
@@ -258,41 +262,23 @@ grpc_web_body_has_status(const veil_http_headers_t *hs)
                   != NULL;
 }
 
-/* Empty: there are none, and the head has said how the call ended. */
 static veil_str_t
-grpc_web_body_trailers(veil_http_request_t *r, const grpc_web_call_t *call,
-                       const veil_http_headers_t *trailers)
+grpc_web_body_frame(veil_pool_t *pool, const veil_http_headers_t *trailers)
 {
-    static const veil_str_t lost =
-        VEIL_STR_INIT("grpc-status: 2\r\ngrpc-message: the response ended "
-                      "without a status\r\n");
-    bool known = call->told || grpc_web_body_has_status(trailers);
     const veil_http_header_t *h = NULL;
-    size_t size = BODY_FRAME_HEAD + lost.len;
+    size_t size = BODY_FRAME_HEAD;
     char *text, *p;
     uint32_t len;
 
-    while (trailers != NULL
-           && (h = veil_http_headers_next(trailers, h)) != NULL) {
+    while ((h = veil_http_headers_next(trailers, h)) != NULL) {
         size += h->name.len + 3 * h->value.len + 4;
     }
-    text = veil_pool_chars(r->pool, size);
+    text = veil_pool_chars(pool, size);
     p = text + BODY_FRAME_HEAD;
-    for (h = NULL; trailers != NULL
-                   && (h = veil_http_headers_next(trailers, h)) != NULL;)
-    {
+    while ((h = veil_http_headers_next(trailers, h)) != NULL) {
         p = grpc_web_body_line(p, h->name, h->value);
     }
-    if (!known) {
-        veil_log(&r->log, VEIL_LOG_ERR, 0,
-                 "the response to a gRPC-Web call ended without a "
-                 "\"grpc-status\"");
-        p = veil_fmt_str(p, lost);
-    }
     len = (uint32_t) (p - text) - BODY_FRAME_HEAD;
-    if (len == 0) {
-        return VEIL_STR_NULL;
-    }
     text[0] = (char) BODY_TRAILER_FLAG;
     text[1] = (char) (len >> 24);
     text[2] = (char) (len >> 16);
@@ -308,15 +294,90 @@ typedef struct {
     veil_http_body_t body;
     veil_http_request_t *r;
     const grpc_web_call_t *call;
-    veil_str_t frame; /* what was not pulled of it */
-    size_t passed;    /* bytes of below that were pulled, not consumed */
-    bool ended;       /* below has, and there is a frame */
+    veil_str_t frame;  /* what was not pulled of it */
+    size_t passed;     /* bytes of below that were pulled, not consumed */
+    uint32_t left;     /* of the message that is passing */
+    unsigned head_len; /* bytes seen of the next one's head */
+    bool ended;        /* below has, and there is a frame */
 } grpc_web_framing_t;
 
 static grpc_web_framing_t *
 grpc_web_framing(veil_http_body_t *b)
 {
     return veil_container_of(b, grpc_web_framing_t, body);
+}
+
+/* Counts messages: a byte of flags, four of length, and that many. */
+static void
+grpc_web_framing_count(grpc_web_framing_t *b, const veil_slice_t *v)
+{
+    const unsigned char *p = v->data, *end = p + v->len;
+    size_t n;
+
+    VEIL_ASSERT(p != NULL);
+    while (p < end) {
+        if (b->head_len == 0 && b->left != 0) {
+            n = veil_min_size(b->left, (size_t) (end - p));
+            b->left -= (uint32_t) n;
+            p += n;
+            continue;
+        }
+        b->left = b->head_len == 0 ? 0 : b->left << 8 | *p;
+        b->head_len = (b->head_len + 1) % BODY_FRAME_HEAD;
+        p++;
+    }
+}
+
+static bool
+grpc_web_framing_between(const grpc_web_framing_t *b)
+{
+    return b->left == 0 && b->head_len == 0;
+}
+
+/* A status of ours, in the place of the backend's. */
+static void
+grpc_web_framing_add(grpc_web_framing_t *b, veil_grpc_status_t status,
+                     veil_str_t message)
+{
+    veil_http_body_t *below = b->body.below;
+
+    if (below->trailers == NULL) {
+        below->trailers = VEIL_POOL_NEW(b->r->pool, veil_http_headers_t);
+        veil_http_headers_init(below->trailers, b->r->pool, 2);
+    }
+    veil_http_headers_set(below->trailers, VEIL_STR("grpc-status"),
+                          veil_pool_printf(b->r->pool, "%d", (int) status));
+    veil_http_headers_set(below->trailers, VEIL_STR("grpc-message"), message);
+}
+
+/* The last message has passed, or should have: what follows it. */
+static veil_body_rc_t
+grpc_web_framing_end(grpc_web_framing_t *b, veil_body_rc_t rc)
+{
+    veil_http_body_t *below = b->body.below;
+
+    b->body.error = rc == VEIL_BODY_FAILED ? below->error : 502;
+    if (!grpc_web_framing_between(b)) {
+        veil_log(&b->r->log, VEIL_LOG_ERR, 0,
+                 "the response to a gRPC-Web call ended in the middle of a "
+                 "message");
+        return VEIL_BODY_FAILED;
+    }
+    if (rc == VEIL_BODY_FAILED) {
+        grpc_web_framing_add(
+            b, veil_grpc_status_of(below->error != 0 ? below->error : 502),
+            VEIL_STR("the response broke off"));
+    } else if (!b->call->told && !grpc_web_body_has_status(below->trailers)) {
+        veil_log(&b->r->log, VEIL_LOG_ERR, 0,
+                 "the response to a gRPC-Web call ended without a "
+                 "\"grpc-status\"");
+        grpc_web_framing_add(b, VEIL_GRPC_UNKNOWN, VEIL_GRPC_WEB_LOST);
+    }
+    b->ended = true;
+    if (below->trailers != NULL) {
+        b->frame = grpc_web_body_frame(b->r->pool, below->trailers);
+    }
+    return VEIL_BODY_END;
 }
 
 /* Messages as they are; at their end the frame is made. */
@@ -328,17 +389,18 @@ grpc_web_framing_pass(grpc_web_framing_t *b, veil_slice_t *v, unsigned *n,
     veil_body_rc_t rc = veil_http_body_pull(below, v, n, *max);
     unsigned i;
 
+    if (rc == VEIL_BODY_FAILED) {
+        *n = 0;
+    }
     for (i = 0; i < *n; i++) {
+        grpc_web_framing_count(b, &v[i]);
         b->passed += v[i].len;
         *max -= v[i].len;
     }
     if (rc == VEIL_BODY_LATER) {
         b->body.flush = below->flush;
-    } else if (rc == VEIL_BODY_FAILED) {
-        b->body.error = below->error;
-    } else if (rc == VEIL_BODY_END) {
-        b->ended = true;
-        b->frame = grpc_web_body_trailers(b->r, b->call, below->trailers);
+    } else if (rc != VEIL_BODY_DATA) {
+        rc = grpc_web_framing_end(b, rc);
     }
     return rc;
 }
@@ -412,7 +474,7 @@ grpc_web_framing_create(veil_http_request_t *r, const grpc_web_call_t *call,
     b->body.length = -1;
     b->body.window = below->window;
     b->body.flush = below->flush;
-    b->body.in_memory = below->in_memory;
+    b->body.in_memory = true;
     b->r = r;
     b->call = call;
     veil_http_body_set_reader(below, grpc_web_framing_ready, b);
@@ -575,11 +637,12 @@ veil_grpc_web_encode_body(veil_http_request_t *r, const grpc_web_call_t *call,
     veil_http_body_t *framed;
     grpc_web_encoding_t *b;
 
-    if (!call->text_back) {
-        return grpc_web_framing_create(r, call, below);
-    }
+    /* What a buffer has put into a file must be looked at, too. */
     below = veil_http_body_to_memory(r->pool, r->loop, below, 0);
     framed = grpc_web_framing_create(r, call, below);
+    if (!call->text_back) {
+        return framed;
+    }
     b = VEIL_POOL_NEW(r->pool, grpc_web_encoding_t);
     b->body.ops = &grpc_web_encoding_ops;
     b->body.below = framed;
