@@ -490,8 +490,11 @@ veil_conn_local_addr(const veil_conn_t *c, veil_addr_t *addr)
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
 
-    VEIL_CHECK(c, VEIL_CONN);
     memset(addr, 0, sizeof(*addr));
+    if (c->magic == VEIL_MAGIC_DEAD) {
+        return;
+    }
+    VEIL_CHECK(c, VEIL_CONN);
     if (getsockname(c->handle.fd, (struct sockaddr *) &ss, &len) == 0) {
         veil_addr_from_sockaddr(addr, (struct sockaddr *) &ss, len);
     }

@@ -144,7 +144,7 @@ void veil_conn_read_timeout(veil_conn_t *c, uint64_t ms);
 /* Applies to each write from the next on; 0: none. */
 void veil_conn_write_timeout(veil_conn_t *c, uint64_t ms);
 
-/* The local address (getsockname; not kept). */
+/* The local address (getsockname; not kept); family 0 once it is closed. */
 void veil_conn_local_addr(const veil_conn_t *c, veil_addr_t *addr);
 /*
  * Accepted connections inherit TCP_NODELAY from their listener, and outgoing

@@ -44,6 +44,19 @@ GET(remote_port)
            && veil_http_var_number(r, r->conn->c.peer.port, out);
 }
 
+/*
+ * A request of HTTP/2 may outlive its connection, if only to be logged; then
+ * it is the address that was listened on.
+ */
+static void
+connection_local(const veil_http_request_t *r, veil_addr_t *local)
+{
+    veil_conn_local_addr(&r->conn->c, local);
+    if (local->family == 0) {
+        *local = r->conn->port->addr;
+    }
+}
+
 GET(server_addr)
 {
     veil_addr_t local;
@@ -51,7 +64,7 @@ GET(server_addr)
     if (r->conn == NULL) {
         return false;
     }
-    veil_conn_local_addr(&r->conn->c, &local);
+    connection_local(r, &local);
     if (local.family == AF_UNIX && r->conn->port->addr.u.path != NULL) {
         *out =
             veil_pool_printf(r->pool, "unix:%s", r->conn->port->addr.u.path);
@@ -67,7 +80,7 @@ GET(server_port)
     if (r->conn == NULL) {
         return false;
     }
-    veil_conn_local_addr(&r->conn->c, &local);
+    connection_local(r, &local);
     return veil_http_var_number(r, local.port, out);
 }
 
