@@ -7,37 +7,15 @@ use strict;
 use warnings;
 use lib 't/lib';
 use MIME::Base64 qw/encode_base64 decode_base64/;
-use POSIX ();
 use Test::Veil;
-use Test::Veil::Guard;
+use Test::Veil::Python;
 
 my $t = Test::Veil->new->has('v2_upstream');
-my ($python) = grep { system("$_ -c 'import h2' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
-$t->skip_all('python3-h2 is not installed') if !defined $python;
+my $python = Test::Veil::Python->new($t, 'h2');
 my $dir = $t->testdir;
 
-sub backend {
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>', "$dir/backend.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/grpc_web_server.py', $dir };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $port = readline $from;
-    chomp $port;
-    return $port;
-}
-
-$t->set(GRPC => '127.0.0.1:' . backend());
+$t->set(GRPC => '127.0.0.1:'
+    . $python->server('t/lib/grpc_web_server.py', $dir));
 $t->write_file('html/error.html', 'an error page');
 $t->config(<<'EOC');
 http {

@@ -164,6 +164,12 @@ class Connection:
             with self.lock:
                 self.c.reset_stream(sid, h2.errors.ErrorCodes.INTERNAL_ERROR)
                 self.flush()
+        elif what[1] == 'open':
+            open(DIR + '/' + what[2], 'w').close()
+            self.only(sid, [('grpc-status', '0')])
+        elif what[1] == 'hold':
+            self.wait(sid, 'page')
+            self.only(sid, [])
         elif what[1] == 'hang':
             self.wait(sid, 'never')
         else:

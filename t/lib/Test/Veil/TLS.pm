@@ -345,6 +345,8 @@ sub python {
 #   cert       name of the server's certificate, whose key it will accept
 #   name, port
 #   args => [ more arguments ]
+#   real_time => 1: the document is written when the page is loaded; else when
+#     it has come to rest, of which streams know nothing
 
 sub has_chromium { return defined _which('chromium') }
 
@@ -360,8 +362,8 @@ sub chromium {
         $program, qw/--headless=new --no-sandbox --disable-gpu
             --disable-dev-shm-usage --no-first-run --disable-extensions
             --disable-background-networking --disable-sync
-            --disable-component-update --no-default-browser-check
-            --virtual-time-budget=5000/,
+            --disable-component-update --no-default-browser-check/,
+        $o{real_time} ? () : '--virtual-time-budget=5000',
         "--user-data-dir=$home",
         '--ignore-certificate-errors-spki-list=' . $self->spki($o{cert}),
         "--host-resolver-rules=MAP $name 127.0.0.1, MAP * ~NOTFOUND ,"
