@@ -115,6 +115,12 @@ def group_basic():
     check('server streaming',
           list(server_stream('Count')(b'200', timeout=PATIENCE)),
           [b'%d' % i for i in range(200)])
+    check('many small messages',
+          list(server_stream('Count')(b'5000', timeout=PATIENCE)),
+          [b'%d' % i for i in range(5000)])
+    check('and to the server',
+          client_stream('Collect')(iter([b'a'] * 5000), timeout=PATIENCE),
+          b'5000 5000')
     check('an empty stream',
           list(server_stream('Count')(b'0', timeout=PATIENCE)), [])
 

@@ -193,6 +193,7 @@ veil_h2_upstream_on_data(nghttp2_session *session, uint8_t flags, int32_t id,
         return 0;
     }
     s->bytes_in += len;
+    h2->nidle_frames = 0;
     if (s->x->priv->held) {
         s->unpaid += len;
     } else {
