@@ -1,5 +1,6 @@
 /*
- * test_token.c -- lists, parameters, qualities, cookies, entity tags.
+ * test_token.c -- lists, parameters, qualities, cookies, entity tags,
+ * priorities.
  */
 
 #include "core/platform.h"
@@ -182,6 +183,35 @@ Test(token, etag_lists)
 }
 
 /* Every prefix and every changed byte of these, in exact allocations. */
+/* From urgency 3, not incremental; as "urgency incremental". */
+static const char *
+token_priority(const char *value)
+{
+    static char out[16];
+    unsigned urgency = 3;
+    bool incremental = false;
+
+    veil_http_priority_parse(S(value), &urgency, &incremental);
+    snprintf(out, sizeof(out), "%u %d", urgency, incremental);
+    return out;
+}
+
+Test(token, priorities)
+{
+    cr_expect_str_eq(token_priority(""), "3 0");
+    cr_expect_str_eq(token_priority("u=0"), "0 0");
+    cr_expect_str_eq(token_priority("u=7,i"), "7 1");
+    cr_expect_str_eq(token_priority("i , u=1"), "1 1");
+    cr_expect_str_eq(token_priority("i=?1"), "3 1");
+    cr_expect_str_eq(token_priority("i, i=?0"), "3 0");
+    cr_expect_str_eq(token_priority("u=1;x=2;y, i;z"), "1 1");
+    cr_expect_str_eq(token_priority("u=1, u=5"), "5 0");
+    cr_expect_str_eq(token_priority("a=\"u=1, i\", u=2"), "2 0");
+    cr_expect_str_eq(token_priority("ui=(1 2), u=4"), "4 0");
+    cr_expect_str_eq(token_priority("u=8, u=-1, u=1.0, u=\"1\", u"), "3 0");
+    cr_expect_str_eq(token_priority("U=1, I, i=1, i=true"), "3 0");
+}
+
 Test(token, anything)
 {
     static const char *const texts[] = {
@@ -193,6 +223,8 @@ Test(token, anything)
     veil_str_t s, rest, a, b;
     char *copy, out[64];
     size_t i, n, k;
+    unsigned urgency = 0;
+    bool incremental = false;
 
     for (i = 0; i < veil_countof(texts); i++) {
         for (n = 0; n <= strlen(texts[i]); n++) {
@@ -215,6 +247,8 @@ Test(token, anything)
                 }
                 veil_http_etag_list_has(s, S("\"none\""), true);
                 veil_http_etag_is_valid(s);
+                veil_http_priority_parse(s, &urgency, &incremental);
+                cr_assert_leq(urgency, 7);
                 free(copy);
             }
         }

@@ -319,3 +319,38 @@ veil_http_etag_list_has(veil_str_t list, veil_str_t etag, bool weak)
     }
     return false;
 }
+
+/* --- priorities ------------------------------------------------------------
+ */
+
+/* A member of a dictionary (RFC 8941, 3.2) without what is said about it. */
+static veil_str_t
+token_member(veil_str_t element)
+{
+    const char *end = memchr(element.data, ';', element.len);
+
+    return end == NULL ? element
+                       : token_trim(veil_str_n(element.data,
+                                               (size_t) (end - element.data)));
+}
+
+void
+veil_http_priority_parse(veil_str_t value, unsigned *urgency,
+                         bool *incremental)
+{
+    veil_str_t m;
+
+    while (veil_http_list_next(&value, &m)) {
+        m = token_member(m);
+        if (m.len == 3 && memcmp(m.data, "u=", 2) == 0 && m.data[2] >= '0'
+            && m.data[2] <= '7')
+        {
+            *urgency = (unsigned) (m.data[2] - '0');
+        } else if (veil_str_eq(m, VEIL_STR("i"))
+                   || veil_str_eq(m, VEIL_STR("i=?1"))) {
+            *incremental = true;
+        } else if (veil_str_eq(m, VEIL_STR("i=?0"))) {
+            *incremental = false;
+        }
+    }
+}

@@ -1,6 +1,6 @@
 /*
  * token.h -- what stands in field values: lists, parameters, qualities,
- * cookies, entity tags.
+ * cookies, entity tags, priorities.
  *
  * Views in, views out; nothing allocates.  What does not fit the grammar is
  * passed over, never guessed at: a malformed element matches nothing.
@@ -67,5 +67,12 @@ bool veil_http_etag_eq(veil_str_t a, veil_str_t b, bool weak);
  * is "*".
  */
 bool veil_http_etag_list_has(veil_str_t list, veil_str_t etag, bool weak);
+
+/*
+ * Of a field "priority" (RFC 9218, 4): "u=1, i".  What it does not say, or
+ * not as it should, stays as it was.
+ */
+void veil_http_priority_parse(veil_str_t value, unsigned *urgency,
+                              bool *incremental);
 
 #endif

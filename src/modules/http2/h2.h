@@ -6,6 +6,7 @@
  *   h2_head.c    fields of a head to a request
  *   h2_body.c    a request's body, pulled; flow control
  *   h2_write.c   a response: its head, its body as the window allows
+ *   h2_priority.c  PRIORITY_UPDATE, and responses with a priority
  *   h2_guard.c   limits on what a client may make us do
  *   h2_scan.c    frames that the library skips
  *   h2_linger.c  an upload that goes on after its answer
@@ -32,6 +33,7 @@
 
 typedef struct veil_h2_s veil_h2_t;
 typedef struct veil_h2_stream_s veil_h2_stream_t;
+typedef struct veil_h2_priority_s veil_h2_priority_t;
 
 /* Of a server. */
 typedef struct {
@@ -95,6 +97,10 @@ struct veil_h2_stream_s {
     uint64_t moved_ms;     /* when enough of it went last */
     uint64_t moved;        /* how much had been sent then */
     veil_timer_t delay;    /* limit_rate */
+    unsigned urgency;      /* for h2_priority.c */
+    bool incremental;
+    bool reprioritized;  /* by PRIORITY_UPDATE: these two are known */
+    bool priority_given; /* by the response, which is the last word */
 };
 
 struct veil_h2_s {
@@ -126,6 +132,7 @@ struct veil_h2_s {
     size_t out_cap;
     size_t buffered; /* of all bodies: received and not consumed */
     size_t unpaid;   /* of the connection's window: not given back */
+    veil_h2_priority_t *priority; /* NULL: no PRIORITY_UPDATE has come */
     h2_guard_t guard;
 };
 
@@ -192,6 +199,19 @@ void veil_h2_linger_data(veil_h2_t *h2, int32_t id);
 /* Such a stream is closed. */
 void veil_h2_linger_over(veil_h2_t *h2, int32_t id);
 void veil_h2_linger_free(veil_h2_t *h2);
+
+/* --- h2_priority.c */
+
+/* The library's callbacks for frames of PRIORITY_UPDATE: a piece, the end. */
+int veil_h2_priority_chunk(nghttp2_session *session,
+                           const nghttp2_frame_hd *hd, const uint8_t *data,
+                           size_t len, void *user);
+int veil_h2_priority_unpack(nghttp2_session *session, void **payload,
+                            const nghttp2_frame_hd *hd, void *user);
+/* The library has the stream's head: what was said before it holds. */
+void veil_h2_priority_opened(veil_h2_stream_t *s);
+/* The response's head is final: its field "priority" holds from now on. */
+void veil_h2_priority_respond(veil_h2_stream_t *s);
 
 /* --- h2_write.c */
 

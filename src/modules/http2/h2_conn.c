@@ -86,6 +86,7 @@ h2_conn_free(veil_h2_t *h2)
     veil_h2_linger_free(h2);
     nghttp2_session_del(h2->session);
     veil_free(h2->out);
+    veil_free(h2->priority);
     h2->magic = VEIL_MAGIC_DEAD;
     veil_free(h2);
     hc->h2 = NULL;
@@ -344,6 +345,7 @@ h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     {
         s->r->in.has_body = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0;
         veil_list_append(&h2->ready, &s->todo);
+        veil_h2_priority_opened(s);
     }
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         veil_h2_body_complete(s);
@@ -433,11 +435,15 @@ h2_conn_session(veil_h2_t *h2)
                                                              h2_on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(
             callbacks, h2_on_stream_close);
+        nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(
+            callbacks, veil_h2_priority_chunk);
+        nghttp2_session_callbacks_set_unpack_extension_callback(
+            callbacks, veil_h2_priority_unpack);
         nghttp2_option_new(&option);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
-        nghttp2_option_set_builtin_recv_extension_type(
-            option, NGHTTP2_PRIORITY_UPDATE);
+        nghttp2_option_set_user_recv_extension_type(option,
+                                                    NGHTTP2_PRIORITY_UPDATE);
     }
     veil_h2_guard_options(h2, option);
     if (nghttp2_session_server_new2(&session, callbacks, h2, option) != 0) {

@@ -583,9 +583,6 @@ veil_h2_guard_on_request(veil_h2_t *h2)
 void
 veil_h2_guard_options(const veil_h2_t *h2, nghttp2_option *option)
 {
-    /* Else it skips these without a word, and there is no counting them. */
-    nghttp2_option_set_builtin_recv_extension_type(option,
-                                                   NGHTTP2_PRIORITY_UPDATE);
     nghttp2_option_set_max_settings(option, GUARD_SETTINGS_ENTRIES);
     nghttp2_option_set_max_outbound_ack(option, GUARD_ACKS);
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);

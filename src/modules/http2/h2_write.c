@@ -341,6 +341,7 @@ h2_write_submit(veil_http_request_t *r, veil_http_body_t *body)
         if (r->out.body != NULL) {
             r->out.body = s->out;
         }
+        veil_h2_priority_respond(s);
     }
     if (nghttp2_submit_response(s->h2->session, s->id, f.nv, f.n,
                                 body != NULL ? &provider : NULL)
