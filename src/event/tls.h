@@ -258,6 +258,12 @@ veil_tls_of(const veil_conn_t *c)
 
 /* The protocol ALPN chose; empty: none. */
 veil_str_t veil_tls_alpn(const veil_tls_t *t);
+/*
+ * What RFC 9113, 9.2 asks of a session of HTTP/2: TLS 1.3, or 1.2 with an
+ * ephemeral key and an AEAD, which the suites of its appendix A lack.  May be
+ * asked while ALPN is chosen, too.
+ */
+bool veil_tls_suits_http2(const veil_tls_t *t);
 bool veil_tls_is_resumed(const veil_tls_t *t);
 /* What is read now came before the handshake was complete (0-RTT). */
 bool veil_tls_is_early(const veil_tls_t *t);

@@ -15,6 +15,25 @@ veil_tls_alpn(const veil_tls_t *t)
 }
 
 bool
+veil_tls_suits_http2(const veil_tls_t *t)
+{
+    const SSL_CIPHER *cipher = SSL_get_pending_cipher(t->ssl);
+
+    if (cipher == NULL) {
+        cipher = SSL_get_current_cipher(t->ssl);
+    }
+    switch (SSL_version(t->ssl)) {
+    case TLS1_3_VERSION:
+        return true;
+    case TLS1_2_VERSION:
+        return cipher != NULL && SSL_CIPHER_is_aead(cipher)
+               && SSL_CIPHER_get_kx_nid(cipher) == NID_kx_ecdhe;
+    default:
+        return false;
+    }
+}
+
+bool
 veil_tls_is_resumed(const veil_tls_t *t)
 {
     return SSL_session_reused(t->ssl);

@@ -143,6 +143,13 @@ veil_tls_alpn(const veil_tls_t *t)
 }
 
 bool
+veil_tls_suits_http2(const veil_tls_t *t)
+{
+    (void) t;
+    return false;
+}
+
+bool
 veil_tls_is_resumed(const veil_tls_t *t)
 {
     (void) t;

@@ -91,7 +91,10 @@ tls_alpn(veil_conn_t *c)
 {
     const veil_http_alternative_t *other = tls_of(c)->server->alternative;
 
-    return other != NULL ? other->name : VEIL_STR_NULL;
+    if (other == NULL || !veil_tls_suits_http2(veil_tls_of(c))) {
+        return VEIL_STR_NULL;
+    }
+    return other->name;
 }
 
 static const veil_tls_accept_ops_t tls_accept_ops = {

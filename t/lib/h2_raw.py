@@ -66,9 +66,25 @@ def settings(*pairs):
                  b''.join(struct.pack('>HI', i, v) for i, v in pairs))
 
 
+def huffman(text):
+    """A string of HPACK in Huffman's code (RFC 7541, 5.2)."""
+    text = text if isinstance(text, bytes) else text.encode()
+    packed = hpack.huffman.HuffmanEncoder(
+        hpack.huffman_constants.REQUEST_CODES,
+        hpack.huffman_constants.REQUEST_CODES_LENGTH).encode(text)
+    return number(len(packed), 7, 0x80) + packed
+
+
+def text(value):
+    """A string of HPACK as it is."""
+    value = value if isinstance(value, bytes) else value.encode()
+    return number(len(value), 7, 0) + value
+
+
 class Stream:
     def __init__(self):
         self.status = None
+        self.packed = []  # heads as they came
         self.heads = []
         self.data = b''
         self.ended = False
@@ -77,12 +93,16 @@ class Stream:
 
 class Client:
     def __init__(self, port, preface=True, pairs=(), tls=None, wait=10,
-                 cert=None):
-        self.sock = socket.create_connection(('127.0.0.1', port))
+                 cert=None, context=None, alpn=('h2',), buffer=None):
+        self.sock = socket.socket()
+        if buffer is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.sock.connect(('127.0.0.1', port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
-            context = ssl.create_default_context(cafile=tls)
-            context.set_alpn_protocols(['h2'])
+            context = context or ssl.create_default_context(cafile=tls)
+            if alpn:
+                context.set_alpn_protocols(list(alpn))
             if cert is not None:
                 context.load_cert_chain(*cert)
             self.sock = context.wrap_socket(self.sock,
@@ -98,8 +118,10 @@ class Client:
         self.pongs = set()
         self.decoder = hpack.Decoder()
         self.decoder.max_allowed_table_size = 65536
+        self.head = None  # of frames that are not complete
         self.next = 1
-        self.credit = True
+        self.credit = True  # what comes may come again
+        self.ack = True     # SETTINGS are acknowledged
         self.window = {0: 65535}
         if preface:
             self.send(PREFACE + settings(*pairs))
@@ -151,10 +173,19 @@ class Client:
 
     def _take(self, kind, flags, stream, payload):
         self.frames.append((kind, flags, stream, payload))
+        assert self.head is None or (kind, stream) == (
+            CONTINUATION, self.head[0]), 'a frame within a head'
         if kind == HEADERS:
-            assert flags & END_HEADERS
+            self.head = [stream, flags, payload]
+        elif kind == CONTINUATION:
+            self.head[2] += payload
+        if kind in (HEADERS, CONTINUATION) and flags & END_HEADERS:
+            payload = self.head[2]
+            flags |= self.head[1]
+            kind, self.head = HEADERS, None
             fields = self.decoder.decode(payload)
             s = self.get(stream)
+            s.packed.append(payload)
             s.heads.append([(n, v) for n, v in fields])
             status = dict(fields).get(':status')
             if status is not None:
@@ -180,7 +211,8 @@ class Client:
             for at in range(0, len(payload), 6):
                 i, v = struct.unpack('>HI', payload[at:at + 6])
                 self.settings[i] = v
-            self.send(frame(SETTINGS, ACK, 0))
+            if self.ack:
+                self.send(frame(SETTINGS, ACK, 0))
         elif kind == PING:
             if flags & ACK:
                 self.pongs.add(payload)
@@ -209,6 +241,7 @@ class Client:
             if len(self.buffer) < 9 + size:
                 break
             kind, flags, stream = struct.unpack('>BBI', self.buffer[3:9])
+            assert not stream & 0x80000000, 'a reserved bit'
             payload = self.buffer[9:9 + size]
             self.buffer = self.buffer[9 + size:]
             self._take(kind, flags, stream & 0x7fffffff, payload)

@@ -8,7 +8,7 @@
  *   h2_write.c   a response: its head, its body as the window allows
  *   h2_priority.c  PRIORITY_UPDATE, and responses with a priority
  *   h2_guard.c   limits on what a client may make us do
- *   h2_scan.c    frames that the library skips
+ *   h2_scan.c    frames that the library lets pass
  *   h2_linger.c  an upload that goes on after its answer
  *
  * The library (nghttp2) knows frames, streams and windows and does no I/O.
@@ -110,6 +110,7 @@ struct veil_h2_s {
     bool lingering;   /* all is said; the client's end is waited for */
     bool in_recv;     /* the library is at work */
     bool has_reset;   /* we did, a stream */
+    bool windows_set; /* SETTINGS have changed windows just now */
     bool has_skipped; /* the client did, a stream's number */
     int32_t last_id;  /* the latest stream of the client */
     bool idle;        /* the read timer runs, for the next request */
@@ -157,6 +158,19 @@ void veil_h2_over(veil_h2_stream_t *s);
 void veil_h2_reset(veil_h2_stream_t *s, uint32_t error);
 /* GOAWAY, the first: requests on their way are served yet. */
 void veil_h2_drain(veil_h2_t *h2);
+
+/* --- h2_scan.c: rules that the library does not keep */
+
+/* A frame begins; one that must not be here ends the connection. */
+void veil_h2_check_frame(veil_h2_t *h2, const nghttp2_frame_hd *hd);
+/* One that is neither HEADERS nor DATA has come. */
+void veil_h2_check_control(veil_h2_t *h2, const nghttp2_frame *frame);
+/* One was sent. */
+void veil_h2_check_sent(veil_h2_t *h2, const nghttp2_frame *frame);
+/* The library's callback for what it refuses. */
+int veil_h2_on_invalid_frame(nghttp2_session *session,
+                             const nghttp2_frame *frame, int error,
+                             void *data);
 
 /* --- h2_head.c: the library's callbacks for heads */
 

@@ -265,34 +265,14 @@ h2_conn_posted(veil_post_t *post)
 /* --- callbacks of the library ----------------------------------------------
  */
 
-/*
- * What the library lets pass: PRIORITY of stream 0 (RFC 9113, 6.3), as it
- * does not look at these any more, and a stream that is older than others,
- * which may be one that we have reset, whose client does not know it yet.
- * Where there was none of those it is an error: the stream is closed (5.1),
- * or was skipped (5.1.1), which cannot be told apart when some were.
- */
 static int
 h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
                   void *data)
 {
     veil_h2_t *h2 = data;
-    uint32_t error = NGHTTP2_NO_ERROR;
 
-    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) {
-        error = NGHTTP2_PROTOCOL_ERROR;
-    }
-    if (hd->type == NGHTTP2_HEADERS && !h2->has_reset
-        && hd->stream_id <= h2->last_id
-        && nghttp2_session_find_stream(session, hd->stream_id) == NULL)
-    {
-        error = (hd->stream_id & 1) != 0 && !h2->has_skipped
-                    ? NGHTTP2_STREAM_CLOSED
-                    : NGHTTP2_PROTOCOL_ERROR;
-    }
-    if (error != NGHTTP2_NO_ERROR) {
-        (void) nghttp2_session_terminate_session(session, error);
-    }
+    (void) session;
+    veil_h2_check_frame(h2, hd);
     if (hd->type == NGHTTP2_HEADERS) {
         h2->head_bytes = hd->length;
         if (hd->flags & NGHTTP2_FLAG_PRIORITY) {
@@ -304,20 +284,6 @@ h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd,
     return veil_h2_guard_on_frame(h2, hd);
 }
 
-/* It may have been reset for that, or will be. */
-static int
-h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
-                    int error, void *data)
-{
-    veil_h2_t *h2 = data;
-
-    (void) session;
-    (void) frame;
-    (void) error;
-    h2->has_reset = true;
-    return 0;
-}
-
 static int
 h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
                  void *data)
@@ -325,12 +291,8 @@ h2_on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_t *h2 = data;
     veil_h2_stream_t *s;
 
-    if (frame->hd.type == NGHTTP2_SETTINGS
-        && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
-    {
-        veil_h2_guard_settled(h2);
-    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
+        veil_h2_check_control(h2, frame);
         return 0;
     }
     s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -361,9 +323,7 @@ h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_t *h2 = data;
     veil_h2_stream_t *s;
 
-    if (frame->hd.type == NGHTTP2_RST_STREAM) {
-        h2->has_reset = true;
-    }
+    veil_h2_check_sent(h2, frame);
     veil_h2_guard_on_sent(h2, frame);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
@@ -430,7 +390,7 @@ h2_conn_session(veil_h2_t *h2)
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks,
                                                              h2_on_frame_recv);
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(
-            callbacks, h2_on_invalid_frame);
+            callbacks, veil_h2_on_invalid_frame);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks,
                                                              h2_on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(
@@ -540,6 +500,7 @@ h2_conn_fill(veil_h2_t *h2)
             return false;
         }
         if (n == 0) {
+            h2->windows_set = false;
             break;
         }
         h2_conn_reserve(h2, (size_t) n);

@@ -1,7 +1,7 @@
 /*
- * h2_scan.c -- frames, before the library sees them.
+ * h2_scan.c -- frames that the library lets pass.
  *
- * The library takes some frames and says nothing: of types that it does not
+ * It takes some frames and says nothing: of types that it does not
  * know, DATA and heads of streams that are no more.  They cost it little, but
  * a client that sends nothing else should not be listened to for ever; and
  * DATA counts here by what it holds beyond its padding, which the library
@@ -14,6 +14,8 @@
  * A block of bytes is read before the library has any of it: what is known of
  * streams is what was there before.  A stream that began or ended within the
  * same block is left alone.
+ *
+ * The other half are frames that it does report, and should have refused.
  */
 
 #include "modules/http2/h2.h"
@@ -87,13 +89,19 @@ h2_scan_frame(veil_h2_t *h2, const h2_scan_frame_t *f)
         return h2_scan_is_closed(h2, f->id)
                    ? veil_h2_guard_count(h2, H2_GUARD_REFUSED)
                    : 0;
+    case NGHTTP2_CONTINUATION:
+        /* The library looks at the size of all others (RFC 9113, 4.2). */
+        if (f->len > (uint64_t) h2->conf->max_frame_size) {
+            (void) nghttp2_session_terminate_session(h2->session,
+                                                     NGHTTP2_FRAME_SIZE_ERROR);
+        }
+        return 0;
     case NGHTTP2_PRIORITY:
     case NGHTTP2_RST_STREAM:
     case NGHTTP2_SETTINGS:
     case NGHTTP2_PUSH_PROMISE:
     case NGHTTP2_PING:
     case NGHTTP2_WINDOW_UPDATE:
-    case NGHTTP2_CONTINUATION:
     case NGHTTP2_PRIORITY_UPDATE:
         return 0;
     default:
@@ -155,4 +163,99 @@ veil_h2_scan(veil_h2_t *h2, const unsigned char *p, size_t len)
         }
     }
     return rc;
+}
+
+/* --- as the library comes to them -------------------------------------------
+ */
+
+/*
+ * What the library lets pass: PRIORITY of stream 0 (RFC 9113, 6.3), as it
+ * does not look at these any more, and a stream that is older than others,
+ * which may be one that we have reset, whose client does not know it yet.
+ * Where there was none of those it is an error: the stream is closed (5.1),
+ * or was skipped (5.1.1), which cannot be told apart when some were.
+ */
+void
+veil_h2_check_frame(veil_h2_t *h2, const nghttp2_frame_hd *hd)
+{
+    uint32_t error = NGHTTP2_NO_ERROR;
+
+    if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) {
+        error = NGHTTP2_PROTOCOL_ERROR;
+    }
+    if (hd->type == NGHTTP2_HEADERS && !h2->has_reset
+        && hd->stream_id <= h2->last_id
+        && nghttp2_session_find_stream(h2->session, hd->stream_id) == NULL)
+    {
+        error = (hd->stream_id & 1) != 0 && !h2->has_skipped
+                    ? NGHTTP2_STREAM_CLOSED
+                    : NGHTTP2_PROTOCOL_ERROR;
+    }
+    if (error != NGHTTP2_NO_ERROR) {
+        (void) nghttp2_session_terminate_session(h2->session, error);
+    }
+}
+
+/* It may have been reset for that, or will be. */
+int
+veil_h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
+                         int error, void *data)
+{
+    veil_h2_t *h2 = data;
+
+    (void) session;
+    (void) frame;
+    (void) error;
+    h2->has_reset = true;
+    return 0;
+}
+
+static bool
+h2_scan_has_window(const nghttp2_settings *settings)
+{
+    size_t i;
+
+    for (i = 0; i < settings->niv; i++) {
+        if (settings->iv[i].settings_id
+            == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+veil_h2_check_control(veil_h2_t *h2, const nghttp2_frame *frame)
+{
+    const nghttp2_ext_priority_update *update = frame->ext.payload;
+
+    if (frame->hd.type == NGHTTP2_SETTINGS) {
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
+            veil_h2_guard_settled(h2);
+        } else if (h2_scan_has_window(&frame->settings)) {
+            h2->windows_set = true;
+        }
+    }
+    /* Which the library lets pass (RFC 9218, 7.1). */
+    if (frame->hd.type == NGHTTP2_PRIORITY_UPDATE && update->stream_id == 0) {
+        (void) nghttp2_session_terminate_session(h2->session,
+                                                 NGHTTP2_PROTOCOL_ERROR);
+    }
+}
+
+void
+veil_h2_check_sent(veil_h2_t *h2, const nghttp2_frame *frame)
+{
+    if (frame->hd.type != NGHTTP2_RST_STREAM) {
+        return;
+    }
+    h2->has_reset = true;
+    /* A window that SETTINGS make overflow: the library resets its stream,
+       it is to end the connection (RFC 9113, 6.9.2). */
+    if (h2->windows_set
+        && frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
+    {
+        (void) nghttp2_session_terminate_session(h2->session,
+                                                 NGHTTP2_FLOW_CONTROL_ERROR);
+    }
 }
