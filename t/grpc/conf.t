@@ -7,7 +7,7 @@ use warnings;
 use lib 't/lib';
 use Test::Veil;
 
-my $t = Test::Veil->new->has('grpc');
+my $t = Test::Veil->new->has('grpc')->has('v2_upstream');
 
 sub tested {
     my ($location, $http) = (@_, '');

@@ -13,10 +13,9 @@ use Test::Veil::Guard;
 use Test::Veil::TLS;
 use Test::Veil::TLSUpstream;
 
-my $t = Test::Veil->new(timeout => 60)->has('v2')->has('grpc');
-my ($python) = grep { system("$_ -c 'import grpc' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
-$t->skip_all('no python3-grpcio') unless $python;
+my $t = Test::Veil->new(timeout => 60)->has('v2')->has('v2_upstream')->has('grpc')
+    ->has('grpcio');
+my $python = '/usr/bin/python3';
 my $dir = $t->testdir;
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
@@ -103,6 +102,18 @@ my $no_alpn = Test::Veil::TLSUpstream->new($tls,
 $t->upstream(no_alpn => $no_alpn);
 $t->set(PLAIN => "127.0.0.1:$plain", SECURE => "127.0.0.1:$secure",
     SECOND => "127.0.0.1:$second_plain", PEER => "127.0.0.1:$peer_port");
+$t->set(WEB => $t->has_feature('grpc_web') ? <<"EOC" : '');
+        location /web/ {
+            grpc_web on;
+            rewrite ^/web(/.*) \$1 break;
+            grpc_pass 127.0.0.1:$plain;
+            location /web/gone/ { grpc_pass 127.0.0.1:@{[ $t->port(81) ]}; }
+            location /web/half-code/ {
+                rewrite ^/web(/.*) \$1 break;
+                grpc_pass 127.0.0.1:$peer_port;
+            }
+        }
+EOC
 my $config = <<'EOC';
 http {
     log_format calls '$uri $status $grpc_status "$grpc_internal_trailers"';
@@ -148,6 +159,7 @@ http {
             rewrite ^/caught(/.*) $1 break;
             grpc_pass %%PEER%%;
         }
+        %%WEB%%
         location /too-large/ {
             client_max_body_size 5;
             grpc_pass %%PLAIN%%;
@@ -318,6 +330,25 @@ is($r->status, 502, 'other clients get errors of HTTP');
 $r = $t->request(method => 'POST', path => '/gone/x', body => 'x',
     headers => [ 'Content-Type' => 'application/grpc-web' ]);
 is($r->status, 502, 'those of gRPC-Web, too');
+
+# From a browser.
+
+SKIP: {
+    skip('no gRPC-Web', 3) unless $t->has_feature('grpc_web');
+    my $web = sub {
+        return $t->request(method => 'POST', path => $_[0],
+            headers => [ 'Content-Type' => 'application/grpc-web' ],
+            body => message('hello'));
+    };
+    like($web->('/web/test.Test/Echo')->body,
+        qr/^\Q@{[ message('hello') ]}\E\x80.{4}grpc-status: ?0\r\n/s,
+        'gRPC-Web: a call');
+    is($web->('/web/gone/')->header('grpc-status'), 14,
+        'gRPC-Web: an error of ours');
+    like($web->('/web/half-code/8')->body,
+        qr/^\0\0\0\0\x03one\x80.{4}grpc-status: ?1\r\n/s,
+        'gRPC-Web: a response that breaks off');
+}
 
 # One channel over many connections, and over a reload.
 

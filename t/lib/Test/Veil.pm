@@ -234,9 +234,10 @@ sub has_feature {
     my $mod = qr/(?:veil_|ngx_)?(?:http_|stream_|event_|core_)?$f(?:_module)?/;
 
     return $v =~ /^built with \S*SSL /m ? 1 : 0 if $feature eq 'tls';
-    # A package of Debian's, for Debian's python.
-    return system("/usr/bin/python3 -c 'import hpack' 2>/dev/null") == 0 ? 1 : 0
-        if $feature eq 'hpack';
+    # Packages of Debian's, for Debian's python.
+    my $import = { hpack => 'hpack', grpcio => 'grpc' }->{$feature};
+    return system("/usr/bin/python3 -c 'import $import' 2>/dev/null") == 0
+        ? 1 : 0 if $import;
     return 1 if $v =~ /--with-(?:$mod)(?![\w-])/;
     return 0 if $v =~ /--without-(?:$mod)(?![\w-])/;
     if ($self->{is_nginx}) {
@@ -460,6 +461,7 @@ sub _temp_paths {
     my $v = _about($self->{binary}, '-V');
     my @paths;
     for my $what (qw/client_body proxy fastcgi uwsgi scgi/) {
+        next if $what eq 'proxy' && !$self->has_feature('proxy');
         my $opt = $what =~ /client/ ? 'client-body' : $what;
         push @paths, [ "${what}_temp_path", "$self->{dir}/${what}_temp" ]
             if $v =~ /--http-$opt-temp-path=/
