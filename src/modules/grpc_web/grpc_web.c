@@ -203,6 +203,7 @@ grpc_web_only_status(veil_http_request_t *r, const grpc_web_call_t *call)
     r->out.etag = VEIL_STR_NULL;
     r->out.last_modified = -1;
     r->out.allow_ranges = false;
+    r->out.own_error = false; /* but a response */
     r->out.content_length = 0;
     r->header_only = r->in.method == VEIL_HEAD;
 }

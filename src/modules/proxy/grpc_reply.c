@@ -219,10 +219,14 @@ veil_str_t
 veil_grpc_sent_status(const veil_http_request_t *r)
 {
     veil_str_t status = grpc_reply_find(&r->out.headers);
-    const veil_http_body_t *body = r->out.body;
+    const veil_http_body_t *body;
 
-    if (status.len == 0 && body != NULL && body->trailers != NULL) {
-        status = grpc_reply_find(body->trailers);
+    /* A filter may have made something else of the trailers (gRPC-Web). */
+    for (body = r->out.body; status.len == 0 && body != NULL;
+         body = body->below) {
+        if (body->trailers != NULL) {
+            status = grpc_reply_find(body->trailers);
+        }
     }
     return status;
 }
