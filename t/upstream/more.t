@@ -300,9 +300,15 @@ $c->close;
 $start = time;
 is(length $t->get('/plain/rate')->body, 20_000, 'X-Accel-Limit-Rate');
 cmp_ok(time - $start, '>', 0.8, 'slows it down');
-$start = time;
-is(length $t->get('/ignore/rate')->body, 20_000, 'X-Accel-Limit-Rate: off');
-cmp_ok(time - $start, '<', 0.8, 'does not');
+# On a busy machine anything may take so long once.
+my $took;
+for (1 .. 5) {
+    $start = time;
+    is(length $t->get('/ignore/rate')->body, 20_000,
+        'X-Accel-Limit-Rate: off');
+    last if ($took = time - $start) < 0.8;
+}
+cmp_ok($took, '<', 0.8, 'does not');
 
 # Errors that are ours.
 
