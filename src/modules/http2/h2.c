@@ -24,16 +24,51 @@ h2_conf_default(void *data)
     conf->alternative.start = veil_h2_start;
 }
 
-/* "http2 on", or one of its addresses has the old parameter. */
 static bool
-h2_is_on(const veil_http_server_t *s)
+h2_has_address(const veil_array_t *addrs, const veil_addr_t *addr)
+{
+    unsigned i;
+
+    for (i = 0; i < addrs->n; i++) {
+        if (veil_addr_eq(*veil_array_at(addrs, const veil_addr_t *, i), addr))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "listen ... http2", as nginx had it, is said of the address. */
+static void
+h2_find_addresses(const veil_http_main_t *main, veil_array_t *addrs)
+{
+    const veil_http_listen_t *l;
+    const veil_http_server_t *s;
+    unsigned i, n;
+
+    for (i = 0; i < main->servers.n; i++) {
+        s = *veil_array_at(&main->servers, veil_http_server_t *, i);
+        for (n = 0; n < s->listens.n; n++) {
+            l = veil_array_at(&s->listens, veil_http_listen_t, n);
+            if (l->http2 && !h2_has_address(addrs, &l->options.addr)) {
+                *(const veil_addr_t **) veil_array_push(addrs) =
+                    &l->options.addr;
+            }
+        }
+    }
+}
+
+static bool
+h2_is_on(const veil_http_server_t *s, const veil_array_t *addrs)
 {
     const h2_conf_t *conf = s->server_conf[veil_http_v2_module.index];
+    const veil_http_listen_t *l;
     bool on = conf->enabled;
     unsigned i;
 
-    for (i = 0; i < s->listens.n; i++) {
-        on = on || veil_array_at(&s->listens, veil_http_listen_t, i)->http2;
+    for (i = 0; i < s->listens.n && !on; i++) {
+        l = veil_array_at(&s->listens, veil_http_listen_t, i);
+        on = h2_has_address(addrs, &l->options.addr);
     }
     return on;
 }
@@ -44,12 +79,15 @@ h2_check(veil_conf_t *cf)
     veil_http_main_t *main = cf->cycle->http;
     veil_http_server_t *s;
     const h2_conf_t *conf;
+    veil_array_t addrs;
     unsigned i;
 
+    veil_array_init(&addrs, cf->temp_pool, sizeof(const veil_addr_t *), 4);
+    h2_find_addresses(main, &addrs);
     for (i = 0; i < main->servers.n; i++) {
         s = *veil_array_at(&main->servers, veil_http_server_t *, i);
         conf = s->server_conf[veil_http_v2_module.index];
-        s->alternative = h2_is_on(s) ? &conf->alternative : NULL;
+        s->alternative = h2_is_on(s, &addrs) ? &conf->alternative : NULL;
     }
     return VEIL_OK;
 }
@@ -61,11 +99,12 @@ static const veil_conf_limits_t h2_size_limits = { 0, INT32_MAX };
 static const veil_conf_limits_t h2_guard_limits = { 0, 1000000 };
 
 /* Of nginx: what became of it. */
-#define H2_NOOP(NAME, ARGS, WHY)                                              \
+#define H2_NOOP(NAME, WHERE, WHY)                                             \
     {                                                                         \
-        .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,             \
-        .args = ARGS, .flags = VEIL_CONF_NOOP, .set = veil_conf_set_noop,     \
-        .data = WHY, .help = "Accepted without effect: " WHY "."              \
+        .name = NAME, .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER | (WHERE),   \
+        .args = VEIL_ARGS_1, .flags = VEIL_CONF_NOOP,                         \
+        .set = veil_conf_set_noop, .data = WHY,                               \
+        .help = "Accepted without effect: " WHY "."                           \
     }
 
 #define H2_SIZE(NAME, FIELD, LIMITS, DEF, HELP)                               \
@@ -141,31 +180,29 @@ static const veil_command_t h2_commands[] = {
              "DATA frames in a second that hold fewer than 5 bytes."),
     H2_GUARD("http2_unknown_frame_rate", H2_GUARD_UNKNOWN, "1000",
              "Frames of unknown types in a second, and KBs in them."),
-    H2_NOOP("http2_chunk_size", VEIL_ARGS_1,
+    H2_NOOP("http2_chunk_size", VEIL_CONF_LOCATION,
             "a frame is as long as what there is to send, up to 16k"),
-    H2_NOOP("http2_body_preread_size", VEIL_ARGS_1,
+    H2_NOOP("http2_body_preread_size", 0,
             "\"http2_initial_window_size\" is used"),
-    H2_NOOP("http2_recv_buffer_size", VEIL_ARGS_1,
+    H2_NOOP("http2_recv_buffer_size", 0,
             "connections share the worker's buffers"),
-    H2_NOOP("http2_idle_timeout", VEIL_ARGS_1,
-            "\"keepalive_timeout\" is used"),
-    H2_NOOP("http2_recv_timeout", VEIL_ARGS_1,
-            "\"client_header_timeout\" is used"),
-    H2_NOOP("http2_max_requests", VEIL_ARGS_1,
-            "\"keepalive_requests\" is used"),
-    H2_NOOP("http2_max_field_size", VEIL_ARGS_1,
+    H2_NOOP("http2_idle_timeout", 0, "\"keepalive_timeout\" is used"),
+    H2_NOOP("http2_recv_timeout", 0, "\"client_header_timeout\" is used"),
+    H2_NOOP("http2_max_requests", 0, "\"keepalive_requests\" is used"),
+    H2_NOOP("http2_max_field_size", 0,
             "\"large_client_header_buffers\" is used"),
-    H2_NOOP("http2_max_header_size", VEIL_ARGS_1,
+    H2_NOOP("http2_max_header_size", 0,
             "\"large_client_header_buffers\" is used"),
-    H2_NOOP("http2_pool_size", VEIL_ARGS_1,
+    H2_NOOP("http2_pool_size", 0,
             "requests have pools, "
             "of \"request_pool_size\""),
-    H2_NOOP("http2_streams_index_size", VEIL_ARGS_1,
+    H2_NOOP("http2_streams_index_size", 0,
             "the index of streams grows by itself"),
-    H2_NOOP("http2_push", VEIL_ARGS_1, "browsers take no pushes any more"),
-    H2_NOOP("http2_push_preload", VEIL_ARGS_1,
+    H2_NOOP("http2_push", VEIL_CONF_LOCATION,
             "browsers take no pushes any more"),
-    H2_NOOP("http2_max_concurrent_pushes", VEIL_ARGS_1,
+    H2_NOOP("http2_push_preload", VEIL_CONF_LOCATION,
+            "browsers take no pushes any more"),
+    H2_NOOP("http2_max_concurrent_pushes", 0,
             "browsers take no pushes any more"),
     { .name = NULL },
 };
