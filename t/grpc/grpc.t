@@ -290,6 +290,11 @@ group('INTERNAL_ERROR later', 80, '-', 'stream_code',
 like($t->read_file('peer.log'), qr/^\d+ \d+ POST \/code\/8 \S+ - trailers$/m,
     'te is passed on');
 
+# Calls that the server says it has not looked at.
+
+group('REFUSED_STREAM', 80, '-', 'again', '/peer/refuse-call/');
+group('GOAWAY', 80, '-', 'again', '/peer/goaway-call/');
+
 # Idle for too long.
 
 $c = client(86, '-', 'held', '14 the response broke off');

@@ -274,6 +274,21 @@ def group_code():
     check('answer', '%d %s' % (code.value[0], details), words[0])
 
 
+# Calls that the server refuses at first.
+def group_again():
+    for size in (0, 3, 5000, 16379):
+        what = b'x' * size
+        check('%d bytes are sent again' % size,
+              end_of(lambda: unary('again%d' % size, words[0])(
+                  what, timeout=PATIENCE)), (Code.OK, what))
+    check('so is a stream',
+          end_of(lambda: channel.stream_unary(words[0] + 'stream')(
+              iter([b'x']), timeout=PATIENCE)), (Code.OK, b'x'))
+    check('more is not',
+          end_of(lambda: unary('more', words[0])(
+              b'x' * 16380, timeout=PATIENCE))[0], Code.UNAVAILABLE)
+
+
 # The same of a stream, after its first message.
 def group_stream_code():
     call = channel.unary_stream(words[2] + words[1])(b'x', timeout=PATIENCE)

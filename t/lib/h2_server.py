@@ -160,6 +160,20 @@ class Connection:
                 self.flush()
                 self.sock.shutdown(socket.SHUT_WR)
                 self.open = False
+        elif what in ('refuse-call', 'goaway-call'):
+            # The whole call has come, and it is said that nobody looked.
+            if not self.first_time(self.path[sid]):
+                self.c.send_headers(sid, [
+                    (':status', '200'), ('content-type', 'application/grpc')])
+                self.queue[sid] = [body, [('grpc-status', '0')]]
+                self.pump(sid)
+            elif what == 'refuse-call':
+                self.c.reset_stream(sid, h2.errors.ErrorCodes.REFUSED_STREAM)
+            else:
+                self.c.close_connection(last_stream_id=max(0, sid - 2))
+                self.flush()
+                self.sock.shutdown(socket.SHUT_WR)
+                self.open = False
         elif what == 'trailers':
             self.reply(sid, 'text', trailers=[('x-after', 'yes')])
         elif what == 'hints':

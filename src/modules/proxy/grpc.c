@@ -28,6 +28,7 @@
 
 static veil_http_cancel_fn grpc_cancel;
 static void grpc_begin(proxy_ctx_t *ctx);
+static void grpc_sending(proxy_ctx_t *ctx);
 static void grpc_replied(proxy_ctx_t *ctx);
 
 static const proxy_kind_t grpc_kind = {
@@ -41,6 +42,7 @@ static const proxy_kind_t grpc_kind = {
     .ctx_size = sizeof(grpc_ctx_t),
     .cancel = grpc_cancel,
     .begin = grpc_begin,
+    .sending = grpc_sending,
     .replied = grpc_replied,
 };
 
@@ -153,6 +155,12 @@ grpc_cancel(veil_http_request_t *r)
     veil_proxy_cancel(&ctx->proxy);
 }
 
+static void
+grpc_sending(proxy_ctx_t *proxy)
+{
+    veil_grpc_keep(grpc_ctx_of(proxy));
+}
+
 /* The response is described. */
 static void
 grpc_replied(proxy_ctx_t *proxy)
@@ -174,7 +182,13 @@ grpc_handler(veil_http_request_t *r)
     veil_http_rc_t rc = veil_proxy_handle(r, &grpc_kind);
     grpc_ctx_t *ctx = veil_http_ctx(r, &veil_http_grpc_module);
 
-    if (ctx != NULL && rc != VEIL_HTTP_WAIT && ctx->body.body.ops == NULL) {
+    if (ctx == NULL || rc == VEIL_HTTP_WAIT) {
+        return rc;
+    }
+    if (rc != VEIL_HTTP_REPLY) {
+        veil_grpc_keep_end(ctx);
+    }
+    if (ctx->body.body.ops == NULL) {
         veil_timer_cancel(&ctx->deadline); /* there is nothing left of it */
     }
     return rc;

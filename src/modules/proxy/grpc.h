@@ -2,6 +2,7 @@
  * grpc.h -- what the files of the grpc module share, beyond proxy.h.
  *
  *   grpc.c         the module: directives, deadlines, variables
+ *   grpc_keep.c    what is kept of a request's messages, to send it again
  *   grpc_reply.c   what clients of gRPC get when something goes wrong
  */
 
@@ -23,12 +24,27 @@ typedef struct {
     veil_http_headers_t trailers;
 } grpc_body_t;
 
+/* The request's body, whose beginning is kept; see grpc_keep.c. */
+typedef struct {
+    veil_http_body_t body;
+    veil_http_body_t *below; /* NULL: nothing is kept */
+    char *data;
+    size_t n; /* bytes that are kept */
+    size_t cap;
+    size_t pos;   /* of the reader in them */
+    size_t again; /* bytes of them that are not consumed */
+    bool over;    /* more has gone by */
+    bool ended;   /* the one below has */
+    bool gone;    /* and was aborted */
+} grpc_keep_t;
+
 /* State of a request. */
 typedef struct {
     proxy_ctx_t proxy; /* first */
     veil_timer_t deadline;
     bool expired;
     grpc_body_t body; /* ops NULL: there is none */
+    grpc_keep_t keep;
 } grpc_ctx_t;
 
 extern veil_module_t veil_http_grpc_module;
@@ -36,6 +52,12 @@ extern veil_module_t veil_http_grpc_module;
 /* grpc.c */
 /* The client's TE says so. */
 bool veil_grpc_wants_trailers(const veil_http_request_t *r);
+
+/* grpc_keep.c */
+/* Between the request's body, if there is one, and the exchange. */
+void veil_grpc_keep(grpc_ctx_t *ctx);
+/* No attempt will need the body any more. */
+void veil_grpc_keep_end(grpc_ctx_t *ctx);
 
 /* grpc_reply.c */
 

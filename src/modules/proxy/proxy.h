@@ -90,6 +90,8 @@ struct proxy_kind_s {
     veil_http_cancel_fn *cancel;
     /* The first thing of all, for r and conf; NULL: nothing to do. */
     void (*begin)(proxy_ctx_t *ctx);
+    /* The exchange has its body, if any, and begins; NULL: nothing to do. */
+    void (*sending)(proxy_ctx_t *ctx);
     /* The response is described, in r->out; NULL: nothing to do. */
     void (*replied)(proxy_ctx_t *ctx);
 };

@@ -216,6 +216,9 @@ proxy_send(proxy_ctx_t *ctx)
             return veil_http_fail(r, error);
         }
     }
+    if (ctx->kind->sending != NULL) {
+        ctx->kind->sending(ctx);
+    }
     veil_proxy_make_head(ctx);
     if (r->upstream_states == NULL) {
         r->upstream_states =
