@@ -153,10 +153,20 @@ http {
             rewrite ^/peer(/.*) $1 break;
             grpc_pass %%PEER%%;
         }
+        location /limited/ {
+            grpc_max_timeout 200ms;
+            rewrite ^/limited(/.*) $1 break;
+            grpc_pass %%PEER%%;
+        }
         location /caught/ {
             grpc_intercept_errors on;
             error_page 404 = /page;
             rewrite ^/caught(/.*) $1 break;
+            grpc_pass %%PEER%%;
+        }
+        location /uncaught/ {
+            error_page 404 = /page;
+            rewrite ^/uncaught(/.*) $1 break;
             grpc_pass %%PEER%%;
         }
         %%WEB%%
@@ -211,6 +221,11 @@ http {
         listen %%PORT_86%%;
         location / { grpc_pass %%SECOND%%; grpc_read_timeout 300ms; }
     }
+    server {
+        listen %%PORT_87%%;
+        grpc_max_timeout 10s;
+        route /test.Test { grpc_pass %%PLAIN%%; }
+    }
 }
 EOC
 $t->config($config)->run;
@@ -238,7 +253,7 @@ group('a body of which nothing was sent', 84, '-', 'basic');
 
 # Cancelled by the client: the server hears of it.
 
-my $c = client(80, '-', 'cancel');
+my $c = client(80, '-', 'cancel', '/peer/hang/');
 checks($c, 'cancel', 'called');
 ok($t->wait_for(sub { $t->read_file('server.log') =~ /^unary waits/m }),
     'cancel: a call waits');
@@ -257,7 +272,19 @@ ok($t->wait_for(
 ok($t->wait_for(sub { $t->read_file('server.log') =~ /^swallow first/m }),
     'cancel: messages are under way');
 go_on($c);
+checks($c, 'cancel', 'called');
+ok($t->wait_for(sub { $t->read_file('peer.log') =~ /POST \/hang\/x/ }),
+    'cancel: a call has no answer');
+go_on($c);
 checks($c, 'cancel');
+ok($t->wait_for(sub { $t->read_file('peer.log') =~ /reset \d+ 8$/m }),
+    'cancel: the code is CANCEL');
+
+group('a deadline that passes', 80, '-', 'code', '4 Deadline Exceeded', 'x',
+    '/limited/hang/');
+ok($t->wait_for(sub { 2 == (() = $t->read_file('peer.log')
+    =~ /reset \d+ 8$/mg) }), 'the server gets CANCEL');
+group('a bounded deadline', 87, '-', 'capped');
 
 # Errors of our own.
 
@@ -268,6 +295,10 @@ group('deny', 80, '-', 'code', '7 Forbidden', $x, '/denied/');
 group('error_page', 80, '-', 'code', '5 from the page', $x, '/paged/');
 group('too large', 80, '-', 'code', '2 Request Entity Too Large', $x,
     '/too-large/');
+group('grpc_intercept_errors', 80, '-', 'code', '5 from the page', $x,
+    '/caught/missing/');
+group('an error of the server', 80, '-', 'code',
+    '12 Received http2 header with status: 404', $x, '/uncaught/missing/');
 group('no h2 by ALPN', 80, '-', 'code', '14 Bad Gateway', $x, '/no-alpn/');
 ok($t->wait_for_log(qr/did not choose "h2" by ALPN.*upstream: "grpcs:/),
     'which is logged');
@@ -318,10 +349,28 @@ sub http1 {
         headers => [ 'Content-Type' => 'application/grpc', @headers ],
         body => $body, chunked => 1);
 }
+my $conn = $t->connect;
+$conn->write("POST /test.Test/Chat HTTP/1.1\r\nHost: localhost\r\n"
+    . "Content-Type: application/grpc\r\nTE: trailers\r\n"
+    . "Transfer-Encoding: chunked\r\n\r\n");
+for my $n (1 .. 3) {
+    $conn->write(sprintf "%x\r\n%s\r\n", 6, message($n));
+    like($conn->read_until(qr/re: $n/), qr/re: $n/,
+        "HTTP/1.1: message $n is answered at once");
+}
+$conn->write("0\r\n\r\n");
+like($conn->read_until(qr/grpc-status: \d+\r\n/),
+    qr/bye.*\r\n0\r\n.*grpc-status: 0/s, 'HTTP/1.1: and the end');
+$conn->close;
+
 my $r = http1('/test.Test/Echo', message('hello'), TE => 'trailers');
 is($r->status, 200, 'HTTP/1.1: the status');
 is($r->body, message('hello'), 'HTTP/1.1: the message');
 is($r->trailer('grpc-status'), 0, 'HTTP/1.1: the trailers');
+$t->request(method => 'POST', path => '/peer/ok/length', body => 'x' x 10,
+    headers => [ 'Content-Type' => 'application/grpc' ]);
+like($t->read_file('peer.log'), qr/POST \/ok\/length \S+ 10 -$/m,
+    'HTTP/1.1: its Content-Length, and no te');
 $r = http1('/gone/x', message('hello'));
 is($r->header('grpc-status'), 14, 'HTTP/1.1: an error of ours');
 is($r->header('Content-Length'), 0, 'HTTP/1.1: which has no body');

@@ -232,6 +232,14 @@ def group_deadline():
     check('a deadline is passed on: %d' % left, 25000 < left <= 30100, True)
 
 
+def group_capped():
+    for timeout in (30, None):
+        left = int(unary('Remaining')(b'', timeout=timeout))
+        check('no longer than that: %d' % left, left <= 10100, True)
+    left = int(unary('Remaining')(b'', timeout=5))
+    check('shorter is passed on: %d' % left, left <= 5100, True)
+
+
 # The client itself waits for ever: it is the proxy that ends these.
 def group_expire():
     code, details = end_of(lambda: unary('Hang')(b'hang', timeout=None))
@@ -264,6 +272,10 @@ def group_cancel():
     wait()
     call.cancel()
     say.end()
+    call = unary('x', words[0]).future(b'x')
+    tell('called')
+    wait()
+    call.cancel()
 
 
 def group_code():

@@ -92,6 +92,8 @@ class Connection:
             self.flush()
             self.sock.shutdown(socket.SHUT_WR)
             self.open = False
+        elif what == 'missing':
+            self.c.send_headers(sid, [(':status', '404')], end_stream=True)
         elif what == 'code':
             self.c.reset_stream(sid, int(path.split('/')[2]))
         elif what == 'half-code':   # a message of gRPC, then the reset

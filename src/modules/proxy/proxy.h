@@ -214,7 +214,8 @@ veil_upstream_tls_need_t veil_proxy_tls_need(const veil_http_main_t *m,
 bool veil_proxy_resolve_target(veil_http_request_t *r,
                                const proxy_conf_t *conf, proxy_target_t *t);
 /* What stands in the request line. */
-veil_str_t veil_proxy_uri(veil_http_request_t *r, const proxy_target_t *t);
+veil_str_t veil_proxy_uri(veil_http_request_t *r, const proxy_kind_t *kind,
+                          const proxy_target_t *t);
 
 /* proxy_request.c */
 /* In begin(): a field that is said unless ..._set_header says another. */

@@ -343,7 +343,8 @@ proxy_escape(veil_http_request_t *r, veil_str_t path)
 }
 
 veil_str_t
-veil_proxy_uri(veil_http_request_t *r, const proxy_target_t *t)
+veil_proxy_uri(veil_http_request_t *r, const proxy_kind_t *kind,
+               const proxy_target_t *t)
 {
     const veil_http_location_t *l = r->location;
     bool changed = !proxy_same(r->uri, r->in.path) || r->internal;
@@ -357,7 +358,7 @@ veil_proxy_uri(veil_http_request_t *r, const proxy_target_t *t)
                    : proxy_join(r, VEIL_STR("/"), proxy_clean(r, t->uri),
                                 VEIL_STR_NULL);
     }
-    if (l != NULL && l->is_route && located) {
+    if (l != NULL && l->is_route && located && !kind->no_uri) {
         rest = veil_http_path_join(
             r->pool, t->uri.len != 0 ? t->uri : VEIL_STR("/"),
             proxy_escape(r, veil_http_path_rest(r->uri, l->name)));

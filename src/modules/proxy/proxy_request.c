@@ -342,7 +342,7 @@ veil_proxy_make_head(proxy_ctx_t *ctx)
         (veil_http_method_find(h.method.data, h.method.len)
          & (VEIL_POST | VEIL_LOCK | VEIL_PATCH | VEIL_METHOD_OTHER))
         == 0;
-    ctx->x.uri = veil_proxy_uri(r, &ctx->target);
+    ctx->x.uri = veil_proxy_uri(r, ctx->kind, &ctx->target);
 
     h.length = -1;
     if (ctx->x.body != NULL) {
