@@ -123,6 +123,14 @@ veil_http_body_t *veil_http_body_file(veil_pool_t *pool, int fd,
 veil_http_body_t *veil_http_body_to_memory(veil_pool_t *pool,
                                            veil_loop_t *loop,
                                            veil_http_body_t *b, size_t buffer);
+/*
+ * Pulls at most *len bytes of a body that is in memory, or was wrapped so,
+ * into memory of the reader's, and consumes them; *len is how many.  What
+ * such a body reads from a file at once is read there and copied nowhere.
+ * Results as those of pull().
+ */
+veil_body_rc_t veil_http_body_take(veil_http_body_t *b, unsigned char *to,
+                                   size_t *len);
 /* What such a body wraps, if nothing of it was pulled yet; else NULL. */
 veil_http_body_t *veil_http_body_wrapped(const veil_http_body_t *b);
 /* Wraps b as like was wrapped, if it was. */

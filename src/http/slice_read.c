@@ -12,6 +12,9 @@
  * is consumed; a reader that wants more before that waits for its own
  * consume(), so the buffer bounds what one response holds in memory.
  *
+ * A reader with memory of its own takes the bytes there (HTTP/2: a frame).
+ * Then the buffer is not even made, unless the loop has to read.
+ *
  * While a read is under way the file must stay open: abort() then waits for
  * the read's end before it goes down.  The pool is pinned as long.
  */
@@ -26,6 +29,7 @@
 
 #define SLICE_READ_AHEAD 4 /* slices pulled from below at once */
 #define SLICE_READ_BUFFER 32768
+#define SLICE_READ_TAKE 8 /* slices taken at once */
 
 typedef struct {
     veil_http_body_t body;
@@ -35,9 +39,10 @@ typedef struct {
     unsigned i, n;
     unsigned char *buf; /* NULL until a file range comes */
     size_t size;
-    size_t used;        /* of buf: handed out, or read and not handed out */
-    size_t got;         /* of used: read by the loop, not handed out */
-    size_t outstanding; /* handed out of any memory and not consumed */
+    size_t used;         /* of buf: handed out, or read and not handed out */
+    size_t got;          /* of used: read by the loop, not handed out */
+    size_t outstanding;  /* handed out of any memory and not consumed */
+    unsigned char *into; /* where a reader takes to, else NULL */
     veil_handle_t handle;
     veil_op_t op;
     veil_post_t post;
@@ -128,20 +133,45 @@ typedef enum {
     SLICE_FAILED
 } slice_given_t;
 
-/* Hands out len bytes of the buffer that end at used. */
-static slice_given_t
-slice_read_give(slice_read_t *s, veil_slice_t *v, size_t at, size_t len)
+/* So much of the file is handed out. */
+static void
+slice_read_given(slice_read_t *s, size_t len)
 {
     veil_slice_t *file = &s->v[s->i];
 
-    *v = veil_slice_mem(s->buf + at, len);
     file->offset += len;
     file->len -= len;
     if (file->len == 0) {
         s->i++;
     }
     s->outstanding += len;
+    if (s->into != NULL) {
+        s->into += len;
+    }
+}
+
+/* Hands out len bytes of the buffer, from at on. */
+static slice_given_t
+slice_read_give(slice_read_t *s, veil_slice_t *v, size_t at, size_t len)
+{
+    *v = veil_slice_mem(s->buf + at, len);
+    slice_read_given(s, len);
     return SLICE_GIVEN;
+}
+
+/* Whatever can be read at once is, to the reader's memory. */
+static ssize_t
+slice_read_into(slice_read_t *s, veil_slice_t *v, size_t max)
+{
+    veil_slice_t *file = &s->v[s->i];
+    ssize_t n;
+
+    n = slice_read_now(file, s->into, veil_min_size(file->len, max));
+    if (n > 0) {
+        *v = veil_slice_mem(s->into, (size_t) n);
+        slice_read_given(s, (size_t) n);
+    }
+    return n;
 }
 
 static slice_given_t
@@ -156,6 +186,10 @@ slice_read_file(slice_read_t *s, veil_slice_t *v, size_t max)
         s->got -= len;
         return slice_read_give(s, v, s->used - s->got - len, len);
     }
+    n = s->into != NULL ? slice_read_into(s, v, max) : -EAGAIN;
+    if (n > 0) {
+        return SLICE_GIVEN;
+    }
     if (s->buf == NULL) {
         s->buf = veil_pool_alloc(s->pool, s->size);
     }
@@ -165,7 +199,9 @@ slice_read_file(slice_read_t *s, veil_slice_t *v, size_t max)
     }
 
     len = veil_min_size(veil_min_size(s->size - s->used, file->len), max);
-    n = slice_read_now(file, s->buf + s->used, len);
+    if (s->into == NULL) {
+        n = slice_read_now(file, s->buf + s->used, len);
+    }
     if (n == -EAGAIN) {
         slice_read_start(s, file, len);
         return SLICE_WAIT;
@@ -194,6 +230,9 @@ slice_read_next(slice_read_t *s, veil_slice_t *v, size_t max)
         s->i++;
     }
     s->outstanding += v->len;
+    if (s->into != NULL) {
+        s->into += v->len;
+    }
     return SLICE_GIVEN;
 }
 
@@ -331,6 +370,42 @@ slice_read_of(const veil_http_body_t *b)
     }
     return (const slice_read_t *) ((uintptr_t) b
                                    - offsetof(slice_read_t, body));
+}
+
+veil_body_rc_t
+veil_http_body_take(veil_http_body_t *b, unsigned char *to, size_t *len)
+{
+    slice_read_t *s = b->ops == &slice_read_ops
+                          ? veil_container_of(b, slice_read_t, body)
+                          : NULL;
+    veil_slice_t v[SLICE_READ_TAKE];
+    unsigned i, n = SLICE_READ_TAKE;
+    size_t taken = 0;
+    veil_body_rc_t rc;
+
+    if (s != NULL) {
+        s->into = to;
+    }
+    rc = veil_http_body_pull(b, v, &n, *len);
+    if (s != NULL) {
+        s->into = NULL;
+    }
+    *len = 0;
+    if (rc != VEIL_BODY_DATA && rc != VEIL_BODY_END) {
+        return rc;
+    }
+    for (i = 0; i < n; i++) {
+        VEIL_ASSERT(v[i].data != NULL);
+        if (v[i].data != to + taken) {
+            memcpy(to + taken, v[i].data, v[i].len);
+        }
+        taken += v[i].len;
+    }
+    if (taken != 0) {
+        veil_http_body_consume(b, taken);
+    }
+    *len = taken;
+    return rc;
 }
 
 veil_http_body_t *

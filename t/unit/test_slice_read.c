@@ -1,17 +1,21 @@
 /*
  * test_slice_read.c -- file ranges as memory: what is cached and what is not,
- * small buffers, memory in between, files that are shorter than they were,
- * and giving up in the middle.
+ * small buffers, memory in between, readers with memory of their own, files
+ * that are shorter than they were, and giving up in the middle.
  */
 
 #include "bed.h"
 
 /* Sometimes the page cache has nothing. */
 static bool cold;
+static bool changing; /* it has what it had not the last time */
 
 static ssize_t
 test_preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
+    if (changing) {
+        cold = !cold;
+    }
     if (cold) {
         errno = EAGAIN;
         return -1;
@@ -55,6 +59,7 @@ typedef struct {
     unsigned nslices;
     size_t max;
     bool ended, failed, waiting;
+    bool takes; /* to its own memory */
     int readies;
 } reader_t;
 
@@ -76,11 +81,36 @@ reader_consume(reader_t *rd)
 }
 
 static void
+reader_take(reader_t *rd)
+{
+    unsigned char *to = rd->out + rd->len;
+    veil_body_rc_t rc;
+    size_t len;
+
+    while (!rd->ended && !rd->failed && !rd->waiting) {
+        len = veil_min_size(rd->max, sizeof(rd->out) - rd->len);
+        rc = veil_http_body_take(rd->body, to, &len);
+        rd->ended = rc == VEIL_BODY_END;
+        rd->failed = rc == VEIL_BODY_FAILED;
+        rd->waiting = rc == VEIL_BODY_LATER;
+        cr_assert((rc == VEIL_BODY_DATA) <= (len != 0));
+        cr_assert(len == 0 || rc == VEIL_BODY_DATA || rc == VEIL_BODY_END);
+        cr_assert_leq(len, rd->max);
+        rd->len += len;
+        to += len;
+    }
+}
+
+static void
 reader_pull(reader_t *rd)
 {
     veil_body_rc_t rc;
     unsigned n, i;
 
+    if (rd->takes) {
+        reader_take(rd);
+        return;
+    }
     while (!rd->ended && !rd->failed && !rd->waiting) {
         n = veil_countof(rd->slices) - rd->nslices;
         n = n > 3 ? 3 : n;
@@ -131,7 +161,7 @@ reader_init(reader_t *rd, bed_t *b, veil_http_body_t *body, size_t buffer,
 
 /* Memory, a range, memory, a range, as four slices. */
 static void
-mixed(bed_t *b, size_t buffer, size_t max, size_t lag)
+mixed(bed_t *b, size_t buffer, size_t max, size_t lag, bool takes)
 {
     static reader_t rd;
     int fd = file_open();
@@ -142,6 +172,7 @@ mixed(bed_t *b, size_t buffer, size_t max, size_t lag)
 
     reader_init(&rd, b, veil_http_body_slices(b->pool, v, 4), buffer, max,
                 lag);
+    rd.takes = takes;
     reader_pull(&rd);
     UNTIL(b, rd.ended || rd.failed);
     cr_assert(rd.ended);
@@ -150,7 +181,11 @@ mixed(bed_t *b, size_t buffer, size_t max, size_t lag)
     cr_assert_eq(memcmp(rd.out + 6, content + 10, 50000), 0);
     cr_assert_eq(memcmp(rd.out + 50006, " middle ", 8), 0);
     cr_assert_eq(memcmp(rd.out + 50014, content + 99000, 1000), 0);
-    cr_assert(cold || buffer < 50000 || rd.readies == 0);
+    cr_assert(cold || changing || (!takes && buffer < 50000)
+              || rd.readies == 0);
+    if (takes && !cold && !changing) {
+        cr_assert_null(veil_container_of(rd.body, slice_read_t, body)->buf);
+    }
     veil_http_body_abort(rd.body);
     close(fd);
 }
@@ -164,11 +199,45 @@ CONTRACT(all_of_it)
         for (j = 0; j < 2; j++) {
             for (k = 0; k < 2; k++) {
                 cold = j == 1;
-                mixed(b, sizes[i], k == 0 ? SIZE_MAX : 777, k == 0 ? 0 : 3000);
+                mixed(b, sizes[i], k == 0 ? SIZE_MAX : 777, k == 0 ? 0 : 3000,
+                      false);
             }
         }
     }
     cold = false;
+}
+
+CONTRACT(all_of_it_taken)
+{
+    size_t sizes[] = { 1 << 20, 4096, 100 };
+    unsigned i, j, k;
+
+    for (i = 0; i < 3; i++) {
+        for (j = 0; j < 3; j++) {
+            for (k = 0; k < 2; k++) {
+                cold = j == 1;
+                changing = j == 2;
+                mixed(b, sizes[i], k == 0 ? SIZE_MAX : 777, 0, true);
+            }
+        }
+    }
+    cold = false;
+    changing = false;
+}
+
+CONTRACT(memory_is_taken)
+{
+    unsigned char got[20];
+    veil_http_body_t *text =
+        veil_http_body_text(b->pool, VEIL_STR("as it is"));
+    size_t len = 5;
+
+    cr_assert_eq(veil_http_body_take(text, got, &len), VEIL_BODY_DATA);
+    cr_assert_eq(len, 5);
+    len = sizeof(got) - 5;
+    cr_assert_eq(veil_http_body_take(text, got + 5, &len), VEIL_BODY_END);
+    cr_assert_eq(len, 3);
+    cr_assert_eq(memcmp(got, "as it is", 8), 0);
 }
 
 CONTRACT(memory_needs_nothing)
@@ -184,12 +253,13 @@ CONTRACT(a_file_that_shrank)
     static reader_t rd;
     int i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 4; i++) {
         int fd = file_open();
 
-        cold = i == 1;
+        cold = i % 2 == 1;
         reader_init(&rd, b, veil_http_body_file(b->pool, fd, 0, FILE_SIZE),
                     5000, SIZE_MAX, 0);
+        rd.takes = i >= 2;
         cr_assert_eq(ftruncate(fd, 7000), 0);
         reader_pull(&rd);
         UNTIL(b, rd.ended || rd.failed);

@@ -6,6 +6,7 @@
  *   h2_head.c    fields of a head to a request
  *   h2_body.c    a request's body, pulled; flow control
  *   h2_write.c   a response: its head, its body as the window allows
+ *   h2_out.c     the bytes of the next write
  *   h2_priority.c  PRIORITY_UPDATE, and responses with a priority
  *   h2_guard.c   limits on what a client may make us do
  *   h2_scan.c    frames that the library lets pass
@@ -30,6 +31,8 @@
 
 #define VEIL_H2_MAGIC 0x48325f43u
 #define VEIL_H2_STREAM_MAGIC 0x48325f53u
+
+#define H2_FRAME_HEAD 9 /* RFC 9113, 4.1 */
 
 typedef struct veil_h2_s veil_h2_t;
 typedef struct veil_h2_stream_s veil_h2_stream_t;
@@ -213,6 +216,25 @@ void veil_h2_linger_data(veil_h2_t *h2, int32_t id);
 /* Such a stream is closed. */
 void veil_h2_linger_over(veil_h2_t *h2, int32_t id);
 void veil_h2_linger_free(veil_h2_t *h2);
+
+/* --- h2_out.c */
+
+/*
+ * Frames that the library has to send, as far as one write takes them: h2->out
+ * and h2->out_len.  False: the session is beyond help.
+ */
+bool veil_h2_out_fill(veil_h2_t *h2);
+/*
+ * Where the next bytes of it go, with room for len; NULL: it is full.  Only
+ * for who is called by the library meanwhile.
+ */
+unsigned char *veil_h2_out_room(veil_h2_t *h2, size_t len);
+/* The library's callback for a DATA frame, whose bytes are there already. */
+int veil_h2_out_data(nghttp2_session *session, nghttp2_frame *frame,
+                     const uint8_t *head, size_t len,
+                     nghttp2_data_source *source, void *data);
+/* Gives the memory back; nothing is being written. */
+void veil_h2_out_free(veil_h2_t *h2);
 
 /* --- h2_priority.c */
 

@@ -21,10 +21,6 @@
 
 #include "core/version.h"
 
-/* Of one write.  A frame needs 16 KiB and its head. */
-#define H2_OUT_MAX 65536
-#define H2_FRAME_MAX (16384 + 9 + 256)
-#define H2_FRAME_HEAD 9
 #define H2_PRIORITY_LEN 5 /* RFC 9113, 6.2 */
 #define H2_GOAWAY_MS 1000
 
@@ -85,7 +81,7 @@ h2_conn_free(veil_h2_t *h2)
     veil_h2_guard_stop(h2);
     veil_h2_linger_free(h2);
     nghttp2_session_del(h2->session);
-    veil_free(h2->out);
+    veil_h2_out_free(h2);
     veil_free(h2->priority);
     h2->magic = VEIL_MAGIC_DEAD;
     veil_free(h2);
@@ -399,6 +395,8 @@ h2_conn_session(veil_h2_t *h2)
             callbacks, veil_h2_priority_chunk);
         nghttp2_session_callbacks_set_unpack_extension_callback(
             callbacks, veil_h2_priority_unpack);
+        nghttp2_session_callbacks_set_send_data_callback(callbacks,
+                                                         veil_h2_out_data);
         nghttp2_option_new(&option);
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
@@ -414,16 +412,6 @@ h2_conn_session(veil_h2_t *h2)
 
 /* --- sending ---------------------------------------------------------------
  */
-
-static void
-h2_conn_reserve(veil_h2_t *h2, size_t len)
-{
-    if (h2->out_len + len > h2->out_cap) {
-        h2->out_cap =
-            h2->out_len + len > H2_OUT_MAX ? h2->out_len + len : H2_OUT_MAX;
-        h2->out = veil_realloc(h2->out, h2->out_cap);
-    }
-}
 
 /*
  * A limit was passed.  All requests end, GOAWAY is written when there is
@@ -481,35 +469,6 @@ h2_conn_finish(veil_h2_t *h2)
                                                      conf->lingering_time));
 }
 
-/* Fills the buffer; false: the session is beyond help. */
-static bool
-h2_conn_fill(veil_h2_t *h2)
-{
-    const uint8_t *data;
-    ssize_t n;
-
-    while (h2->out_len + H2_FRAME_MAX <= H2_OUT_MAX) {
-        n = nghttp2_session_mem_send(h2->session, &data);
-        if (veil_h2_guard_is_broken(&h2->guard)) {
-            return true;
-        }
-        if (n < 0) {
-            veil_log(&h2->hc->c.log, VEIL_LOG_ERR, 0,
-                     "nghttp2_session_mem_send() failed: %s",
-                     nghttp2_strerror((int) n));
-            return false;
-        }
-        if (n == 0) {
-            h2->windows_set = false;
-            break;
-        }
-        h2_conn_reserve(h2, (size_t) n);
-        memcpy(h2->out + h2->out_len, data, (size_t) n);
-        h2->out_len += (size_t) n;
-    }
-    return true;
-}
-
 static void
 h2_conn_flush(veil_h2_t *h2)
 {
@@ -526,7 +485,7 @@ h2_conn_flush(veil_h2_t *h2)
     if (veil_conn_is_writing(c)) {
         return;
     }
-    if (!h2_conn_fill(h2)) {
+    if (!veil_h2_out_fill(h2)) {
         veil_conn_close(c);
         return;
     }
@@ -539,9 +498,7 @@ h2_conn_flush(veil_h2_t *h2)
         veil_conn_write(c, &out, 1);
         return;
     }
-    veil_free(h2->out);
-    h2->out = NULL;
-    h2->out_cap = 0;
+    veil_h2_out_free(h2);
     if (!nghttp2_session_want_read(h2->session)
         && !nghttp2_session_want_write(h2->session))
     {

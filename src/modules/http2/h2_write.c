@@ -3,15 +3,16 @@
  * windows allow.
  *
  * The library asks for the bytes of a DATA frame when it is to be sent, and
- * only then is the body pulled: into the frame, and consumed at once.  A body
- * that has nothing yet defers its stream, and others go on.
+ * only then is the body pulled: into the buffer of the connection's next
+ * write, behind the place of the frame's head, and consumed at once.  So bytes
+ * are copied once on their way, and what is read from a file not even that.  A
+ * body that has nothing yet defers its stream, and others go on.
  */
 
 #include "modules/http2/h2.h"
 
 #include "core/version.h"
 
-#define H2_PULL_SLICES 8
 /* Less than this is no progress: a window may be opened byte by byte. */
 #define H2_PROGRESS 1024
 
@@ -216,28 +217,15 @@ h2_write_ready(void *reader)
     }
 }
 
-static ssize_t
-h2_write_take(veil_h2_stream_t *s, const veil_slice_t *v, unsigned n,
-              uint8_t *buf)
+static void
+h2_write_taken(veil_h2_stream_t *s, size_t len)
 {
-    size_t len = 0;
-    unsigned i;
-
-    for (i = 0; i < n; i++) {
-        VEIL_ASSERT(v[i].data != NULL);
-        memcpy(buf + len, v[i].data, v[i].len);
-        len += v[i].len;
-    }
-    if (len != 0) {
-        veil_http_body_consume(s->out, len);
-    }
     s->sent += len;
     if (s->sent - s->moved >= H2_PROGRESS) {
         h2_write_moved(s);
     }
     s->r->body_bytes_sent += len;
     s->r->bytes_sent += len;
-    return (ssize_t) len;
 }
 
 /* The body has ended: as it should, with trailers, or too early. */
@@ -266,26 +254,45 @@ h2_write_end(veil_h2_stream_t *s, ssize_t len, uint32_t *flags)
     return len;
 }
 
-/* The library wants at most so many bytes of a frame. */
+/* What the frame needs room for: no more than is left of a known length. */
+static size_t
+h2_write_wanted(const veil_h2_stream_t *s, size_t max)
+{
+    int64_t length = s->r->out.content_length;
+
+    if (length <= (int64_t) s->sent) {
+        return max; /* unknown, or the end is to be seen yet */
+    }
+    return veil_min_size(max, (size_t) length - (size_t) s->sent);
+}
+
+/*
+ * The library wants at most so many bytes of a frame; veil_h2_out_data()
+ * follows at once.
+ */
 static ssize_t
 h2_write_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
               uint32_t *flags, nghttp2_data_source *source, void *data)
 {
     veil_h2_stream_t *s = source->ptr;
-    veil_slice_t v[H2_PULL_SLICES];
-    unsigned n = H2_PULL_SLICES;
-    veil_body_rc_t rc;
-    ssize_t len;
+    unsigned char *to;
+    size_t len;
 
     (void) session;
     (void) id;
+    (void) buf;
     (void) data;
-    max = veil_http_rate_left(s->r, s->sent, max, &s->delay);
-    if (max == 0) {
+    len =
+        veil_http_rate_left(s->r, s->sent, h2_write_wanted(s, max), &s->delay);
+    if (len == 0) {
         return NGHTTP2_ERR_DEFERRED;
     }
-    rc = veil_http_body_pull(s->out, v, &n, max);
-    switch (rc) {
+    to = veil_h2_out_room(s->h2, H2_FRAME_HEAD + len);
+    if (to == NULL) {
+        return NGHTTP2_ERR_PAUSE;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    switch (veil_http_body_take(s->out, to + H2_FRAME_HEAD, &len)) {
     case VEIL_BODY_LATER:
         s->read_waiting = true;
         return NGHTTP2_ERR_DEFERRED;
@@ -294,11 +301,13 @@ h2_write_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max,
                  "the response's body failed; the stream is reset");
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     case VEIL_BODY_DATA:
-    case VEIL_BODY_END:
+        h2_write_taken(s, len);
         break;
+    case VEIL_BODY_END:
+        h2_write_taken(s, len);
+        return h2_write_end(s, (ssize_t) len, flags);
     }
-    len = h2_write_take(s, v, n, buf);
-    return rc == VEIL_BODY_END ? h2_write_end(s, len, flags) : len;
+    return (ssize_t) len;
 }
 
 /* --- responses -------------------------------------------------------------

@@ -1,0 +1,91 @@
+/*
+ * h2_out.c -- the bytes of a connection's next write.
+ *
+ * One buffer takes what the library has to send until it is full, goes to the
+ * connection, and is filled again when that is over.  The library's frames are
+ * copied there.  DATA frames are made in place: h2_write.c takes a body to
+ * where its bytes belong, and the head is put before them.  The alternative,
+ * to write heads and bodies from where they lie, would save that copy as well,
+ * but one of 16 KiB into memory that was just sent costs little beside the
+ * kernel's, and bodies need not last until a write is over.
+ *
+ * An idle connection has no buffer.
+ */
+
+#include "modules/http2/h2.h"
+
+/* So many frames of the size that the library makes. */
+#define H2_OUT_FRAMES 4
+#define H2_OUT_MAX (H2_OUT_FRAMES * (16384 + H2_FRAME_HEAD))
+
+/* Room for len more bytes; what is there may go beyond H2_OUT_MAX. */
+static unsigned char *
+h2_out_reserve(veil_h2_t *h2, size_t len)
+{
+    if (h2->out_len + len > h2->out_cap) {
+        h2->out_cap = veil_max_size(h2->out_len + len, H2_OUT_MAX);
+        h2->out = veil_realloc(h2->out, h2->out_cap);
+    }
+    return h2->out + h2->out_len;
+}
+
+unsigned char *
+veil_h2_out_room(veil_h2_t *h2, size_t len)
+{
+    if (h2->out_len != 0 && h2->out_len + len > H2_OUT_MAX) {
+        return NULL;
+    }
+    return h2_out_reserve(h2, len);
+}
+
+int
+veil_h2_out_data(nghttp2_session *session, nghttp2_frame *frame,
+                 const uint8_t *head, size_t len, nghttp2_data_source *source,
+                 void *data)
+{
+    veil_h2_t *h2 = data;
+
+    (void) session;
+    (void) source;
+    VEIL_ASSERT(frame->data.padlen == 0);
+    VEIL_ASSERT(h2->out_len + H2_FRAME_HEAD + len <= h2->out_cap);
+    memcpy(h2->out + h2->out_len, head, H2_FRAME_HEAD);
+    h2->out_len += H2_FRAME_HEAD + len;
+    return 0;
+}
+
+bool
+veil_h2_out_fill(veil_h2_t *h2)
+{
+    const uint8_t *data;
+    ssize_t n;
+
+    while (h2->out_len < H2_OUT_MAX) {
+        n = nghttp2_session_mem_send(h2->session, &data);
+        if (veil_h2_guard_is_broken(&h2->guard)) {
+            return true;
+        }
+        if (n < 0) {
+            veil_log(&h2->hc->c.log, VEIL_LOG_ERR, 0,
+                     "nghttp2_session_mem_send() failed: %s",
+                     nghttp2_strerror((int) n));
+            return false;
+        }
+        if (n == 0) {
+            /* Nothing more, or no more room for a body. */
+            h2->windows_set = false;
+            break;
+        }
+        memcpy(h2_out_reserve(h2, (size_t) n), data, (size_t) n);
+        h2->out_len += (size_t) n;
+    }
+    return true;
+}
+
+void
+veil_h2_out_free(veil_h2_t *h2)
+{
+    veil_free(h2->out);
+    h2->out = NULL;
+    h2->out_cap = 0;
+}
