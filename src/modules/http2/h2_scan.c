@@ -227,19 +227,12 @@ h2_scan_has_window(const nghttp2_settings *settings)
 void
 veil_h2_check_control(veil_h2_t *h2, const nghttp2_frame *frame)
 {
-    const nghttp2_ext_priority_update *update = frame->ext.payload;
-
     if (frame->hd.type == NGHTTP2_SETTINGS) {
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0) {
             veil_h2_guard_settled(h2);
         } else if (h2_scan_has_window(&frame->settings)) {
             h2->windows_set = true;
         }
-    }
-    /* Which the library lets pass (RFC 9218, 7.1). */
-    if (frame->hd.type == NGHTTP2_PRIORITY_UPDATE && update->stream_id == 0) {
-        (void) nghttp2_session_terminate_session(h2->session,
-                                                 NGHTTP2_PROTOCOL_ERROR);
     }
 }
 
