@@ -24,7 +24,7 @@ static void
 client_done(veil_conn_t *c, int rc)
 {
     VEIL_ASSERT(rc < 0
-                || (rc == 0 && SSL_get_SSL_CTX(peer.ssl) == friend_ctx));
+                || (rc == 0 && SSL_get_SSL_CTX(duel_peer.ssl) == friend_ctx));
     duel_done(c, rc);
 }
 
@@ -46,7 +46,7 @@ static void
 client_act(duel_owner_t *o, unsigned what, unsigned arg)
 {
     if (what == 15) {
-        peer.meddled = true;
+        duel_peer.meddled = true;
         veil_conn_close(&o->conn);
         return;
     }
@@ -71,27 +71,28 @@ run_script(duel_owner_t *o, unsigned mode, const uint8_t *p,
 {
     unsigned what, arg;
 
-    turns(2);
-    peer_receive();
+    duel_turns(2);
+    duel_peer_receive();
     while (end - p >= 2) {
         what = *p++ & 15;
         arg = *p++;
-        if (!duel_act(o, what, arg, &p, end) && !closed && !o->conn.closing) {
+        if (!duel_act(o, what, arg, &p, end) && !duel_closed
+            && !o->conn.closing) {
             client_act(o, what, arg);
         }
     }
     if (duel_is_open(o)) {
         veil_conn_read(&o->conn);
     }
-    pump(o, 40);
-    if (peer.meddled || closed || o->conn.closing) {
+    duel_pump(o, 40);
+    if (duel_peer.meddled || duel_closed || o->conn.closing) {
         return;
     }
     /* Nobody did any harm: all goes well, if it takes its time. */
-    while (o->dones == 0 || (o->rc == 0 && o->got < peer.sent)
-           || (o->rc == 0 && peer.wire_len > 0))
+    while (o->dones == 0 || (o->rc == 0 && o->got < duel_peer.sent)
+           || (o->rc == 0 && duel_peer.wire_len > 0))
     {
-        pump(o, 1);
+        duel_pump(o, 1);
     }
     VEIL_ASSERT((o->rc == 0) == ((mode & MODE_STRANGER) == 0));
 }
@@ -103,7 +104,7 @@ run(unsigned mode, const uint8_t *p, const uint8_t *end, bool bytewise)
     int fd = duel_begin(server, mode, (size_t) (end - p));
     duel_owner_t *o;
 
-    SSL_set_accept_state(peer.ssl);
+    SSL_set_accept_state(duel_peer.ssl);
     o = client_open(fd, mode);
     if ((mode & MODE_RAW) != 0) {
         duel_raw(o, p, end, bytewise);

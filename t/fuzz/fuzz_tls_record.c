@@ -107,37 +107,40 @@ run_script(duel_owner_t *o, const uint8_t *p, const uint8_t *end)
     unsigned what, arg;
     bool was_closed;
 
-    peer_receive();
+    duel_peer_receive();
     while (end - p >= 2) {
         what = *p++ & 15;
         arg = *p++;
-        if (!duel_act(o, what, arg, &p, end) && !closed && !o->conn.closing) {
+        if (!duel_act(o, what, arg, &p, end) && !duel_closed
+            && !o->conn.closing) {
             server_act(o, what, arg);
         }
     }
-    was_closed = closed || o->conn.closing;
+    was_closed = duel_closed || o->conn.closing;
     if (duel_is_open(o)) {
         veil_conn_read(&o->conn);
     }
-    pump(o, 40);
-    if (peer.meddled) {
+    duel_pump(o, 40);
+    if (duel_peer.meddled) {
         return;
     }
     /* The end is said, after everything else. */
-    while (is_goodbye && !peer.failed && !(was_closed && closed)) {
-        pump(o, 1);
+    while (is_goodbye && !duel_peer.failed && !(was_closed && duel_closed)) {
+        duel_pump(o, 1);
     }
-    peer_receive();
-    VEIL_ASSERT(!is_goodbye || (peer.got_close && peer.got == to_get));
+    duel_peer_receive();
+    VEIL_ASSERT(!is_goodbye
+                || (duel_peer.got_close && duel_peer.got == to_get));
     if (was_closed) {
         return;
     }
     /* Nobody did any harm: all goes well, if it takes its time. */
-    while (o->dones == 0 || o->got < peer.sent || peer.wire_len > 0) {
-        pump(o, 1);
+    while (o->dones == 0 || o->got < duel_peer.sent || duel_peer.wire_len > 0)
+    {
+        duel_pump(o, 1);
     }
     VEIL_ASSERT(o->rc == 0);
-    VEIL_ASSERT(o->got == peer.sent);
+    VEIL_ASSERT(o->got == duel_peer.sent);
 }
 
 /* Returns what the handshake came to. */
@@ -148,11 +151,11 @@ run(unsigned mode, const uint8_t *p, const uint8_t *end, bool bytewise)
     duel_owner_t *o;
 
     is_goodbye = false;
-    SSL_set_connect_state(peer.ssl);
-    SSL_set_tlsext_host_name(peer.ssl, "localhost");
+    SSL_set_connect_state(duel_peer.ssl);
+    SSL_set_tlsext_host_name(duel_peer.ssl, "localhost");
     if ((mode & MODE_EARLY) != 0 && session != NULL) {
-        SSL_set_session(peer.ssl, session);
-        SSL_set_early_data_enabled(peer.ssl, 1);
+        SSL_set_session(duel_peer.ssl, session);
+        SSL_set_early_data_enabled(duel_peer.ssl, 1);
     }
     o = server_open(fd, mode);
     if ((mode & MODE_RAW) != 0) {
@@ -160,7 +163,7 @@ run(unsigned mode, const uint8_t *p, const uint8_t *end, bool bytewise)
     } else {
         run_script(o, p, end);
     }
-    rc = closed ? 0 : o->rc;
+    rc = duel_closed ? 0 : o->rc;
     duel_end(o);
     return rc;
 }

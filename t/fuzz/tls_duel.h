@@ -66,9 +66,9 @@ typedef struct {
 
 static veil_loop_t *duel_loop;
 static veil_tls_ctx_t *duel_ctx; /* the owner's */
-static duel_peer_t peer;
-static bool closed; /* the owner is gone */
-static char pattern[SENT_MAX];
+static duel_peer_t duel_peer;
+static bool duel_closed; /* the owner is gone */
+static char duel_pattern[SENT_MAX];
 
 /* --- the owner -------------------------------------------------------------
  */
@@ -87,8 +87,8 @@ duel_on_data(veil_conn_t *c, veil_buf_t *b)
 
     VEIL_ASSERT(o->dones == 1 && o->rc >= 0 && o->eofs == 0 && n > 0);
     if (o->rc != VEIL_TLS_PLAIN) {
-        VEIL_ASSERT(o->got + n <= peer.sent);
-        VEIL_ASSERT(memcmp(b->pos, pattern + o->got, n) == 0);
+        VEIL_ASSERT(o->got + n <= duel_peer.sent);
+        VEIL_ASSERT(memcmp(b->pos, duel_pattern + o->got, n) == 0);
     }
     o->got += n;
     b->pos = b->end;
@@ -103,7 +103,7 @@ duel_on_eof(veil_conn_t *c, int err VEIL_UNUSED)
     VEIL_ASSERT(o->eofs == 1 && o->dones == 1 && o->rc >= 0);
     if (o->rc == 0 && veil_tls_was_closed(veil_tls_of(c))) {
         /* A goodbye cannot be made up, nor come before what it follows. */
-        VEIL_ASSERT(o->got == peer.sent);
+        VEIL_ASSERT(o->got == duel_peer.sent);
     }
 }
 
@@ -125,7 +125,7 @@ duel_on_closed(veil_conn_t *c)
 {
     veil_pool_t *pool = duel_owner_of(c)->pool;
 
-    closed = true;
+    duel_closed = true;
     veil_pool_retire(&pool);
 }
 
@@ -161,7 +161,7 @@ duel_owner_create(int fd)
     duel_owner_t *o = veil_pool_zalloc(pool, sizeof(*o));
 
     o->pool = pool;
-    closed = false;
+    duel_closed = false;
     veil_conn_init(&o->conn, duel_loop, pool, fd, NULL, &duel_ops, &log);
     return o;
 }
@@ -170,7 +170,7 @@ duel_owner_create(int fd)
 static inline bool
 duel_is_open(const duel_owner_t *o)
 {
-    return !closed && !o->conn.closing && o->dones == 1 && o->rc >= 0;
+    return !duel_closed && !o->conn.closing && o->dones == 1 && o->rc >= 0;
 }
 
 static inline void
@@ -182,7 +182,7 @@ duel_owner_write(duel_owner_t *o, size_t n)
         && !veil_conn_is_writing(&o->conn) && o->wanted + n <= SENT_MAX
         && n > 0)
     {
-        v = veil_slice_mem(pattern + o->wanted, n);
+        v = veil_slice_mem(duel_pattern + o->wanted, n);
         o->wanted += n;
         veil_conn_write(&o->conn, &v, 1);
     }
@@ -194,7 +194,7 @@ duel_select_now(duel_owner_t *o)
 {
     veil_tls_t *t;
 
-    if (!closed && o->later && !o->conn.closing) {
+    if (!duel_closed && o->later && !o->conn.closing) {
         t = veil_tls_of(&o->conn);
         if (t != NULL && t->later) {
             o->later = false;
@@ -208,118 +208,123 @@ duel_select_now(duel_owner_t *o)
 
 /* What it wants to say. */
 static inline void
-peer_collect(void)
+duel_peer_collect(void)
 {
-    BIO *out = SSL_get_wbio(peer.ssl);
+    BIO *out = SSL_get_wbio(duel_peer.ssl);
     int n;
 
     do {
-        n = BIO_read(out, peer.wire + peer.wire_len,
-                     (int) (WIRE_MAX - peer.wire_len));
-        peer.wire_len += n > 0 ? (size_t) n : 0;
+        n = BIO_read(out, duel_peer.wire + duel_peer.wire_len,
+                     (int) (WIRE_MAX - duel_peer.wire_len));
+        duel_peer.wire_len += n > 0 ? (size_t) n : 0;
     } while (n > 0);
-    peer.meddled |= peer.wire_len == WIRE_MAX; /* the rest is lost */
+    duel_peer.meddled |= duel_peer.wire_len == WIRE_MAX; /* the rest is lost */
 }
 
 static inline void
-peer_send(size_t n)
+duel_peer_send(size_t n)
 {
     ssize_t sent;
 
-    n = veil_min_size(n, peer.wire_len);
-    sent = n == 0 ? 0 : send(peer.fd, peer.wire, n, MSG_NOSIGNAL);
+    n = veil_min_size(n, duel_peer.wire_len);
+    sent = n == 0 ? 0 : send(duel_peer.fd, duel_peer.wire, n, MSG_NOSIGNAL);
     if (sent > 0) {
-        peer.wire_len -= (size_t) sent;
-        memmove(peer.wire, peer.wire + sent, peer.wire_len);
+        duel_peer.wire_len -= (size_t) sent;
+        memmove(duel_peer.wire, duel_peer.wire + sent, duel_peer.wire_len);
     }
 }
 
 static inline int
-peer_shake(void)
+duel_peer_shake(void)
 {
-    int got = SSL_do_handshake(peer.ssl);
+    int got = SSL_do_handshake(duel_peer.ssl);
 
     if (got <= 0
-        && SSL_get_error(peer.ssl, got) == SSL_ERROR_EARLY_DATA_REJECTED) {
+        && SSL_get_error(duel_peer.ssl, got) == SSL_ERROR_EARLY_DATA_REJECTED)
+    {
         /* As if it had not been said. */
-        SSL_reset_early_data_reject(peer.ssl);
-        peer.sent = 0;
-        got = SSL_do_handshake(peer.ssl);
+        SSL_reset_early_data_reject(duel_peer.ssl);
+        duel_peer.sent = 0;
+        got = SSL_do_handshake(duel_peer.ssl);
     }
     return got;
 }
 
 /* What the owner said, to the library. */
 static inline void
-peer_receive(void)
+duel_peer_receive(void)
 {
     char buf[16384];
     ssize_t n;
     int got;
 
-    while ((n = recv(peer.fd, buf, sizeof(buf), 0)) > 0) {
-        BIO_write(SSL_get_rbio(peer.ssl), buf, (int) n);
+    while ((n = recv(duel_peer.fd, buf, sizeof(buf), 0)) > 0) {
+        BIO_write(SSL_get_rbio(duel_peer.ssl), buf, (int) n);
     }
-    if (peer.failed) {
+    if (duel_peer.failed) {
         return;
     }
-    if (SSL_in_init(peer.ssl)) {
-        got = peer_shake();
+    if (SSL_in_init(duel_peer.ssl)) {
+        got = duel_peer_shake();
     } else {
-        while ((got = SSL_read(peer.ssl, buf, sizeof(buf))) > 0) {
-            VEIL_ASSERT(peer.got + (size_t) got <= SENT_MAX);
-            VEIL_ASSERT(memcmp(buf, pattern + peer.got, (size_t) got) == 0);
-            peer.got += (size_t) got;
+        while ((got = SSL_read(duel_peer.ssl, buf, sizeof(buf))) > 0) {
+            VEIL_ASSERT(duel_peer.got + (size_t) got <= SENT_MAX);
+            VEIL_ASSERT(memcmp(buf, duel_pattern + duel_peer.got, (size_t) got)
+                        == 0);
+            duel_peer.got += (size_t) got;
         }
     }
-    if (got <= 0 && SSL_get_error(peer.ssl, got) != SSL_ERROR_WANT_READ) {
-        peer.failed = true;
-        peer.got_close = SSL_get_error(peer.ssl, got) == SSL_ERROR_ZERO_RETURN;
+    if (got <= 0 && SSL_get_error(duel_peer.ssl, got) != SSL_ERROR_WANT_READ) {
+        duel_peer.failed = true;
+        duel_peer.got_close =
+            SSL_get_error(duel_peer.ssl, got) == SSL_ERROR_ZERO_RETURN;
     }
     ERR_clear_error();
-    peer_collect();
+    duel_peer_collect();
 }
 
 static inline void
-peer_write(size_t n)
+duel_peer_write(size_t n)
 {
-    if (peer.failed || n == 0 || peer.sent + n > SENT_MAX
-        || (SSL_in_init(peer.ssl) && !SSL_in_early_data(peer.ssl)))
+    if (duel_peer.failed || n == 0 || duel_peer.sent + n > SENT_MAX
+        || (SSL_in_init(duel_peer.ssl) && !SSL_in_early_data(duel_peer.ssl)))
     {
         return;
     }
-    if (SSL_in_init(peer.ssl)) {
+    if (SSL_in_init(duel_peer.ssl)) {
         /* There is a limit to early data, and a write is all or nothing. */
         n = veil_min_size(n, 1000);
-        if (peer.sent + n > EARLY_MAX) {
+        if (duel_peer.sent + n > EARLY_MAX) {
             return;
         }
     }
-    if (SSL_write(peer.ssl, pattern + peer.sent, (int) n) == (int) n) {
-        peer.sent += n;
+    if (SSL_write(duel_peer.ssl, duel_pattern + duel_peer.sent, (int) n)
+        == (int) n)
+    {
+        duel_peer.sent += n;
     }
     ERR_clear_error();
-    peer_collect();
+    duel_peer_collect();
 }
 
 static inline void
-peer_put(const uint8_t *p, size_t n)
+duel_peer_put(const uint8_t *p, size_t n)
 {
-    if (n > 0 && peer.wire_len + n <= WIRE_MAX) {
-        memcpy(peer.wire + peer.wire_len, p, n);
-        peer.wire_len += n;
-        peer.meddled = true;
+    if (n > 0 && duel_peer.wire_len + n <= WIRE_MAX) {
+        memcpy(duel_peer.wire + duel_peer.wire_len, p, n);
+        duel_peer.wire_len += n;
+        duel_peer.meddled = true;
     }
 }
 
 static inline void
-peer_lose(size_t n)
+duel_peer_lose(size_t n)
 {
-    n = veil_min_size(n, peer.wire_len);
+    n = veil_min_size(n, duel_peer.wire_len);
     if (n > 0) {
-        peer.wire_len -= n;
-        memmove(peer.wire, peer.wire + n, peer.wire_len);
-        peer.meddled = true;
+        duel_peer.wire_len -= n;
+        memmove(duel_peer.wire, duel_peer.wire + n, duel_peer.wire_len);
+        duel_peer.meddled = true;
     }
 }
 
@@ -327,7 +332,7 @@ peer_lose(size_t n)
  */
 
 static inline void
-turns(unsigned n)
+duel_turns(unsigned n)
 {
     while (n-- > 0) {
         veil_loop_turn(duel_loop, 0);
@@ -336,12 +341,12 @@ turns(unsigned n)
 
 /* Everybody says what he has, and hears it. */
 static inline void
-pump(duel_owner_t *o, unsigned rounds)
+duel_pump(duel_owner_t *o, unsigned rounds)
 {
     while (rounds-- > 0) {
-        peer_receive();
-        peer_send(WIRE_MAX);
-        turns(2);
+        duel_peer_receive();
+        duel_peer_send(WIRE_MAX);
+        duel_turns(2);
         duel_select_now(o);
     }
 }
@@ -355,46 +360,47 @@ duel_act(duel_owner_t *o, unsigned what, unsigned arg, const uint8_t **p,
 
     switch (what) {
     case 0:
-        pump(o, 1 + arg % 8);
+        duel_pump(o, 1 + arg % 8);
         return true;
     case 1:
-        peer_send(arg);
-        turns(1);
+        duel_peer_send(arg);
+        duel_turns(1);
         return true;
     case 2:
-        if (peer.wire_len > 0) {
-            peer.wire[arg * 7 % peer.wire_len] ^= (uint8_t) (arg | 1);
-            peer.meddled = true;
+        if (duel_peer.wire_len > 0) {
+            duel_peer.wire[arg * 7 % duel_peer.wire_len] ^=
+                (uint8_t) (arg | 1);
+            duel_peer.meddled = true;
         }
         return true;
     case 3:
-        peer_lose(arg);
+        duel_peer_lose(arg);
         return true;
     case 4: /* from the input */
-        peer_put(*p, n);
+        duel_peer_put(*p, n);
         *p += n;
         return true;
     case 5:
-        peer_put(peer.wire, veil_min_size(arg, peer.wire_len));
+        duel_peer_put(duel_peer.wire, veil_min_size(arg, duel_peer.wire_len));
         return true;
     case 6:
-        peer_write(arg * (size_t) 97);
+        duel_peer_write(arg * (size_t) 97);
         return true;
     case 7: /* a peer bears only so many without data */
-        if (!peer.failed && peer.sent < SENT_MAX) {
-            (void) SSL_key_update(peer.ssl, (int) (arg & 1));
-            peer_write(1);
+        if (!duel_peer.failed && duel_peer.sent < SENT_MAX) {
+            (void) SSL_key_update(duel_peer.ssl, (int) (arg & 1));
+            duel_peer_write(1);
         }
         return true;
     case 8:
-        if (!peer.failed && !SSL_in_init(peer.ssl)) {
-            (void) SSL_shutdown(peer.ssl);
-            peer_collect();
+        if (!duel_peer.failed && !SSL_in_init(duel_peer.ssl)) {
+            (void) SSL_shutdown(duel_peer.ssl);
+            duel_peer_collect();
         }
         return true;
     case 9:
-        (void) shutdown(peer.fd, SHUT_WR);
-        peer.meddled = true;
+        (void) shutdown(duel_peer.fd, SHUT_WR);
+        duel_peer.meddled = true;
         return true;
     default:
         return false;
@@ -409,16 +415,16 @@ duel_raw(duel_owner_t *o, const uint8_t *p, const uint8_t *end, bool bytewise)
 
     while (p < end) {
         n = bytewise ? 1 : (size_t) (end - p);
-        peer_put(p, n);
+        duel_peer_put(p, n);
         p += n;
-        peer_send(WIRE_MAX);
-        turns(2);
+        duel_peer_send(WIRE_MAX);
+        duel_turns(2);
         duel_select_now(o);
     }
-    pump(o, 4);
-    (void) shutdown(peer.fd, SHUT_WR);
-    while (!closed && o->dones == 0) {
-        pump(o, 1);
+    duel_pump(o, 4);
+    (void) shutdown(duel_peer.fd, SHUT_WR);
+    while (!duel_closed && o->dones == 0) {
+        duel_pump(o, 1);
     }
 }
 
@@ -437,14 +443,14 @@ duel_begin(SSL_CTX *ssl_ctx, unsigned mode, size_t size)
     script.late_cancel = script.late;
     veil_sim_script(duel_loop, &script);
 
-    peer.wire_len = peer.sent = peer.got = 0;
-    peer.meddled = peer.got_close = false;
-    peer.failed = (mode & MODE_RAW) != 0;
-    peer.fd = fds[1];
-    peer.ssl = SSL_new(ssl_ctx);
-    SSL_set_bio(peer.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    duel_peer.wire_len = duel_peer.sent = duel_peer.got = 0;
+    duel_peer.meddled = duel_peer.got_close = false;
+    duel_peer.failed = (mode & MODE_RAW) != 0;
+    duel_peer.fd = fds[1];
+    duel_peer.ssl = SSL_new(ssl_ctx);
+    SSL_set_bio(duel_peer.ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     if ((mode & MODE_TLS12) != 0) {
-        SSL_set_max_proto_version(peer.ssl, TLS1_2_VERSION);
+        SSL_set_max_proto_version(duel_peer.ssl, TLS1_2_VERSION);
     }
     return fds[0];
 }
@@ -453,15 +459,15 @@ duel_begin(SSL_CTX *ssl_ctx, unsigned mode, size_t size)
 static inline void
 duel_end(duel_owner_t *o)
 {
-    if (!closed) {
+    if (!duel_closed) {
         veil_conn_close(&o->conn);
     }
-    (void) close(peer.fd);
-    while (!closed) {
-        turns(1);
+    (void) close(duel_peer.fd);
+    while (!duel_closed) {
+        duel_turns(1);
     }
-    turns(3);
-    SSL_free(peer.ssl);
+    duel_turns(3);
+    SSL_free(duel_peer.ssl);
     VEIL_ASSERT(duel_loop->nops == 0 && duel_loop->nhandles == 0);
     VEIL_ASSERT(veil_block_count() == 0);
     ERR_clear_error();
@@ -516,7 +522,7 @@ duel_prepare(veil_conf_t *cf, const veil_tls_options_t *o)
     duel_loop = veil_loop_create(&options);
     VEIL_ASSERT(duel_loop != NULL);
     for (i = 0; i < SENT_MAX; i++) {
-        pattern[i] = (char) (i * 7 + (i >> 8));
+        duel_pattern[i] = (char) (i * 7 + (i >> 8));
     }
 }
 
