@@ -10,36 +10,15 @@ use Digest::SHA qw/sha256_hex/;
 use POSIX ();
 use Test::Veil;
 use Test::Veil::Guard;
+use Test::Veil::Python;
 use Test::Veil::TLS;
 
 my $t = Test::Veil->new->has('v2')->has('v2_upstream');
-my ($python) = grep { system("$_ -c 'import h2' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
+my $python = Test::Veil::Python->find($t, 'h2');
 my $dir = $t->testdir;
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['localhost']);
-
-# What does as requests say.
-sub h2_server {
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>', "$dir/h2_server.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/h2_server.py', "$dir/peer.log" };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $port = readline $from;
-    chomp $port;
-    return $port;
-}
 
 my $big = join '', map { sprintf "%08d\n", $_ } 1 .. 200_000;
 $t->write_file('html/big', $big);
@@ -49,7 +28,9 @@ $t->upstream(old => handler => sub {
     $conn->reply(body => length $req->{body} ? sha256_hex($req->{body})
         : 'HTTP/1');
 });
-$t->set(PEER => '127.0.0.1:' . ($python ? h2_server() : 1));
+# It does as requests say.
+$t->set(PEER => '127.0.0.1:' . ($python
+    ? $python->server('t/lib/h2_server.py', "$dir/peer.log") : 1));
 $t->config(<<'EOC');
 http {
     client_max_body_size 20m;

@@ -7,32 +7,16 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use POSIX ();
 use Test::Veil;
-use Test::Veil::Guard;
+use Test::Veil::Python;
 
 my $t = Test::Veil->new->has('v2')->has('v2_upstream');
-my ($python) = grep { system("$_ -c 'import hpack' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
-$t->skip_all('no python3-hpack') unless $python;
+my $python = Test::Veil::Python->new($t, 'hpack');
 my $dir = $t->testdir;
 
 # name => { port, expected }, in order.
 sub peers {
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>', "$dir/hostile.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/h2_hostile.py', "$dir/peer.log" };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
+    my (undef, $from) = $python->start('t/lib/h2_hostile.py', "$dir/peer.log");
     my @peers;
     while (my $line = readline $from) {
         my ($name, $port, $expected) = split ' ', $line or last;

@@ -6,35 +6,17 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use POSIX ();
 use Test::Veil;
-use Test::Veil::Guard;
+use Test::Veil::Python;
 
 my $t = Test::Veil->new->has('v2')->has('v2_upstream');
-my ($python) = grep { system("$_ -c 'import h2' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
-$t->skip_all('no python3-h2') unless $python;
+my $python = Test::Veil::Python->new($t, 'h2');
 my $dir = $t->testdir;
 
 sub h2_server {
     my ($log, @args) = @_;
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>', "$dir/h2_server.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/h2_server.py', "$dir/$log", @args };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $port = readline $from;
-    chomp $port;
-    return "127.0.0.1:$port";
+    return '127.0.0.1:'
+        . $python->server('t/lib/h2_server.py', "$dir/$log", @args);
 }
 
 $t->set(PEER => h2_server('peer.log', 100));

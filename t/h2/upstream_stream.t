@@ -6,39 +6,16 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use POSIX ();
 use Test::Veil;
-use Test::Veil::Guard;
+use Test::Veil::Python;
 use Test::Veil::TLS;
 
 my $t = Test::Veil->new->has('v2')->has('v2_upstream');
-my ($python) = grep { system("$_ -c 'import h2' 2> /dev/null") == 0 }
-    qw(python3 /usr/bin/python3);
-$t->skip_all('no python3-h2') unless $python;
+my $python = Test::Veil::Python->new($t, 'h2');
 my $dir = $t->testdir;
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['localhost']);
-
-sub h2_server {
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>', "$dir/h2_server.err" or POSIX::_exit(126);
-        { exec $python, 't/lib/h2_server.py', "$dir/peer.log" };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $port = readline $from;
-    chomp $port;
-    return $port;
-}
 
 $t->upstream(old => raw => sub {
     my ($conn) = @_;
@@ -52,7 +29,8 @@ $t->upstream(old => raw => sub {
     }
     $conn->write("0\r\n\r\n");
 });
-$t->set(PEER => '127.0.0.1:' . h2_server());
+$t->set(PEER => '127.0.0.1:'
+    . $python->server('t/lib/h2_server.py', "$dir/peer.log"));
 $t->config(<<'EOC');
 http {
     client_max_body_size 20m;
@@ -84,11 +62,5 @@ http {
 EOC
 $t->run;
 
-open my $f, '-|', $python, 't/lib/h2_stream.py', $t->port(80),
-    "$dir/peer.log" or die "python3: $!";
-while (my $line = <$f>) {
-    next unless $line =~ /^(not )?ok - (.*)/;
-    ok(!$1, $2);
-}
-ok(close($f), 'the script came to its end');
+$python->checks('t/lib/h2_stream.py', $t->port(80), "$dir/peer.log");
 done_testing();

@@ -3,10 +3,13 @@ package Test::Veil::Python;
 # Test::Veil::Python -- peers that are scripts in Python.
 #
 #     my $python = Test::Veil::Python->new($t, 'h2');   # skips without it
+#     my $python = Test::Veil::Python->find($t, 'h2');  # undef without it
 #     my $port = $python->server('t/lib/server.py', @arguments);
+#     my ($pid, $from) = $python->start('t/lib/server.py', @arguments);
 #     my @checks = $python->checks('t/lib/client.py', @arguments);
 #
-# A server prints its port, and serves until the test ends.  A client prints
+# A server prints its port, and serves until the test ends; what start()
+# starts may print more, which is read from the handle.  A client prints
 # "ok - name" or "not ok - name", as h2_raw.py does with check().
 
 use strict;
@@ -17,16 +20,22 @@ use Test::More ();
 use Test::Veil::Guard;
 
 # Any Python that has these modules: a machine may have several.
-sub new {
+sub find {
     my ($class, $t, @modules) = @_;
     my $import = join ', ', @modules;
     my ($program) = grep { system("$_ -c 'import $import' 2> /dev/null") == 0 }
         qw(python3 /usr/bin/python3);
-    $t->skip_all("no python3 with $import") if !defined $program;
-    return bless { t => $t, program => $program }, $class;
+    return defined $program ? bless { t => $t, program => $program }, $class
+        : undef;
 }
 
-sub server {
+sub new {
+    my ($class, $t, @modules) = @_;
+    return $class->find($t, @modules)
+        // $t->skip_all("no python3 with @modules");
+}
+
+sub start {
     my ($self, $script, @arguments) = @_;
     my ($name) = $script =~ m{([^/]+)\.py$};
     my $err = $self->{t}->testdir . "/$name.err";
@@ -44,6 +53,12 @@ sub server {
     }
     Test::Veil::Guard::add($pid);
     close $to;
+    return ($pid, $from);
+}
+
+sub server {
+    my ($self, $script, @arguments) = @_;
+    my (undef, $from) = $self->start($script, @arguments);
     my $port = readline($from) // die "$script does not say its port\n";
     chomp $port;
     return $port;
