@@ -17,7 +17,6 @@ use Test::Veil::VM;
 
 my $veil = $ENV{TEST_VEIL_BINARY} || 'objs/veil';
 my $fetch = dirname($veil) . '/veil-fetch';
-my $patience = $ENV{TEST_VEIL_PATIENCE} || 2;
 
 if (!-x $fetch || `$veil -V 2>&1` !~ /^built with \S*SSL /m) {
     die "this build was to have veil-fetch and TLS\n"
@@ -25,8 +24,7 @@ if (!-x $fetch || `$veil -V 2>&1` !~ /^built with \S*SSL /m) {
     plan skip_all => "no veil-fetch beside $veil, or no TLS";
 }
 
-my $vm = Test::Veil::VM->new(seconds => 90 * $patience > 180
-    ? 180 : 90 * $patience);
+my $vm = Test::Veil::VM->new;
 my $why = $vm->prepare;
 if (defined $why) {
     plan skip_all => "NO VIRTUAL MACHINE, TLS IN THE KERNEL IS NOT TESTED:"

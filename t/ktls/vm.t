@@ -20,7 +20,7 @@ use Test::Veil::VM;
 my $veil = $ENV{TEST_VEIL_BINARY} || 'objs/veil';
 # Its Makefile knows names that are relative to the tree.
 my $build = abs2rel(dirname($veil));
-my $vm = Test::Veil::VM->new(seconds => 180);
+my $vm = Test::Veil::VM->new;
 my $why;
 
 if (`$veil -V 2>&1` !~ /^built with \S*SSL /m) {

@@ -42,12 +42,13 @@ my @modules = qw/tls gcm ccm aesni-intel ghash-clmulni-intel ghash-generic
     poly1305_generic/;
 
 # new(cache => DIR, seconds => N): all of it, downloads too, takes at most so
-# long.
+# long; by default three minutes, and as much longer as tests are to wait.
 sub new {
     my ($class, %o) = @_;
     my $self = bless {
         cache   => $o{cache} || $ENV{TEST_VEIL_VM} || 'objs-vm',
-        end     => time + ($o{seconds} || 180),
+        end     => time
+            + ($o{seconds} || 90 * ($ENV{TEST_VEIL_PATIENCE} || 2)),
         notes   => [],
     }, $class;
 
