@@ -93,6 +93,11 @@ refused('', "$to proxy_ssl_certificate_cache on;", qr{"on".*"off"}s);
 accepted('', "$to proxy_ssl_certificate_cache off;");
 accepted('', "$to proxy_ssl_certificate ''; proxy_ssl_certificate_key '';",
     'no certificate');
+refused('', "$to proxy_ssl_certificate me.crt;",
+    qr{no "proxy_ssl_certificate_key" is defined for the certificate "me\.crt"});
+refused('', 'grpc_pass grpcs://127.0.0.1:1; grpc_ssl_certificate me.crt;',
+    qr{no "grpc_ssl_certificate_key" is defined for the certificate "me\.crt"})
+    if $t->has_feature('grpc');
 
 # Options that nothing needs are not looked at.
 

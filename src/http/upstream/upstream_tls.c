@@ -154,8 +154,8 @@ upstream_tls_finish_cert(veil_conf_t *cf, veil_upstream_tls_t *tls)
     if (tls->key == NULL) {
         return veil_conf_error_node(
             cf, tls->cert_node, 1,
-            "no \"proxy_ssl_certificate_key\" is defined for the certificate "
-            "\"%.*s\"",
+            "no \"%.*s_key\" is defined for the certificate \"%.*s\"",
+            VEIL_STR_ARG(tls->cert_node->args[0].str),
             VEIL_STR_ARG(tls->cert_node->args[1].str));
     }
     if (!veil_http_value_is_constant(tls->cert)
@@ -207,7 +207,7 @@ upstream_tls_share(veil_conf_t *cf, const veil_tls_options_t *o)
     return ctx;
 }
 
-/* VEIL_NO: no certificates to verify with, but that may never matter. */
+/* Not usable: no certificates to verify with, but that may never matter. */
 static veil_rc_t
 upstream_tls_check_bundle(veil_conf_t *cf, const veil_upstream_tls_t *tls,
                           veil_upstream_tls_need_t need, bool *usable)
@@ -215,8 +215,11 @@ upstream_tls_check_bundle(veil_conf_t *cf, const veil_upstream_tls_t *tls,
     static const char why[] =
         "no system's bundle of trusted certificates was found to verify "
         "upstreams with: install ca-certificates, name one in "
-        "\"proxy_ssl_trusted_certificate\" or the environment variable "
-        "SSL_CERT_FILE, or say \"proxy_ssl_verify off\"";
+        "\"%.*s_ssl_trusted_certificate\" or the environment variable "
+        "SSL_CERT_FILE, or say \"%.*s_ssl_verify off\"";
+    /* "proxy" of "proxy_pass" */
+    veil_str_t rest = tls->options.node->args[0].str;
+    veil_str_t who = veil_str_cut(&rest, '_');
 
     *usable = true;
     if (!tls->verify || tls->options.trusted.len != 0
@@ -226,10 +229,12 @@ upstream_tls_check_bundle(veil_conf_t *cf, const veil_upstream_tls_t *tls,
     }
     *usable = false;
     if (need == VEIL_UPSTREAM_TLS_ALWAYS) {
-        return veil_conf_error_node(cf, tls->options.node, 0, "%s", why);
+        return veil_conf_error_node(cf, tls->options.node, 0, why,
+                                    VEIL_STR_ARG(who), VEIL_STR_ARG(who));
     }
     if (!veil_conf_mark_said(cf, why)) {
-        veil_conf_warn_node(cf, tls->options.node, "%s", why);
+        veil_conf_warn_node(cf, tls->options.node, why, VEIL_STR_ARG(who),
+                            VEIL_STR_ARG(who));
     }
     return VEIL_OK;
 }
