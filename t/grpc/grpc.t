@@ -6,99 +6,33 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use IPC::Open2;
-use POSIX ();
 use Test::Veil;
-use Test::Veil::Guard;
+use Test::Veil::GRPC;
 use Test::Veil::TLS;
 use Test::Veil::TLSUpstream;
 
 my $t = Test::Veil->new(timeout => 60)->has('v2')->has('v2_upstream')->has('grpc')
     ->has('grpcio');
-my $python = '/usr/bin/python3';
+my $g = Test::Veil::GRPC->new($t);
 my $dir = $t->testdir;
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['localhost']);
 $tls->cert('server', ca => 'root', names => ['localhost']);
 
-# A server on Python: its process, and what it prints first.
-sub server {
-    my (@command) = @_;
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>>', "$dir/servers.err" or POSIX::_exit(126);
-        { exec $python, @command };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $ports = readline $from;
-    return ($pid, split ' ', $ports);
-}
-
-sub grpc_server {
-    my ($port, $log) = @_;
-    return server('t/lib/grpc_server.py', "$dir/$log", $port,
-        "$dir/server.key", "$dir/server.crt");
-}
-
-# A client that is under way: lines are read from it and written to it.
-sub client {
-    my ($port, $ca, @words) = @_;
-    my $pid = open2(my $out, my $in, $python, 't/lib/grpc_client.py',
-        $t->port($port), $ca, @words);
-    Test::Veil::Guard::add($pid);
-    return { pid => $pid, in => $in, out => $out };
-}
-
-sub next_line {
-    my ($client) = @_;
-    my $line = readline $client->{out};
-    return unless defined $line;
-    chomp $line;
-    return $line;
-}
-
-# Its checks up to the line that is told, or all; returns how many there were.
-sub checks {
-    my ($client, $name, $until) = @_;
-    my $n = 0;
-    while (defined(my $line = next_line($client))) {
-        return $n if defined $until && $line eq "!$until";
-        my ($what, $result) = split /\t/, $line, 2;
-        is($result, 'ok', "$name: $what");
-        $n++;
-    }
-    waitpid $client->{pid}, 0;
-    Test::Veil::Guard::remove($client->{pid});
-    fail("$name: told \"$until\"") if defined $until;
-    return $n;
-}
-
-sub go_on {
-    my ($client) = @_;
-    syswrite $client->{in}, "\n";
-}
-
 my $ca = "$dir/root.crt";
-sub group { # (name, port, ca, group, words)
-    my ($name, @rest) = @_;
-    ok(checks(client(@rest), $name), "$name: there were checks");
-}
-
-my ($server, $plain, $secure) = grpc_server(0, 'server.log');
-my ($second, $second_plain) = grpc_server(0, 'second.log');
-my ($peer, $peer_port) = server('t/lib/h2_server.py', "$dir/peer.log");
+my ($server, $plain, $secure) = $g->server('server.log', 0,
+    "$dir/server.key", "$dir/server.crt");
+my ($second, $second_plain) = $g->server('second.log', 0);
+my ($peer, $peer_port) = $g->program('t/lib/h2_server.py',
+    "$dir/peer.log");
 my $no_alpn = Test::Veil::TLSUpstream->new($tls,
     backend => $t->upstream(old => handler => sub { $_[0]->reply }),
     cert => 'server');
+my $silent = $t->upstream(silent => raw => sub {
+    my ($conn) = @_;
+    1 while length($conn->read_some // '');
+});
 $t->upstream(no_alpn => $no_alpn);
 $t->set(PLAIN => "127.0.0.1:$plain", SECURE => "127.0.0.1:$secure",
     SECOND => "127.0.0.1:$second_plain", PEER => "127.0.0.1:$peer_port");
@@ -153,6 +87,7 @@ http {
             rewrite ^/peer(/.*) $1 break;
             grpc_pass %%PEER%%;
         }
+        location /silent/ { grpc_pass %%UPSTREAM_silent%%; }
         location /limited/ {
             grpc_max_timeout 200ms;
             rewrite ^/limited(/.*) $1 break;
@@ -230,107 +165,107 @@ http {
 EOC
 $t->config($config)->run;
 
-group('h2c to h2c', 80, '-', 'basic');
-group('TLS to h2c', 443, $ca, 'basic');
-group('h2c to TLS', 82, '-', 'basic');
-group('TLS to TLS', 444, $ca, 'basic');
+$g->group('h2c to h2c', 80, '-', 'basic');
+$g->group('TLS to h2c', 443, $ca, 'basic');
+$g->group('h2c to TLS', 82, '-', 'basic');
+$g->group('TLS to TLS', 444, $ca, 'basic');
 
-group('metadata', 80, '-', 'metadata');
-group('metadata over TLS', 444, $ca, 'metadata');
-group('statuses', 80, '-', 'statuses');
-group('big messages', 80, '-', 'big');
-group('big messages over TLS', 444, $ca, 'big');
-group('many', 80, '-', 'many');
-group('many over TLS', 444, $ca, 'many');
-group('deadline', 80, '-', 'deadline');
-group('deadlines that pass', 83, '-', 'expire');
+$g->group('metadata', 80, '-', 'metadata');
+$g->group('metadata over TLS', 444, $ca, 'metadata');
+$g->group('statuses', 80, '-', 'statuses');
+$g->group('big messages', 80, '-', 'big');
+$g->group('big messages over TLS', 444, $ca, 'big');
+$g->group('many', 80, '-', 'many');
+$g->group('many over TLS', 444, $ca, 'many');
+$g->group('deadline', 80, '-', 'deadline');
+$g->group('deadlines that pass', 83, '-', 'expire');
 $t->wait_for(sub { $t->read_file('second.log') =~ /stream has ended/ });
 like($t->read_file('second.log'), qr/hang has ended/,
     'a call past its deadline is cancelled at the server');
 like($t->read_file('second.log'), qr/stream has ended/, 'so is a stream');
-group('a body of which nothing was sent', 84, '-', 'basic');
+$g->group('a body of which nothing was sent', 84, '-', 'basic');
 
 
 # Cancelled by the client: the server hears of it.
 
-my $c = client(80, '-', 'cancel', '/peer/hang/');
-checks($c, 'cancel', 'called');
+my $c = $g->client(80, '-', 'cancel', '/peer/hang/');
+$g->checks($c, 'cancel', 'called');
 ok($t->wait_for(sub { $t->read_file('server.log') =~ /^unary waits/m }),
     'cancel: a call waits');
-go_on($c);
-checks($c, 'cancel', 'called');
+$g->go_on($c);
+$g->checks($c, 'cancel', 'called');
 ok($t->wait_for(sub { $t->read_file('server.log') =~ /^unary has ended/m }),
     'cancel: it is told');
 ok($t->wait_for(
     sub { $t->read_file('server.log') =~ /^streaming waits/m }),
     'cancel: a stream waits');
-go_on($c);
-checks($c, 'cancel', 'called');
+$g->go_on($c);
+$g->checks($c, 'cancel', 'called');
 ok($t->wait_for(
     sub { $t->read_file('server.log') =~ /^streaming has ended/m }),
     'cancel: it is told');
 ok($t->wait_for(sub { $t->read_file('server.log') =~ /^swallow first/m }),
     'cancel: messages are under way');
-go_on($c);
-checks($c, 'cancel', 'called');
+$g->go_on($c);
+$g->checks($c, 'cancel', 'called');
 ok($t->wait_for(sub { $t->read_file('peer.log') =~ /POST \/hang\/x/ }),
     'cancel: a call has no answer');
-go_on($c);
-checks($c, 'cancel');
+$g->go_on($c);
+$g->checks($c, 'cancel');
 ok($t->wait_for(sub { $t->read_file('peer.log') =~ /reset \d+ 8$/m }),
     'cancel: the code is CANCEL');
 
-group('a deadline that passes', 80, '-', 'code', '4 Deadline Exceeded', 'x',
+$g->group('a deadline that passes', 80, '-', 'code', '4 Deadline Exceeded', 'x',
     '/limited/hang/');
 ok($t->wait_for(sub { 2 == (() = $t->read_file('peer.log')
     =~ /reset \d+ 8$/mg) }), 'the server gets CANCEL');
-group('a bounded deadline', 87, '-', 'capped');
+$g->group('a bounded deadline', 87, '-', 'capped');
 
 # Errors of our own.
 
 my $x = 'Echo';
-group('no server', 80, '-', 'code', '14 Bad Gateway', $x, '/gone/');
-group('return', 80, '-', 'code', '14 Too Many Requests', $x, '/returned/');
-group('deny', 80, '-', 'code', '7 Forbidden', $x, '/denied/');
-group('error_page', 80, '-', 'code', '5 from the page', $x, '/paged/');
-group('too large', 80, '-', 'code', '2 Request Entity Too Large', $x,
+$g->group('no server', 80, '-', 'code', '14 Bad Gateway', $x, '/gone/');
+$g->group('return', 80, '-', 'code', '14 Too Many Requests', $x, '/returned/');
+$g->group('deny', 80, '-', 'code', '7 Forbidden', $x, '/denied/');
+$g->group('error_page', 80, '-', 'code', '5 from the page', $x, '/paged/');
+$g->group('too large', 80, '-', 'code', '2 Request Entity Too Large', $x,
     '/too-large/');
-group('grpc_intercept_errors', 80, '-', 'code', '5 from the page', $x,
+$g->group('grpc_intercept_errors', 80, '-', 'code', '5 from the page', $x,
     '/caught/missing/');
-group('an error of the server', 80, '-', 'code',
+$g->group('an error of the server', 80, '-', 'code',
     '12 Received http2 header with status: 404', $x, '/uncaught/missing/');
-group('no h2 by ALPN', 80, '-', 'code', '14 Bad Gateway', $x, '/no-alpn/');
+$g->group('no h2 by ALPN', 80, '-', 'code', '14 Bad Gateway', $x, '/no-alpn/');
 ok($t->wait_for_log(qr/did not choose "h2" by ALPN.*upstream: "grpcs:/),
     'which is logged');
-group('a URI in a variable', 80, '-', 'code', '2 Internal Server Error', $x,
+$g->group('a URI in a variable', 80, '-', 'code', '2 Internal Server Error', $x,
     '/bad-variable/');
 ok($t->wait_for_log(qr/a URI, which is the request's, in "[\d.:]+\/uri"/),
     'which is logged, too');
-group('variables', 80, '-', 'code', '0 b\'x\'', $x, '/variable/test.Test/');
+$g->group('variables', 80, '-', 'code', '0 b\'x\'', $x, '/variable/test.Test/');
 
 # Resets by the server.
 
-group('CANCEL', 80, '-', 'code', '1 Bad Gateway', 8, '/peer/code/');
-group('ENHANCE_YOUR_CALM', 80, '-', 'code', '8 Bad Gateway', 11,
+$g->group('CANCEL', 80, '-', 'code', '1 Bad Gateway', 8, '/peer/code/');
+$g->group('ENHANCE_YOUR_CALM', 80, '-', 'code', '8 Bad Gateway', 11,
     '/peer/code/');
-group('INTERNAL_ERROR', 80, '-', 'code', '13 Bad Gateway', 2, '/peer/code/');
-group('CANCEL later', 80, '-', 'stream_code', '1 the server reset the call',
+$g->group('INTERNAL_ERROR', 80, '-', 'code', '13 Bad Gateway', 2, '/peer/code/');
+$g->group('CANCEL later', 80, '-', 'stream_code', '1 the server reset the call',
     8, '/peer/half-code/');
-group('INTERNAL_ERROR later', 80, '-', 'stream_code',
+$g->group('INTERNAL_ERROR later', 80, '-', 'stream_code',
     '13 the server reset the call', 2, '/peer/half-code/');
 like($t->read_file('peer.log'), qr/^\d+ \d+ POST \/code\/8 \S+ - trailers$/m,
     'te is passed on');
 
 # Calls that the server says it has not looked at.
 
-group('REFUSED_STREAM', 80, '-', 'again', '/peer/refuse-call/');
-group('GOAWAY', 80, '-', 'again', '/peer/goaway-call/');
+$g->group('REFUSED_STREAM', 80, '-', 'again', '/peer/refuse-call/');
+$g->group('GOAWAY', 80, '-', 'again', '/peer/goaway-call/');
 
 # Idle for too long.
 
-$c = client(86, '-', 'held', '14 the response broke off');
-checks($c, 'grpc_read_timeout', 'held');
-checks($c, 'grpc_read_timeout');
+$c = $g->client(86, '-', 'held', '14 the response broke off');
+$g->checks($c, 'grpc_read_timeout', 'held');
+$g->checks($c, 'grpc_read_timeout');
 
 # What is logged.
 
@@ -385,6 +320,20 @@ $r = $t->request(method => 'POST', path => '/gone/x', body => 'x',
     headers => [ 'Content-Type' => 'application/grpc-web' ]);
 is($r->status, 502, 'those of gRPC-Web, too');
 
+# One that waits for a connection which another call makes, and leaves.
+
+my @waiting = map {
+    my $waits = $t->connect;
+    $waits->write("POST /silent/$_ HTTP/1.1\r\nHost: localhost\r\n"
+        . "Content-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
+    $t->get('/page'); # by the same worker, and later
+    $waits;
+} 1, 2;
+ok($silent->wait_connections(1), 'a connection to a server that is silent');
+$_->close for reverse @waiting;
+is($t->get('/page')->status, 204, 'they may leave');
+is($silent->connections, 1, 'there was one connection');
+
 # From a browser.
 
 SKIP: {
@@ -406,24 +355,22 @@ SKIP: {
 
 # One channel over many connections, and over a reload.
 
-$c = client(85, '-', 'long');
-checks($c, 'long', 'running');
+$c = $g->client(85, '-', 'long');
+$g->checks($c, 'long', 'running');
 my $mark = $t->log_mark;
 $t->reload;
 ok($t->wait_for_log(qr/generation 2 serves/, from => $mark), 'reloaded');
-go_on($c);
-ok(checks($c, 'keepalive_requests and a reload'), 'the channel has ended');
+$g->go_on($c);
+ok($g->checks($c, 'keepalive_requests and a reload'), 'the channel has ended');
 
 # A server that is killed, and comes back.
 
-$c = client(80, '-', 'held', '14 the response broke off');
-checks($c, 'killed', 'held');
-kill KILL => $server;
-ok(checks($c, 'killed'), 'the client was told');
-waitpid $server, 0;
-Test::Veil::Guard::remove($server);
-group('while it is away', 80, '-', 'code', '14 Bad Gateway', $x);
-($server) = grpc_server($plain, 'server.log');
-group('when it is back', 80, '-', 'wait');
+$c = $g->client(80, '-', 'held', '14 the response broke off');
+$g->checks($c, 'killed', 'held');
+$g->kill_server($server);
+ok($g->checks($c, 'killed'), 'the client was told');
+$g->group('while it is away', 80, '-', 'code', '14 Bad Gateway', $x);
+($server) = $g->server('server.log', $plain);
+$g->group('when it is back', 80, '-', 'wait');
 
 done_testing();

@@ -9,6 +9,7 @@
 # reads a line where it waits.
 
 import os
+import random
 import sys
 import threading
 import traceback
@@ -324,6 +325,90 @@ def group_wait():
                                wait_for_ready=True))[0] == Code.OK:
             break
     check('it works again', i < 99, True)
+
+
+# Calls of all kinds that are left, cancelled and late in all places, each
+# with its own random numbers, so that a seed repeats them.
+def group_chaos():
+    seed, each = int(words[0]), int(words[1])
+    wrong = []
+    fine = [0]
+    usual = (Code.OK, Code.CANCELLED, Code.DEADLINE_EXCEEDED,
+             Code.UNAVAILABLE, Code.INTERNAL, Code.RESOURCE_EXHAUSTED,
+             Code.UNKNOWN)
+
+    def said(rng, say, n):
+        for i in range(n):
+            say.say(bytes([i]) * rng.choice((0, 1, 100, 20000, 200000)))
+
+    def one(rng, number):
+        kind = rng.randrange(6)
+        timeout = rng.choice((PATIENCE, PATIENCE, PATIENCE, 0.2, 0.03, 0.002))
+        cancel = rng.random() < 0.3
+        say = Say()
+        if kind == 0:
+            what = bytes([number % 256]) * rng.choice((0, 10, 3000, 300000))
+            code, got = end_of(lambda: unary('Echo')(what, timeout=timeout))
+            if code == Code.OK and got != what:
+                wrong.append('an echo of %d bytes' % len(what))
+        elif kind == 1:
+            call = server_stream('Bulk')(b'20 %d' % rng.choice(
+                (10, 5000, 100000)), timeout=timeout)
+            code = read(rng, call, cancel)
+        elif kind == 2:
+            call = client_stream('Collect').future(say, timeout=timeout)
+            said(rng, say, 8)
+            if cancel:
+                call.cancel()
+            say.end()
+            code = call.code()
+        elif kind == 3:
+            call = bidi('Chat')(say, timeout=timeout)
+            said(rng, say, 8)
+            if not cancel:
+                say.end()
+            code = read(rng, call, cancel)
+            say.end()
+        elif kind == 4:
+            call = bidi('Enough')(say, timeout=timeout)
+            said(rng, say, 5)
+            code = read(rng, call, cancel)
+            say.end()
+        else:
+            call = unary('Hang').future(b'x', timeout=min(timeout, 0.2))
+            if cancel:
+                call.cancel()
+            code = call.code()
+        if code not in usual:
+            wrong.append('kind %d: %s' % (kind, code))
+        fine[0] += code == Code.OK
+
+    def read(rng, call, cancel):
+        n = rng.randrange(6) if cancel else 1000
+        try:
+            for i, message in enumerate(call):
+                if i >= n:
+                    call.cancel()
+                    break
+        except grpc.RpcError:
+            pass
+        return call.code()
+
+    def run(i):
+        rng = random.Random(seed * 1000 + i)
+        for n in range(each):
+            try:
+                one(rng, n)
+            except Exception:
+                wrong.append(traceback.format_exc().replace('\n', ' | '))
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check('all calls end as calls do', wrong[:3], [])
+    check('and some as they should', fine[0] > each, True)
 
 
 # Calls one after the other, with streams besides, until told to stop.

@@ -80,7 +80,7 @@ upstream_exchange_count(const veil_exchange_private_t *p,
                         veil_upstream_state_t *s)
 {
     s->response_length = (int64_t) p->received;
-    if (p->uc != NULL) {
+    if (p->uc != NULL && !veil_list_is_linked(&p->join)) {
         p->uc->wire->count(p->x, s);
     }
 }

@@ -1,0 +1,113 @@
+package Test::Veil::GRPC;
+
+# Test::Veil::GRPC -- clients and servers of gRPC that others have written.
+#
+#     my $g = Test::Veil::GRPC->new($t);        # after has('grpcio')
+#     my ($pid, $port, $tls_port) = $g->server('server.log', 0, $key, $crt);
+#     $g->group('unary calls', 80, '-', 'basic');
+#
+# Both are python3-grpcio (t/lib/grpc_server.py, t/lib/grpc_client.py).  What
+# a client checks is a test here, by the name of its group.
+
+use strict;
+use warnings;
+
+use IPC::Open2;
+use POSIX ();
+use Test::More ();
+
+use Test::Veil::Guard;
+
+my $python = '/usr/bin/python3';
+
+sub new {
+    my ($class, $t) = @_;
+    return bless { t => $t }, $class;
+}
+
+# A program on Python: its process, and the words of what it prints first.
+
+sub program {
+    my ($self, @command) = @_;
+    my $dir = $self->{t}->testdir;
+    pipe(my $from, my $to) or die "pipe: $!";
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        POSIX::setsid();
+        close $from;
+        open STDOUT, '>&', $to or POSIX::_exit(126);
+        Test::Veil::Guard::in_child();
+        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
+        open STDERR, '>>', "$dir/programs.err" or POSIX::_exit(126);
+        { exec $python, @command };
+        POSIX::_exit(127);
+    }
+    Test::Veil::Guard::add($pid);
+    close $to;
+    my $words = readline $from;
+    return ($pid, split ' ', $words // '');
+}
+
+# server($log, $port, $key, $certificate): its process and its ports.
+
+sub server {
+    my ($self, $log, $port, @tls) = @_;
+    return $self->program('t/lib/grpc_server.py',
+        $self->{t}->testdir . "/$log", $port, @tls);
+}
+
+sub kill_server {
+    my ($self, $pid) = @_;
+    kill KILL => $pid;
+    waitpid $pid, 0;
+    Test::Veil::Guard::remove($pid);
+}
+
+# client($port, $ca, $group, @words): one that is under way.
+
+sub client {
+    my ($self, $port, $ca, @words) = @_;
+    my $pid = open2(my $out, my $in, $python, 't/lib/grpc_client.py',
+        $self->{t}->port($port), $ca, @words);
+    Test::Veil::Guard::add($pid);
+    return { pid => $pid, in => $in, out => $out };
+}
+
+# checks($client, $name, $until): its checks, all or up to the line it tells;
+# returns how many there were.
+
+sub checks {
+    my ($self, $client, $name, $until) = @_;
+    my $n = 0;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    while (defined(my $line = readline $client->{out})) {
+        chomp $line;
+        return $n if defined $until && $line eq "!$until";
+        my ($what, $result) = split /\t/, $line, 2;
+        Test::More::is($result, 'ok', "$name: $what");
+        $n++;
+    }
+    waitpid $client->{pid}, 0;
+    Test::Veil::Guard::remove($client->{pid});
+    Test::More::fail("$name: told \"$until\"") if defined $until;
+    return $n;
+}
+
+# The client waits for this.
+
+sub go_on {
+    my ($self, $client) = @_;
+    syswrite $client->{in}, "\n";
+}
+
+# group($name, $port, $ca, $group, @words): a client from its start to its
+# end.
+
+sub group {
+    my ($self, $name, @rest) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::ok($self->checks($self->client(@rest), $name),
+        "$name: there were checks");
+}
+
+1;
