@@ -48,6 +48,13 @@ static const char conf_text[] =
     "        return 200 \"$request_method $host $http_cookie\";\n"
     "        location /none { return 444; }\n"
     "        location /r { return 301 /x; }\n"
+    "        location /head { return 200 $http_a; }\n"
+    "        location /file { alias /etc/passwd; }\n"
+    "        location /up { proxy_pass http://unix:/nonexistent/s:/; }\n"
+    "        location /gated {\n"
+    "            proxy_request_buffering off;\n"
+    "            proxy_pass http://unix:/nonexistent/s:/;\n"
+    "        }\n"
     "    }\n"
     "}\n";
 

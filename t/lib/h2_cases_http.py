@@ -323,6 +323,8 @@ connection('9218 7.1', 'of stream 0', P,
            frame(PRIORITY_UPDATE, 0, 0, window(0) + b'u=1'))
 connection('9218 7.1', 'that is too short', F,
            frame(PRIORITY_UPDATE, 0, 0, b'123'))
+connection('9218 7.1', 'the same, with the preface', F, PREFACE + settings()
+           + frame(PRIORITY_UPDATE, 0, 0, b'123'), preface=False)
 connection('9218 7.1', 'of a stream of the server', P,
            frame(PRIORITY_UPDATE, 0, 0, window(2) + b'u=1'))
 for value in (b'u=1', b'u=1, i', b'', b'u=9', b'u=a;;', b'\xff\0', b'x' * 99):
