@@ -134,7 +134,7 @@ flood('resets of streams that are no more', '"http2_reset_rate"', sub {
     return frame(RST, 0, 1, pack 'N', 8);
 });
 
-my $errors = 'sent 201 errors .* more than the 200 that "http2_max_stream_errors"';
+my $errors = 'sent 201 frames .* made us reset a stream, more than the 200 that "http2_max_stream_errors"';
 my %made = (
     'a window that overflows' => sub {
         return get($_[0], '/never') . frame(WINDOW, 0, $_[0],
@@ -170,7 +170,7 @@ flood("made to reset: $_", $errors, do {
 }, step => 10, answered => 1, n => 1000) for sort keys %made;
 # Its SETTINGS are not acknowledged, so it need not know the limit.
 flood('made to reset: more streams than there may be',
-    'heads within a second that were refused, more than the 100',
+    'requests within a second that were refused, more than the 100',
     sub { return get($id->($_[0]), '/never') }, step => 600, n => 1200,
     ack => 0);
 flood('heads that are refused', '"http2_refused_rate"',

@@ -108,15 +108,17 @@ struct veil_h2_stream_s {
 
 struct veil_h2_s {
     uint32_t magic;
-    bool closed;      /* on_closed() has come */
-    bool draining;    /* GOAWAY was said, the last one too */
-    bool lingering;   /* all is said; the client's end is waited for */
-    bool in_recv;     /* the library is at work */
-    bool has_reset;   /* we did, a stream */
-    bool windows_set; /* SETTINGS have changed windows just now */
-    bool has_skipped; /* the client did, a stream's number */
-    int32_t last_id;  /* the latest stream of the client */
-    bool idle;        /* the read timer runs, for the next request */
+    bool closed;        /* on_closed() has come */
+    bool draining;      /* GOAWAY was said, the last one too */
+    bool lingering;     /* all is said; the client's end is waited for */
+    bool in_recv;       /* the library is at work */
+    bool has_reset;     /* we did, a stream */
+    bool windows_set;   /* SETTINGS have changed windows just now */
+    int32_t invalid_id; /* the latest stream with a frame that is refused */
+    int invalid;        /* why; the library's error */
+    bool has_skipped;   /* the client did, a stream's number */
+    int32_t last_id;    /* the latest stream of the client */
+    bool idle;          /* the read timer runs, for the next request */
     veil_http_conn_t *hc;
     nghttp2_session *session;
     const h2_conf_t *conf;

@@ -70,13 +70,14 @@ static const struct {
                                 "http2_early_reset_rate", 300,
                                 GUARD_BY_ANSWERS },
     [H2_GUARD_REFUSED] = { "refused heads",
-                           "heads within a second that were refused",
+                           "requests within a second that were refused",
                            "http2_refused_rate", 500, GUARD_FIXED },
     [H2_GUARD_PINGS] = { "pings", "PINGs within a second", "http2_ping_rate",
                          100, GUARD_BY_DATA },
     [H2_GUARD_SETTINGS] = { "settings", "SETTINGS within a second",
                             "http2_settings_rate", 20, GUARD_FIXED },
-    [H2_GUARD_PRIORITY] = { "priorities", "priorities within a second",
+    [H2_GUARD_PRIORITY] = { "priorities",
+                            "PRIORITYs and PRIORITY_UPDATEs within a second",
                             "http2_priority_rate", 1000, GUARD_FIXED },
     [H2_GUARD_WINDOW] = { "window updates", "WINDOW_UPDATEs within a second",
                           "http2_window_update_rate", 2000, GUARD_BY_DATA },
@@ -86,15 +87,15 @@ static const struct {
                         "DATA frames within a second of fewer than 5 bytes",
                         "http2_tiny_data_rate", 1000, GUARD_FIXED },
     [H2_GUARD_UNKNOWN] = { "unknown frames",
-                           "frames within a second, and KBs in them, of "
-                           "unknown types or GOAWAY",
+                           "frames of unknown types or GOAWAY, or KBs of "
+                           "them, within a second",
                            "http2_unknown_frame_rate", 1000, GUARD_FIXED },
     [H2_GUARD_RESETS_EVER] = { "resets in all",
                                "resets since it has connected",
                                "http2_max_resets", 2000, GUARD_BY_REQUESTS },
     [H2_GUARD_ERRORS_EVER] = { "stream errors",
-                               "errors that reset their streams since it has "
-                               "connected",
+                               "frames since it has connected that made us "
+                               "reset a stream",
                                "http2_max_stream_errors", 200, GUARD_FIXED },
     [H2_GUARD_CONTINUATION] = { .name = "continuations" },
     [H2_GUARD_HEAD] = { .name = "large heads" },
@@ -232,9 +233,9 @@ veil_h2_guard_head(veil_h2_t *h2, size_t size, size_t limit)
         return 0;
     }
     veil_log(&h2->hc->c.log, VEIL_LOG_INFO, 0,
-             "client sent a head of %zu bytes and more, the limit is %zu: the "
-             "connection is ended",
-             size, limit);
+             "client sent a head of %zu bytes and more, %d times the limit of "
+             "%zu: the connection is ended",
+             size, GUARD_HEAD_TIMES, limit);
     return h2_guard_break(h2, H2_GUARD_HEAD);
 }
 
@@ -332,16 +333,21 @@ h2_guard_on_reset_sent(veil_h2_t *h2, const nghttp2_frame *frame)
 {
     uint32_t error = frame->rst_stream.error_code;
     bool refused = error == NGHTTP2_REFUSED_STREAM;
+    const char *why = NULL;
 
     if (error == NGHTTP2_NO_ERROR || error == NGHTTP2_CANCEL
         || error == NGHTTP2_INTERNAL_ERROR)
     {
         return; /* these are ours */
     }
+    if (h2->invalid_id == frame->hd.stream_id) {
+        why = nghttp2_strerror(h2->invalid);
+    }
     veil_log(&h2->hc->c.log, VEIL_LOG_INFO, 0,
-             "client %s, stream %d is reset: %s",
+             "client %s, stream %d is reset: %s%s%s",
              refused ? "has more streams than it may" : "broke the rules",
-             (int) frame->hd.stream_id, nghttp2_http2_strerror(error));
+             (int) frame->hd.stream_id, nghttp2_http2_strerror(error),
+             why != NULL ? ", " : "", why != NULL ? why : "");
     (void) veil_h2_guard_count(h2, refused ? H2_GUARD_REFUSED
                                            : H2_GUARD_ERRORS_EVER);
 }
@@ -394,8 +400,8 @@ veil_h2_guard_received(veil_h2_t *h2, ssize_t n)
     }
     if (n == NGHTTP2_ERR_FLOODED) {
         veil_log(&h2->hc->c.log, VEIL_LOG_INFO, 0,
-                 "client does not read what acknowledges its frames, more "
-                 "than %d: the connection is ended",
+                 "client does not read the more than %d frames that answer "
+                 "its own: the connection is ended",
                  GUARD_ACKS);
         (void) h2_guard_break(h2, H2_GUARD_QUEUE);
     } else if (n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {

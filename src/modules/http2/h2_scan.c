@@ -204,9 +204,9 @@ veil_h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_t *h2 = data;
 
     (void) session;
-    (void) frame;
-    (void) error;
     h2->has_reset = true;
+    h2->invalid_id = frame->hd.stream_id;
+    h2->invalid = error;
     return 0;
 }
 
