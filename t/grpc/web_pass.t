@@ -120,7 +120,12 @@ for (0, 1) {
     $r = call('Hang', "hang$text", 'grpc-timeout: 300m');
     is(join(' ', $r->status, $r->header('grpc-status') // '-', body($r)),
         '200 4 ', "$name: a deadline that passes");
-    like(body(call('HangStream', "stream$text", 'grpc-timeout: 300m')),
+    my $got;
+    for my $ms (300, 1000, 5000) { # a busy machine needs longer
+        $got = body(call('HangStream', "stream$text", "grpc-timeout: ${ms}m"));
+        last if $got =~ /^0:/;
+    }
+    like($got,
         qr/^0:one\|128:(.*\n)*grpc-status: 4\r\n/,
         "$name: and one that passes in a stream");
     logged('/test.Test/HangStream 200 4 200');

@@ -34,6 +34,27 @@
 /* --- what a call is --------------------------------------------------------
  */
 
+/* "+proto", or nothing; it is repeated in the response. */
+static bool
+grpc_web_is_suffix(veil_str_t s)
+{
+    unsigned char c;
+    size_t i;
+
+    if (s.len != 0 && (s.data[0] != '+' || s.len == 1)) {
+        return false;
+    }
+    for (i = 1; i < s.len; i++) {
+        c = veil_lower((unsigned char) s.data[i]);
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.'
+            && c != '-' && c != '_' && c != '+')
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* "application/grpc-web[-text][+proto]", parameters apart. */
 static bool
 grpc_web_is_type(veil_str_t type, bool *text, veil_str_t *suffix)
@@ -53,11 +74,8 @@ grpc_web_is_type(veil_str_t type, bool *text, veil_str_t *suffix)
     if (*text) {
         rest = veil_str_from(rest, 5);
     }
-    if (rest.len != 0 && (rest.data[0] != '+' || rest.len == 1)) {
-        return false;
-    }
     *suffix = rest;
-    return true;
+    return grpc_web_is_suffix(rest);
 }
 
 /* The first type of gRPC-Web that Accept names, else that of the request. */
