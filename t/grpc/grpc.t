@@ -320,19 +320,24 @@ $r = $t->request(method => 'POST', path => '/gone/x', body => 'x',
     headers => [ 'Content-Type' => 'application/grpc-web' ]);
 is($r->status, 502, 'those of gRPC-Web, too');
 
-# One that waits for a connection which another call makes, and leaves.
+# One that waits for a connection which another call makes: either leaves
+# first.
 
-my @waiting = map {
-    my $waits = $t->connect;
-    $waits->write("POST /silent/$_ HTTP/1.1\r\nHost: localhost\r\n"
-        . "Content-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
-    $t->get('/page'); # by the same worker, and later
-    $waits;
-} 1, 2;
-ok($silent->wait_connections(1), 'a connection to a server that is silent');
-$_->close for reverse @waiting;
-is($t->get('/page')->status, 204, 'they may leave');
-is($silent->connections, 1, 'there was one connection');
+for my $first (0, 1) {
+    my @waiting = map {
+        my $waits = $t->connect;
+        $waits->write("POST /silent/$_ HTTP/1.1\r\nHost: localhost\r\n"
+            . "Content-Type: application/grpc\r\nContent-Length: 0\r\n\r\n");
+        $t->get('/page'); # by the same worker, and later
+        $waits;
+    } 1, 2;
+    ok($silent->wait_connections($first + 1), 'a server that is silent');
+    $waiting[$first]->close;
+    $t->get('/page');
+    $waiting[!$first]->close;
+    ok($silent->wait_closed(0), 'is left when its clients have left');
+    is($silent->connections, $first + 1, 'it had one connection');
+}
 
 # From a browser.
 

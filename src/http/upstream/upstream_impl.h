@@ -49,6 +49,11 @@ struct veil_upstream_wire_s {
      * said so, without its group; NULL: there is nothing to say.
      */
     void (*retire)(veil_upstream_conn_t *uc);
+    /*
+     * The last exchange that waited for the connection has left; NULL: that
+     * is nothing to it.
+     */
+    void (*unwanted)(veil_upstream_conn_t *uc);
 };
 
 /*

@@ -268,6 +268,9 @@ veil_upstream_conn_release(veil_exchange_t *x, bool keep)
         veil_list_remove(&p->join);
         uc->njoined--;
         p->uc = NULL;
+        if (uc->njoined == 0 && uc->wire->unwanted != NULL) {
+            uc->wire->unwanted(uc);
+        }
     } else if (uc->connecting && uc->x == x && uc->njoined != 0) {
         p->uc = NULL;
         upstream_conn_hand_over(uc);

@@ -67,7 +67,19 @@ veil_h2_upstream_doom(veil_h2_upstream_t *h2)
     veil_upstream_conn_unshare(h2->uc);
 }
 
+/* The last of those that waited for its limits has left. */
+static void
+h2_upstream_unwanted(veil_upstream_conn_t *uc)
+{
+    veil_h2_upstream_t *h2 = uc->session;
+
+    if (h2->nstreams == 0) {
+        veil_h2_upstream_rest(h2);
+    }
+}
+
 /* What is to be sent still is, and GOAWAY; h2_upstream_flush() ends it. */
+
 static void
 h2_upstream_retire(veil_upstream_conn_t *uc)
 {
@@ -85,13 +97,16 @@ veil_h2_upstream_rest(veil_h2_upstream_t *h2)
 {
     veil_upstream_conn_t *uc = h2->uc;
 
-    if (h2->ended || uc->c.closing || (!h2->settings && !h2->dead)) {
+    if (h2->ended || uc->c.closing
+        || (!h2->settings && !h2->dead && uc->njoined != 0))
+    {
         return; /* or others wait for its limits, and its timer runs */
     }
     veil_upstream_conn_unshare(uc);
     veil_upstream_conn_keep(
         uc, h2->conf,
-        !h2->dead && nghttp2_session_check_request_allowed(h2->session));
+        !h2->dead && h2->settings
+            && nghttp2_session_check_request_allowed(h2->session));
 }
 
 static void
@@ -595,6 +610,7 @@ const veil_upstream_wire_t veil_h2_upstream_wire = {
     .count = veil_h2_upstream_count,
     .leave = veil_h2_upstream_leave,
     .retire = h2_upstream_retire,
+    .unwanted = h2_upstream_unwanted,
 };
 
 static const veil_http_module_t h2_upstream_hooks = {
