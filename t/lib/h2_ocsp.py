@@ -1,6 +1,7 @@
 # h2_ocsp.py PORT CA CERT KEY RESET -- what ocsp.t wants of a client: three
 # requests at once, first thing on a connection.  With RESET 1 it gives up the
-# first of them while the server waits.  Says "asked", then the statuses.
+# first of them while the server waits, with 2 all of the connection.  Says
+# "asked", then the statuses.
 
 import sys
 
@@ -18,5 +19,9 @@ if reset == '1':
     assert c.fence()
     streams = [3, 5]
 print('asked', flush=True)
+if reset == '2':
+    sys.stdin.readline()
+    c.close()
+    sys.exit()
 print(*[c.finish(s).status for s in streams], flush=True)
 c.close()
