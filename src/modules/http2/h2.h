@@ -136,6 +136,8 @@ struct veil_h2_s {
     unsigned char *out;      /* being written; heap */
     size_t out_len;
     size_t out_cap;
+    size_t out_max;  /* of one write; 0: the least */
+    uint64_t out_ms; /* when it was made */
     size_t buffered; /* of all bodies: received and not consumed */
     size_t unpaid;   /* of the connection's window: not given back */
     veil_h2_priority_t *priority; /* NULL: no PRIORITY_UPDATE has come */
@@ -235,6 +237,8 @@ unsigned char *veil_h2_out_room(veil_h2_t *h2, size_t len);
 int veil_h2_out_data(nghttp2_session *session, nghttp2_frame *frame,
                      const uint8_t *head, size_t len,
                      nghttp2_data_source *source, void *data);
+/* The write is over. */
+void veil_h2_out_written(veil_h2_t *h2);
 /* Gives the memory back; nothing is being written. */
 void veil_h2_out_free(veil_h2_t *h2);
 

@@ -513,7 +513,7 @@ h2_on_sent(veil_conn_t *c, ssize_t res)
 {
     veil_h2_t *h2 = h2_conn_of(c);
 
-    h2->out_len = 0;
+    veil_h2_out_written(h2);
     if (res < 0) {
         veil_log(&c->log, VEIL_LOG_INFO, (int) -res,
                  "sending to the client failed");

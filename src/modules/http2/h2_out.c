@@ -9,21 +9,35 @@
  * but one of 16 KiB into memory that was just sent costs little beside the
  * kernel's, and bodies need not last until a write is over.
  *
- * An idle connection has no buffer.
+ * The buffer is small at first and grows with a client that takes it at once:
+ * fewer and larger writes make 1 MB a sixth cheaper.  One that a client was
+ * slow to take is given back, so that a slow client holds little.  An idle
+ * connection has none.
  */
 
 #include "modules/http2/h2.h"
 
-/* So many frames of the size that the library makes. */
-#define H2_OUT_FRAMES 4
-#define H2_OUT_MAX (H2_OUT_FRAMES * (16384 + H2_FRAME_HEAD))
+/* Frames of the size that the library makes: at first, and at most. */
+#define H2_OUT_FRAME (16384 + H2_FRAME_HEAD)
+#define H2_OUT_MIN (2 * H2_OUT_FRAME)
+#define H2_OUT_MAX (8 * H2_OUT_FRAME)
+/* How long a write takes that was taken at once, and one that was not. */
+#define H2_OUT_FAST_MS 50
+#define H2_OUT_SLOW_MS 500
 
-/* Room for len more bytes; what is there may go beyond H2_OUT_MAX. */
+/* Bytes of one write. */
+static size_t
+h2_out_max(const veil_h2_t *h2)
+{
+    return veil_max_size(h2->out_max, H2_OUT_MIN);
+}
+
+/* Room for len more bytes; what is there may go beyond h2_out_max(). */
 static unsigned char *
 h2_out_reserve(veil_h2_t *h2, size_t len)
 {
     if (h2->out_len + len > h2->out_cap) {
-        h2->out_cap = veil_max_size(h2->out_len + len, H2_OUT_MAX);
+        h2->out_cap = veil_max_size(h2->out_len + len, h2_out_max(h2));
         h2->out = veil_realloc(h2->out, h2->out_cap);
     }
     return h2->out + h2->out_len;
@@ -32,7 +46,7 @@ h2_out_reserve(veil_h2_t *h2, size_t len)
 unsigned char *
 veil_h2_out_room(veil_h2_t *h2, size_t len)
 {
-    if (h2->out_len != 0 && h2->out_len + len > H2_OUT_MAX) {
+    if (h2->out_len != 0 && h2->out_len + len > h2_out_max(h2)) {
         return NULL;
     }
     return h2_out_reserve(h2, len);
@@ -60,7 +74,8 @@ veil_h2_out_fill(veil_h2_t *h2)
     const uint8_t *data;
     ssize_t n;
 
-    while (h2->out_len < H2_OUT_MAX) {
+    h2->out_ms = veil_now_ms();
+    while (h2->out_len < h2_out_max(h2)) {
         n = nghttp2_session_mem_send(h2->session, &data);
         if (veil_h2_guard_is_broken(&h2->guard)) {
             return true;
@@ -80,6 +95,22 @@ veil_h2_out_fill(veil_h2_t *h2)
         h2->out_len += (size_t) n;
     }
     return true;
+}
+
+void
+veil_h2_out_written(veil_h2_t *h2)
+{
+    uint64_t took = veil_now_ms() - h2->out_ms;
+
+    if (took >= H2_OUT_SLOW_MS) {
+        veil_h2_out_free(h2);
+        h2->out_max = H2_OUT_MIN;
+    } else if (took <= H2_OUT_FAST_MS
+               && h2->out_len + H2_OUT_FRAME > h2_out_max(h2))
+    {
+        h2->out_max = veil_min_size(2 * h2_out_max(h2), H2_OUT_MAX);
+    }
+    h2->out_len = 0;
 }
 
 void
