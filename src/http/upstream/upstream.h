@@ -158,6 +158,10 @@ veil_rc_t veil_upstream_tls_finish(veil_conf_t *cf, veil_upstream_tls_t *tls,
 veil_rc_t veil_upstream_tls_set_cache(veil_conf_t *cf,
                                       veil_upstream_tls_t *tls);
 
+/* A field of a request's head; id 0: its name is not of the table. */
+typedef void veil_exchange_field_fn(void *to, unsigned id, veil_str_t name,
+                                    veil_str_t value);
+
 /*
  * One request to an upstream and its response.  Embedded in, or allocated
  * from, the pool of whoever wants it.
@@ -171,9 +175,17 @@ struct veil_exchange_s {
     const veil_upstream_conf_t *conf;
     veil_upstream_group_t *group;
     veil_http_request_t *request; /* for balancers and logs; may be NULL */
-    veil_str_t head;              /* the request's head, complete, in HTTP/1's
-                                     form, of which other wires make theirs */
-    veil_str_t uri;               /* of it, for log lines */
+    /*
+     * The request's head, complete, in HTTP/1's form.  With conf->wire, it
+     * may be left to make_head(), which fills it in when it is needed, and
+     * list_head() says the same as fields, whose bytes live as long as the
+     * exchange; it returns the method.
+     */
+    veil_str_t head;
+    void (*make_head)(veil_exchange_t *x);
+    veil_str_t (*list_head)(veil_exchange_t *x, veil_exchange_field_fn *field,
+                            void *to);
+    veil_str_t uri;         /* of it, for log lines */
     veil_http_body_t *body; /* its body; NULL: none.  Framed by the caller's
                                head: chunked if body_chunked */
     bool body_chunked;

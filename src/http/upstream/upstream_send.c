@@ -244,6 +244,9 @@ veil_exchange_send(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
 
+    if (x->head.len == 0) {
+        x->make_head(x); /* another wire was asked for */
+    }
     veil_conn_write_timeout(&p->uc->c, x->conf->send_timeout);
     veil_conn_read(&p->uc->c);
     if (x->body == NULL || x->head.len > SEND_BLOCK / 2) {

@@ -95,10 +95,12 @@ extern const veil_conn_ops_t veil_h2_upstream_conn_ops;
 typedef struct {
     nghttp2_nv *nv;
     size_t n;
+    size_t cap;
+    veil_pool_t *pool;
 } veil_h2_upstream_fields_t;
 
-/* The request's head as fields, in its pool; false: it cannot be said. */
-bool veil_h2_upstream_request(veil_exchange_t *x,
+/* The request's head as fields, in its pool. */
+void veil_h2_upstream_request(veil_exchange_t *x,
                               veil_h2_upstream_fields_t *f);
 /* The same of its trailers. */
 veil_h2_upstream_fields_t

@@ -2,10 +2,8 @@
  * h2_upstream_head.c -- heads over HTTP/2 to upstreams: the request's as
  * fields, the response's from them.
  *
- * A request's head is made once, in HTTP/1's form, before it is known what its
- * connection will speak.  Here it is read again, by the same parser that
- * reads clients': what belongs to an HTTP/1 connection stays behind, Host
- * becomes :authority.
+ * A request's head is said to us as fields: what belongs to an HTTP/1
+ * connection stays behind, Host becomes :authority.
  *
  * The library checks what RFC 9113, 8.2 and 8.3 ask of a response.  All heads
  * and trailers of a response must fit proxy_buffer_size.
@@ -16,6 +14,8 @@
 /* What a field counts beyond its bytes (RFC 9113, 6.5.2). */
 #define H2_FIELD_OVERHEAD 32
 #define H2_PSEUDO 4
+/* Of a request, at first. */
+#define H2_FIELDS 32
 /* All fields of one frame's head, wanted or not. */
 #define H2_HEAD_MAX (1024 * 1024)
 
@@ -26,8 +26,15 @@ static void
 h2_upstream_add(veil_h2_upstream_fields_t *f, veil_str_t name,
                 veil_str_t value)
 {
-    nghttp2_nv *nv = &f->nv[f->n++];
+    nghttp2_nv *nv;
 
+    if (f->n == f->cap) {
+        f->cap *= 2;
+        nv = veil_pool_alloc(f->pool, f->cap * sizeof(*nv));
+        memcpy(nv, f->nv, f->n * sizeof(*nv));
+        f->nv = nv;
+    }
+    nv = &f->nv[f->n++];
     nv->name = (uint8_t *) (uintptr_t) name.data;
     nv->namelen = name.len;
     nv->value = (uint8_t *) (uintptr_t) value.data;
@@ -35,66 +42,74 @@ h2_upstream_add(veil_h2_upstream_fields_t *f, veil_str_t name,
     nv->flags = NGHTTP2_NV_FLAG_NONE;
 }
 
-static void
-h2_upstream_add_lower(veil_h2_upstream_fields_t *f, veil_pool_t *pool,
-                      veil_str_t name, veil_str_t value)
+static veil_str_t
+h2_upstream_lower(veil_pool_t *pool, veil_str_t name)
 {
-    char *lower = veil_pool_chars(pool, name.len);
+    char *lower;
+    size_t i;
 
-    veil_str_lower(lower, name.data, name.len);
-    h2_upstream_add(f, veil_str_n(lower, name.len), value);
+    for (i = 0; i < name.len; i++) {
+        if (name.data[i] >= 'A' && name.data[i] <= 'Z') {
+            lower = veil_pool_chars(pool, name.len);
+            veil_str_lower(lower, name.data, name.len);
+            return veil_str_n(lower, name.len);
+        }
+    }
+    return name;
+}
+
+static void
+h2_upstream_add_any(veil_h2_upstream_fields_t *f, unsigned id, veil_str_t name,
+                    veil_str_t value)
+{
+    h2_upstream_add(f,
+                    id != 0 ? veil_http_header_info[id].lower
+                            : h2_upstream_lower(f->pool, name),
+                    veil_str_trim(value));
 }
 
 /* Of one connection, but for what HTTP/2 lets TE say (RFC 9113, 8.2.2). */
 static bool
-h2_upstream_stays(const veil_http_field_t *f)
+h2_upstream_stays(unsigned id, veil_str_t value)
 {
-    if (f->id == VEIL_HEADER_TE) {
-        return !veil_str_caseeq(f->value, VEIL_STR("trailers"));
+    if (id == VEIL_HEADER_TE) {
+        return !veil_str_caseeq(value, VEIL_STR("trailers"));
     }
-    return f->id != 0 && veil_http_header_is_hop(f->id);
+    return id != 0 && veil_http_header_is_hop(id);
 }
 
-static size_t
-h2_upstream_lines(veil_str_t s)
+static void
+h2_upstream_said(void *to, unsigned id, veil_str_t name, veil_str_t value)
 {
-    size_t i, n = 0;
+    veil_h2_upstream_fields_t *f = to;
+    nghttp2_nv *authority = &f->nv[H2_PSEUDO - 1];
 
-    for (i = 0; i < s.len; i++) {
-        n += s.data[i] == '\n';
+    if (id == VEIL_HEADER_HOST) {
+        authority->value = (uint8_t *) (uintptr_t) value.data;
+        authority->valuelen = value.len;
+    } else if (!h2_upstream_stays(id, value)) {
+        h2_upstream_add_any(f, id, name, value);
     }
-    return n;
 }
 
-bool
+void
 veil_h2_upstream_request(veil_exchange_t *x, veil_h2_upstream_fields_t *f)
 {
-    veil_str_t authority = VEIL_STR(""), rest = x->head;
-    veil_str_t line = veil_str_cut(&rest, '\n');
-    veil_http_parse_t e;
-    veil_http_fields_t it;
-    veil_http_field_t field;
+    veil_str_t none = VEIL_STR(""), method;
 
-    f->nv = veil_pool_alloc(x->pool, (h2_upstream_lines(rest) + H2_PSEUDO)
-                                         * sizeof(*f->nv));
+    f->pool = x->pool;
+    f->cap = H2_FIELDS;
+    f->nv = veil_pool_alloc(x->pool, f->cap * sizeof(*f->nv));
     f->n = 0;
-    h2_upstream_add(f, VEIL_STR(":method"), veil_str_cut(&line, ' '));
-    h2_upstream_add(f, VEIL_STR(":path"), veil_str_cut(&line, ' '));
+    h2_upstream_add(f, VEIL_STR(":method"), none);
+    h2_upstream_add(f, VEIL_STR(":path"), x->uri);
     h2_upstream_add(f, VEIL_STR(":scheme"),
                     x->priv->uc->tls != NULL ? VEIL_STR("https")
                                              : VEIL_STR("http"));
-    h2_upstream_add(f, VEIL_STR(":authority"), authority);
-    veil_http_fields_init(&it, rest.data, rest.len, 0);
-    while ((e = veil_http_fields_next(&it, &field)) == VEIL_PARSE_OK) {
-        if (field.id == VEIL_HEADER_HOST) {
-            authority = field.value;
-        } else if (!h2_upstream_stays(&field)) {
-            h2_upstream_add_lower(f, x->pool, field.name, field.value);
-        }
-    }
-    f->nv[H2_PSEUDO - 1].value = (uint8_t *) (uintptr_t) authority.data;
-    f->nv[H2_PSEUDO - 1].valuelen = authority.len;
-    return e == VEIL_PARSE_END;
+    h2_upstream_add(f, VEIL_STR(":authority"), none);
+    method = x->list_head(x, h2_upstream_said, f);
+    f->nv[0].value = (uint8_t *) (uintptr_t) method.data;
+    f->nv[0].valuelen = method.len;
 }
 
 veil_h2_upstream_fields_t
@@ -106,10 +121,12 @@ veil_h2_upstream_trailers(veil_exchange_t *x, const veil_http_headers_t *hs)
     if (hs == NULL || hs->n == 0) {
         return f;
     }
+    f.pool = x->pool;
+    f.cap = hs->n;
     f.nv = veil_pool_alloc(x->pool, hs->n * sizeof(*f.nv));
     while ((h = veil_http_headers_next(hs, h)) != NULL) {
         if (veil_http_header_in_trailer(h->id)) {
-            h2_upstream_add_lower(&f, x->pool, h->name, h->value);
+            h2_upstream_add_any(&f, h->id, h->name, h->value);
         }
     }
     return f;

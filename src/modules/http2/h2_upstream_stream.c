@@ -126,7 +126,6 @@ veil_h2_upstream_send(veil_exchange_t *x)
     nghttp2_data_provider provider = { .read_callback = h2_upstream_pull };
     veil_h2_upstream_stream_t *s = veil_zalloc(sizeof(*s));
     veil_h2_upstream_fields_t f;
-    bool good;
 
     s->x = x;
     s->h2 = h2;
@@ -136,12 +135,10 @@ veil_h2_upstream_send(veil_exchange_t *x)
     veil_timer_init(&s->timer, h2_upstream_timed_out);
     veil_list_append(&h2->streams, &s->link);
     h2->nstreams++;
-    good = veil_h2_upstream_request(x, &f);
-    if (good) {
-        s->id = nghttp2_submit_request(h2->session, NULL, f.nv, f.n,
-                                       x->body != NULL ? &provider : NULL, s);
-    }
-    if (!good || s->id < 0) {
+    veil_h2_upstream_request(x, &f);
+    s->id = nghttp2_submit_request(h2->session, NULL, f.nv, f.n,
+                                   x->body != NULL ? &provider : NULL, s);
+    if (s->id < 0) {
         s->closed = true;
         veil_exchange_log(x, VEIL_LOG_ERR, 0,
                           "the request cannot be sent over HTTP/2",

@@ -135,11 +135,12 @@ typedef struct {
     bool pass_server;
 } proxy_conf_t;
 
-/* A field of the request that is said whatever the client says. */
+/* A field of the request; id 0: its name is not of the table. */
 typedef struct {
+    unsigned id;
     veil_str_t name;
     veil_str_t value;
-} proxy_own_field_t;
+} proxy_field_t;
 
 /* State of a request. */
 struct proxy_ctx_s {
@@ -152,8 +153,9 @@ struct proxy_ctx_s {
     bool done;             /* its head is there, or err */
     bool waiting_body;
     int err;
-    proxy_own_field_t own[2];
+    proxy_field_t own[2]; /* that are said whatever the client says */
     unsigned nown;
+    struct proxy_request_head_s *head; /* NULL: x has it as text */
 };
 
 extern veil_module_t veil_http_proxy_module;
@@ -220,7 +222,10 @@ veil_str_t veil_proxy_uri(veil_http_request_t *r, const proxy_kind_t *kind,
 /* proxy_request.c */
 /* In begin(): a field that is said unless ..._set_header says another. */
 void veil_proxy_say(proxy_ctx_t *ctx, veil_str_t name, veil_str_t value);
-/* Fills in x's head, uri and what follows from it; body is settled. */
+/*
+ * Fills in x's uri and what follows from it, and its head, or how that is
+ * made; body is settled.
+ */
 void veil_proxy_make_head(proxy_ctx_t *ctx);
 
 /* proxy_response.c */
