@@ -183,6 +183,24 @@ like(load('/next/dies-first/'), qr/ 100 2xx/, 'then another server');
 is(scalar(grep { /request/ } notes('dies-first')), 200, 'all were asked');
 like(load('/refused/'), qr/ 100 2xx/, 'and of one that behaves');
 
+# --- several that wait for SETTINGS that do not come
+
+my @wait = map {
+    my $c = $t->connect(80);
+    $c->write("GET /silent/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    $c;
+} 1 .. 4;
+$wait[1]->close; # which nobody but us knows of
+is(scalar(grep { $wait[$_]->read_until(qr/\r\n/) =~ / 504 / } 0, 2, 3), 3,
+    'who waits gets 504');
+@wait = map {
+    my $c = $t->connect(80);
+    $c->write("GET /silent/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    $c;
+} 1 .. 3;
+$_->close for @wait;
+is($t->get('/good/')->status, 200, 'nobody waits any more');
+
 # --- memory: the same again
 
 my @floods = grep { /flood|bomb|fields/ && !/body/ } map { $_->{name} } @peers;
