@@ -238,10 +238,8 @@ veil_h2_upstream_count(const veil_exchange_t *x, veil_upstream_state_t *state)
 {
     const veil_h2_upstream_stream_t *s = h2_upstream_stream(x);
 
-    if (s != NULL) { /* else it waits for the peer's limits */
-        state->bytes_received = s->bytes_in;
-        state->bytes_sent = s->bytes_out;
-    }
+    state->bytes_received = s->bytes_in;
+    state->bytes_sent = s->bytes_out;
 }
 
 /* --- ends ------------------------------------------------------------------
