@@ -38,6 +38,7 @@ struct veil_http_main_s {
     veil_array_t file_caches;      /* of veil_filecache_options_t, by id */
     struct veil_http_vars_s *vars; /* private to variable.c */
     unsigned nmodules;
+    bool connects; /* a module answers CONNECT in some location */
 };
 
 /* Another protocol that connections may speak in the place of HTTP/1. */

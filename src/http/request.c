@@ -193,6 +193,34 @@ request_split_uri(veil_http_request_t *r)
     return VEIL_PARSE_OK;
 }
 
+/*
+ * It has no path, and no body (RFC 9110, 9.3.6): what a length would be of is
+ * what the tunnel carries.  Locations see it as "/".
+ */
+static void
+request_connect(veil_http_request_t *r)
+{
+    r->keepalive = false;
+    if (!r->server->main->connects) {
+        veil_http_request_refuse(r, 405, "a CONNECT request");
+        return;
+    }
+    if (r->in.host.len == 0 || r->in.host_port == 0) {
+        veil_http_request_refuse(r, 400, "a CONNECT request without a port");
+        return;
+    }
+    if (veil_http_headers_may_have(&r->in.headers, VEIL_HEADER_CONTENT_LENGTH)
+        || veil_http_headers_may_have(&r->in.headers,
+                                      VEIL_HEADER_TRANSFER_ENCODING))
+    {
+        veil_http_request_refuse(r, 400, "a CONNECT request with a body");
+        return;
+    }
+    r->uri = VEIL_STR("/");
+    r->in.path = r->uri;
+    veil_http_run(r);
+}
+
 void
 veil_http_request_start(veil_http_request_t *r)
 {
@@ -206,8 +234,7 @@ veil_http_request_start(veil_http_request_t *r)
                          veil_http_server_find(r->conn->port, r->in.host, r));
 
     if (r->in.form == VEIL_TARGET_AUTHORITY || r->in.method == VEIL_CONNECT) {
-        r->keepalive = false;
-        veil_http_request_refuse(r, 405, "a CONNECT request");
+        request_connect(r);
         return;
     }
     if (r->in.method == VEIL_TRACE) {

@@ -139,6 +139,9 @@ h1_head_connection(char *p, const veil_http_request_t *r)
     if (r->out.status == 101) {
         return H1_LIT(p, "Connection: upgrade\r\n");
     }
+    if (r->tunnelled) {
+        return p; /* of a CONNECT: there is no more HTTP */
+    }
     if (!r->keepalive) {
         return H1_LIT(p, "Connection: close\r\n");
     }

@@ -194,6 +194,8 @@ struct veil_exchange_s {
     bool want_upgrade;  /* a 101 makes a tunnel */
     bool want_trailers; /* the response's are passed on */
     bool https;         /* TLS, but with servers that say http:// */
+    /* No request: a tunnel when it is connected; on_head, status 200, then. */
+    bool raw;
     veil_str_t host;    /* of the URL, without port: what the certificate
                            must be for when nothing else says so */
     /* A fresh reader of the same body, for a retry; NULL: it has none. */

@@ -296,7 +296,7 @@ veil_exchange_attempt(veil_exchange_t *x)
         veil_exchange_impossible(x);
         return;
     }
-    p->reused = veil_upstream_conn_take(x) != NULL;
+    p->reused = !x->raw && veil_upstream_conn_take(x) != NULL;
     if (p->reused) {
         veil_exchange_connected(x, 0);
     } else {
@@ -341,6 +341,23 @@ veil_exchange_start(veil_exchange_t *x)
 /* --- the connection is there ----------------------------------------------
  */
 
+/* There is nothing to be said: what is connected is the tunnel. */
+static void
+upstream_exchange_is_raw(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_upstream_conn_t *uc = p->uc;
+
+    p->state = VEIL_X_TUNNEL;
+    p->head_sent = true;
+    p->body_ended = true;
+    x->status = 200;
+    veil_exchange_tunnel_begin(x);
+    veil_conn_write_timeout(&uc->c, x->conf->send_timeout);
+    veil_conn_read(&uc->c);
+    veil_exchange_head_done(x);
+}
+
 void
 veil_exchange_connected(veil_exchange_t *x, int err)
 {
@@ -361,6 +378,10 @@ veil_exchange_connected(veil_exchange_t *x, int err)
         return;
     }
     s->connect_ms = (int64_t) (veil_now_ms() - p->start_ms);
+    if (x->raw) {
+        upstream_exchange_is_raw(x);
+        return;
+    }
     p->state = VEIL_X_HEAD;
     p->uc->wire->send(x);
 }

@@ -7,7 +7,8 @@
  * the sending side, and the other may go on.  A failure ends both, and so
  * does proxy_read_timeout without a byte in either direction.
  *
- * Only HTTP/1 has a 101, so the connection here is one of its wire.
+ * Only HTTP/1 has a 101, so the connection here is one of its wire; an
+ * exchange that is raw has one, too, and never says anything of HTTP.
  */
 
 #include "http/upstream/upstream_impl.h"

@@ -131,7 +131,7 @@ veil_h2_body_complete(veil_h2_stream_t *s)
 {
     s->in.complete = true;
     h2_body_wake_later(s);
-    if (s->in.tunnel && s->answered) {
+    if (s->r->tunnelled && s->answered) {
         veil_h2_over(s);
     }
 }

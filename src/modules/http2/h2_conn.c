@@ -334,7 +334,7 @@ h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
     }
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         s->answered = true;
-        if (!s->in.tunnel || s->in.complete) {
+        if (!s->r->tunnelled || s->in.complete) {
             veil_h2_over(s);
         }
     }

@@ -310,6 +310,11 @@ veil_h2_head_done(veil_h2_stream_t *s)
     }
     r->in.method = veil_http_method_find(s->method.data, s->method.len);
     r->in.method_name = s->method;
+    if (r->in.method == VEIL_CONNECT) {
+        s->path = s->authority; /* there is none (RFC 9113, 8.5) */
+        s->in.tunnel = true;
+        r->in.has_body = false;
+    }
     r->in.unparsed_uri = s->path;
     r->in.target = s->path;
     r->in.form = r->in.method == VEIL_CONNECT ? VEIL_TARGET_AUTHORITY

@@ -363,8 +363,8 @@ h2_write_submit(veil_http_request_t *r, veil_http_body_t *body)
 }
 
 /*
- * Only an extended CONNECT can get here: 101 is 200 then, and DATA in both
- * directions what the tunnel carries (RFC 8441, 5).
+ * Only a CONNECT can get here, plain or extended: 101 is 200 then, and DATA in
+ * both directions what the tunnel carries (RFC 9113, 8.5; RFC 8441, 5).
  */
 veil_http_body_t *
 veil_h2_tunnel(veil_http_request_t *r, veil_http_body_t *to_client)
