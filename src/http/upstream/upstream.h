@@ -196,8 +196,8 @@ struct veil_exchange_s {
     bool https;         /* TLS, but with servers that say http:// */
     /* No request: a tunnel when it is connected; on_head, status 200, then. */
     bool raw;
-    veil_str_t host;    /* of the URL, without port: what the certificate
-                           must be for when nothing else says so */
+    veil_str_t host; /* of the URL, without port: what the certificate
+                        must be for when nothing else says so */
     /* A fresh reader of the same body, for a retry; NULL: it has none. */
     veil_http_body_t *(*rebody)(veil_exchange_t *x);
     /* A 1xx other than 101 arrived: its head is in x->status, x->headers. */
