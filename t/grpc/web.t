@@ -10,7 +10,7 @@ use MIME::Base64 qw/encode_base64 decode_base64/;
 use Test::Veil;
 use Test::Veil::Python;
 
-my $t = Test::Veil->new->has('v2_upstream');
+my $t = Test::Veil->new->has('v2', 'v2_upstream');
 my $python = Test::Veil::Python->new($t, 'h2');
 my $dir = $t->testdir;
 
