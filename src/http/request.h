@@ -99,11 +99,19 @@ typedef struct {
 struct veil_http_proto_s {
     const char *name;
     /*
+     * Messages have frames: a body needs neither a length nor chunks, and
+     * trailers may follow any, or a head alone.
+     */
+    bool frames;
+    /*
      * The head is final and filtered: send it and then the body.  Ends in
      * veil_http_request_end(), from the loop.
      */
     void (*respond)(veil_http_request_t *r);
-    /* An interim response (103, 100) with these headers, now. */
+    /*
+     * An interim response (103, 100) with these headers, now; not to a client
+     * whose version has none.
+     */
     void (*inform)(veil_http_request_t *r, int status,
                    const veil_http_headers_t *headers);
     /* The request's body as an origin; called at most once. */

@@ -208,6 +208,14 @@ veil_http_rate_left(const veil_http_request_t *r, uint64_t sent, size_t max,
     return quota - sent < max ? (size_t) (quota - sent) : max;
 }
 
+bool
+veil_http_takes_trailers(const veil_http_request_t *r)
+{
+    return r->proto->frames
+           || (r->in.version == 11
+               && veil_http_core_loc(r)->chunked_transfer_encoding);
+}
+
 void
 veil_http_send_response(veil_http_request_t *r)
 {

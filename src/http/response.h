@@ -30,6 +30,9 @@ void veil_http_send_error(veil_http_request_t *r);
 size_t veil_http_rate_left(const veil_http_request_t *r, uint64_t sent,
                            size_t max, veil_timer_t *later);
 
+/* Whether the client can be sent trailers behind a body of unknown length. */
+bool veil_http_takes_trailers(const veil_http_request_t *r);
+
 /* "Not Found"; empty for an unknown status. */
 veil_str_t veil_http_status_reason(int status);
 

@@ -44,6 +44,7 @@ http {
         location /vars { return 200 "$http2 $server_protocol"; }
         location /html { alias %%TESTDIR%%/html; }
         location /trailers {
+            chunked_transfer_encoding off; # HTTP/1's
             add_trailer X-Got $trailer_x_sum;
             proxy_pass http://%%UPSTREAM_a%%;
         }

@@ -388,9 +388,7 @@ headers_wrap_body(veil_http_request_t *r)
     headers_body_t *hb;
     unsigned wanted = 0;
 
-    if (r->header_only || r->in.version < 11
-        || !veil_http_core_loc(r)->chunked_transfer_encoding)
-    {
+    if (r->header_only || !veil_http_takes_trailers(r)) {
         return;
     }
     headers_emit_all(r, true, headers_count, &wanted);

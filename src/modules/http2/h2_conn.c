@@ -650,6 +650,7 @@ h2_conn_drain(veil_http_conn_t *hc)
 
 const veil_http_proto_t veil_h2_proto = {
     .name = "http/2",
+    .frames = true,
     .respond = veil_h2_respond,
     .inform = veil_h2_inform,
     .body = veil_h2_request_body,

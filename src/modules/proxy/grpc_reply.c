@@ -41,7 +41,9 @@ bool
 veil_grpc_can_tell(const veil_http_request_t *r)
 {
     return grpc_reply_is_grpc(r)
-           && (r->in.version >= 20 || veil_grpc_wants_trailers(r));
+           && (r->proto->frames
+               || (veil_http_takes_trailers(r)
+                   && veil_grpc_wants_trailers(r)));
 }
 
 static void
@@ -92,8 +94,8 @@ veil_grpc_error_filter(veil_http_request_t *r, const veil_http_filter_t *next)
     {
         grpc_reply_error(r);
     }
-    if (conf->proxy.target != NULL && r->out.body == NULL
-        && r->in.version >= 20) {
+    if (conf->proxy.target != NULL && r->out.body == NULL && r->proto->frames)
+    {
         r->out.content_length = -1; /* trailers only say nothing of it */
     }
     return veil_http_next_header(r, next);

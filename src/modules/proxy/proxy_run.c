@@ -156,8 +156,7 @@ proxy_on_informational(veil_exchange_t *x)
     proxy_ctx_t *ctx = x->owner;
 
     if (x->status == 103
-        && veil_http_eval_any(ctx->r, veil_http_core_loc(ctx->r)->early_hints)
-        && ctx->r->in.version >= 11)
+        && veil_http_eval_any(ctx->r, veil_http_core_loc(ctx->r)->early_hints))
     {
         ctx->r->proto->inform(ctx->r, 103, &x->headers);
     }
