@@ -81,6 +81,9 @@ grpc_expired(veil_timer_t *t)
     grpc_ctx_t *ctx = veil_container_of(t, grpc_ctx_t, deadline);
     veil_http_request_t *r = ctx->proxy.r;
 
+    if (ctx->proxy.x.response_complete) {
+        return; /* what is left is the client's to take */
+    }
     ctx->expired = true;
     veil_log(&r->log, VEIL_LOG_INFO, 0,
              "the call's deadline has passed; it is cancelled");

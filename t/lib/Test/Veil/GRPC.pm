@@ -13,39 +13,23 @@ use strict;
 use warnings;
 
 use IPC::Open2;
-use POSIX ();
 use Test::More ();
 
 use Test::Veil::Guard;
-
-my $python = '/usr/bin/python3';
+use Test::Veil::Python;
 
 sub new {
     my ($class, $t) = @_;
-    return bless { t => $t }, $class;
+    my $python = Test::Veil::Python->new($t, 'grpc', 'h2');
+    return bless { t => $t, python => $python }, $class;
 }
 
 # A program on Python: its process, and the words of what it prints first.
 
 sub program {
     my ($self, @command) = @_;
-    my $dir = $self->{t}->testdir;
-    pipe(my $from, my $to) or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0) {
-        POSIX::setsid();
-        close $from;
-        open STDOUT, '>&', $to or POSIX::_exit(126);
-        Test::Veil::Guard::in_child();
-        open STDIN, '<', '/dev/null' or POSIX::_exit(126);
-        open STDERR, '>>', "$dir/programs.err" or POSIX::_exit(126);
-        { exec $python, @command };
-        POSIX::_exit(127);
-    }
-    Test::Veil::Guard::add($pid);
-    close $to;
-    my $words = readline $from;
-    return ($pid, split ' ', $words // '');
+    my ($pid, $from) = $self->{python}->start(@command);
+    return ($pid, split ' ', readline($from) // '');
 }
 
 # server($log, $port, $key, $certificate): its process and its ports.
@@ -67,8 +51,8 @@ sub kill_server {
 
 sub client {
     my ($self, $port, $ca, @words) = @_;
-    my $pid = open2(my $out, my $in, $python, 't/lib/grpc_client.py',
-        $self->{t}->port($port), $ca, @words);
+    my $pid = open2(my $out, my $in, $self->{python}{program},
+        't/lib/grpc_client.py', $self->{t}->port($port), $ca, @words);
     Test::Veil::Guard::add($pid);
     return { pid => $pid, in => $in, out => $out };
 }
