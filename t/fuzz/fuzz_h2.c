@@ -5,7 +5,7 @@
  * the scripted back end.  The first byte of the input chooses how bytes
  * arrive; the rest is what the client sends, as it is, after a preface and
  * SETTINGS when the choice says so.  What the server answers is thrown away,
- * or not read at all.
+ * or not read at all.  Time passes when the choice says so.
  *
  * What must always hold: the connection comes to its end, and nothing of it
  * is left.
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "core/cycle.h"
+#include "core/time.h"
 #include "event/backend.h"
 #include "event/sim.h"
 #include "http/conn.h"
@@ -31,6 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MODE_BYTEWISE 0x04u
 #define MODE_BARE 0x08u /* the preface is of the input, or not there */
 #define MODE_DEAF 0x10u
+#define MODE_WAITS 0x20u /* in the middle, and at the end */
+
+/* Longer than any timeout of the configuration. */
+#define LONG_MS 120000u
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                               "\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0";
@@ -45,11 +50,15 @@ static const char conf_text[] =
     "        http2 on;\n"
     "        http2_ping_rate 20;\n"
     "        http2_max_stream_errors 20;\n"
-    "        return 200 \"$request_method $host $http_cookie\";\n"
+    "        keepalive_requests 20;\n"
+    "        location / {\n"
+    "            return 200 \"$request_method $host $http2 $http_cookie\";\n"
+    "        }\n"
     "        location /none { return 444; }\n"
     "        location /r { return 301 /x; }\n"
     "        location /head { return 200 $http_a; }\n"
     "        location /file { alias /etc/passwd; }\n"
+    "        location /slow { limit_rate 100; alias /etc/passwd; }\n"
     "        location /up { proxy_pass http://unix:/nonexistent/s:/; }\n"
     "        location /gated {\n"
     "            proxy_request_buffering off;\n"
@@ -60,6 +69,19 @@ static const char conf_text[] =
 
 static veil_loop_t *loop;
 static veil_acceptor_t acceptor;
+
+static void
+wait_for(unsigned ms)
+{
+    static uint64_t now = 1000000;
+    unsigned i;
+
+    now += ms;
+    veil_time_set(now, (int64_t) (1700000000 + now / 1000), 0);
+    for (i = 0; i < 4; i++) {
+        veil_loop_turn(loop, 0);
+    }
+}
 
 static void
 prepare(void)
@@ -79,6 +101,7 @@ prepare(void)
     VEIL_ASSERT(rc == VEIL_OK);
     loop = veil_loop_create(&options);
     VEIL_ASSERT(loop != NULL);
+    wait_for(0); /* the clock is ours from here on */
     veil_cycle->loop = loop;
     rc = veil_module_find(VEIL_STR("http"))->core->init_worker(veil_cycle);
     VEIL_ASSERT(rc == VEIL_OK);
@@ -153,7 +176,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((mode & MODE_BARE) == 0) {
         say(fds[1], preface, sizeof(preface) - 1, 0);
     }
+    if ((mode & MODE_WAITS) != 0) {
+        say(fds[1], data, size / 2, mode);
+        for (i = 0; i < 8; i++) {
+            wait_for(5000);
+            hear(fds[1], mode);
+        }
+        data += size / 2;
+        size -= size / 2;
+    }
     say(fds[1], data, size, mode);
+    for (i = 0; (mode & MODE_WAITS) != 0 && i < 8; i++) {
+        wait_for(i == 7 ? LONG_MS : 500);
+        hear(fds[1], mode);
+    }
     for (i = 0; i < 8; i++) {
         veil_loop_turn(loop, 0);
         hear(fds[1], mode);

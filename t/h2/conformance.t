@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use IO::Socket::INET;
 use Test::Veil;
 use Test::Veil::TLS;
 
@@ -31,6 +32,9 @@ $t->upstream(hop => handler => sub {
         'Keep-Alive' => 'timeout=5', 'Proxy-Connection' => 'x',
         'Upgrade' => 'foo' ]);
 });
+my $silent = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
+    or die "socket: $!";
+$t->set(SILENT => $silent->sockport);
 $t->config(<<'EOC');
 http {
     http2 on;
@@ -64,9 +68,12 @@ http {
             proxy_set_header Host $http_host;
             proxy_pass http://%%UPSTREAM_a%%;
         }
-        location /gated {
+        # Its body is not read: a name is waited for.
+        location /held {
+            resolver 127.0.0.1:%%SILENT%%;
+            set $held held.test;
             proxy_request_buffering off;
-            proxy_pass http://%%UPSTREAM_a%%;
+            proxy_pass http://$held;
         }
     }
 }

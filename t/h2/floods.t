@@ -8,6 +8,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use IO::Socket::INET;
 use Test::Veil;
 use Test::Veil::HTTP2 qw/:all/;
 
@@ -15,10 +16,11 @@ my $t = Test::Veil->new->has('v2', 'proxy');
 # It keeps its requests waiting for ever.
 $t->upstream(never => handler => sub { $_[0]->wait_peer_close(20) });
 $t->upstream(sink => handler => sub { $_[0]->reply(body => 'ok') });
-# It does not read them.
-$t->upstream(deaf => raw => sub { $_[0]->wait_peer_close(20) });
 $t->write_file('html/small', 'small');
 $t->write_file('html/big', 'x' x 4_000_000);
+my $silent = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1')
+    or die "socket: $!";
+$t->set(SILENT => $silent->sockport);
 $t->config(<<'EOC');
 worker_processes 1;
 error_log %%TESTDIR%%/error.log info;
@@ -31,10 +33,6 @@ http {
     server {
         listen %%PORT_80%%;
         location /never { proxy_pass http://%%UPSTREAM_never%%; }
-        location /up {
-            proxy_request_buffering off;
-            proxy_pass http://%%UPSTREAM_deaf%%;
-        }
         location /sink {
             proxy_pass http://%%UPSTREAM_sink%%;
         }
@@ -47,9 +45,12 @@ http {
         http2_unknown_frame_rate 0;
         http2_tiny_data_rate 0;
         client_max_body_size 0;
-        location /up {
+        # Its body is not read: a name is waited for.
+        location /held {
+            resolver 127.0.0.1:%%SILENT%%;
+            set $held held.test;
             proxy_request_buffering off;
-            proxy_pass http://%%UPSTREAM_deaf%%;
+            proxy_pass http://$held;
         }
     }
 }
@@ -237,7 +238,7 @@ flood('DATA of a stream that was reset', '"http2_empty_data_rate"',
 {
     my $c = client(82);
     my $before = rss();
-    $c->put(post(1, '/up'));
+    $c->put(post(1, '/held'));
     $c->put(frame(DATA, 0, 1, 'x') x 100_000) for 1 .. 10;
     my $had = $c->count(PING);
     $c->put(frame(PING, 0, 0, 'abcdefgh'));
