@@ -226,4 +226,10 @@ ok($t->wait_for(sub { peer() =~ /^$busy reset \d+ 8$/m }),
 kill 'TERM', $stuck_pid;
 close $stuck;
 
+# Its last stream is cancelled so, too, and the connection is kept.
+my ($stuck_id) = peer() =~ m{^$busy (\d+) GET /large/20000000}m;
+ok($t->wait_for(sub { peer() =~ /^$busy reset $stuck_id /m }),
+    'the last stream of a connection is cancelled');
+is((curl("$base/peer/ok") =~ /^(\d+) /)[0], $busy, 'which is used again');
+
 done_testing();

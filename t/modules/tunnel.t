@@ -94,7 +94,17 @@ http {
     }
     server {
         listen %%PORT_87%%;
+        tunnel_next_upstream_tries 2;
         location / { tunnel_pass two; }
+    }
+    server {
+        listen %%PORT_89%%;
+        location / {
+            if ($request_uri = %%UPSTREAM_echo%%) {
+                tunnel_pass %%UPSTREAM_echo%%;
+            }
+            proxy_pass http://%%UPSTREAM_web%%;
+        }
     }
     server {
         listen %%PORT_88%%;
@@ -168,6 +178,11 @@ like((ask(81, 'example.com:443', 'x'))[0], qr/ 200 /, 'tunnel_pass address');
 like((ask(80, $nobody))[0], qr/ 502 /, 'nobody is there');
 like((ask(87, 'a.test:1'))[0], qr/ 200 /, 'tunnel_next_upstream') for 1, 2;
 like((ask(85, 'a.test:1'))[0], qr/ 403 /, 'deny');
+($head, $c) = ask(89, $at{echo}, 'in an if');
+like($head, qr/ 200 /, 'tunnel_pass in "if"');
+is($c->read_bytes(8), 'in an if', 'is one');
+$c->close;
+like((ask(89, $at{web}))[0], qr/ 405 /, 'and not outside of it');
 ($head, $c) = ask(86, 'a.test:1');
 like($head, qr/ 200 /, 'tunnel_read_timeout:');
 ok($t->wait_for_log(qr/upstream timed out.*upgraded connection/), 'it ends');

@@ -15,7 +15,7 @@
  * the exchange is "raw".
  *
  * A CONNECT has no path: it is looked for as "/".  Where no tunnel_pass is it
- * is 405, before anything could answer it; and a 2xx that others make of it
+ * is 405, before any content could answer it; and a 2xx that others make of it
  * becomes 405 too, as a client takes every 2xx for a tunnel.
  */
 
@@ -170,7 +170,10 @@ tunnel_handler(veil_http_request_t *r)
     return tunnel_open(r, ctx);
 }
 
-/* Before others of this phase: nobody else is to answer a CONNECT. */
+/*
+ * Nobody else is to answer a CONNECT.  Not before rewrites, as an "if" may
+ * have the tunnel_pass; what "return" says is the filter's to look at.
+ */
 static veil_http_rc_t
 tunnel_refuse(veil_http_request_t *r)
 {
@@ -302,7 +305,7 @@ static const veil_command_t tunnel_commands[] = {
  */
 
 static const veil_http_phase_handler_t tunnel_handlers[] = {
-    { VEIL_PHASE_REWRITE, tunnel_refuse },
+    { VEIL_PHASE_PREACCESS, tunnel_refuse },
     { VEIL_PHASE_CONTENT, tunnel_handler },
     { VEIL_PHASE_NONE, NULL },
 };
