@@ -223,6 +223,10 @@ void veil_h2_linger_free(veil_h2_t *h2);
 
 /* --- h2_out.c */
 
+/* A session whose frames are made in memory that all of them share. */
+nghttp2_session *
+veil_h2_out_session(veil_h2_t *h2, const nghttp2_session_callbacks *callbacks,
+                    const nghttp2_option *option);
 /*
  * Frames that the library has to send, as far as one write takes them: h2->out
  * and h2->out_len.  False: the session is beyond help.

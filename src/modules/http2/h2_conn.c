@@ -371,7 +371,6 @@ h2_conn_session(veil_h2_t *h2)
 {
     static nghttp2_session_callbacks *callbacks;
     static nghttp2_option *option;
-    nghttp2_session *session;
 
     if (callbacks == NULL) {
         nghttp2_session_callbacks_new(&callbacks);
@@ -404,10 +403,7 @@ h2_conn_session(veil_h2_t *h2)
                                                     NGHTTP2_PRIORITY_UPDATE);
     }
     veil_h2_guard_options(h2, option);
-    if (nghttp2_session_server_new2(&session, callbacks, h2, option) != 0) {
-        veil_panic("out of memory");
-    }
-    return session;
+    return veil_h2_out_session(h2, callbacks, option);
 }
 
 /* --- sending ---------------------------------------------------------------

@@ -13,6 +13,13 @@
  * fewer and larger writes make 1 MB a sixth cheaper.  One that a client was
  * slow to take is given back, so that a slow client holds little.  An idle
  * connection has none.
+ *
+ * The library makes frames in a buffer of 16 KiB that each session allocates
+ * first thing and keeps.  What is in it matters only until the frame is
+ * fetched, inside of veil_h2_out_fill(), so all sessions of a worker get the
+ * same one: that is a third of what an idle connection costs.  Frames of
+ * several pieces get further ones, which are the session's own.  A debug build
+ * spoils the buffer each time, so that tests see if that ever changes.
  */
 
 #include "modules/http2/h2.h"
@@ -24,6 +31,13 @@
 /* How long a write takes that was taken at once, and one that was not. */
 #define H2_OUT_FAST_MS 50
 #define H2_OUT_SLOW_MS 500
+
+/* What a session's first buffer may have; larger ones are its own. */
+#define H2_OUT_SHARED (16384 + 256)
+#define H2_OUT_SHARED_LEAST 16384
+
+static unsigned char h2_out_shared[H2_OUT_SHARED];
+static bool h2_out_starting; /* a session is being made */
 
 /* Bytes of one write. */
 static size_t
@@ -68,8 +82,77 @@ veil_h2_out_data(nghttp2_session *session, nghttp2_frame *frame,
     return 0;
 }
 
-bool
-veil_h2_out_fill(veil_h2_t *h2)
+/* --- the library's memory --------------------------------------------------
+ */
+
+static void *
+h2_out_malloc(size_t size, void *user)
+{
+    (void) user;
+    return veil_alloc(size);
+}
+
+static void *
+h2_out_calloc(size_t n, size_t size, void *user)
+{
+    (void) user;
+    VEIL_ASSERT(size == 0 || n <= SIZE_MAX / size);
+    return veil_zalloc(n * size);
+}
+
+static void *
+h2_out_realloc(void *old, size_t size, void *user)
+{
+    void *p;
+
+    (void) user;
+    if (old == NULL && h2_out_starting && size >= H2_OUT_SHARED_LEAST
+        && size <= H2_OUT_SHARED)
+    {
+        h2_out_starting = false;
+        return h2_out_shared;
+    }
+    if (old != h2_out_shared) {
+        return veil_realloc(old, size);
+    }
+    p = veil_alloc(size);
+    memcpy(p, old, veil_min_size(size, H2_OUT_SHARED));
+    return p;
+}
+
+static void
+h2_out_free(void *p, void *user)
+{
+    (void) user;
+    if (p != h2_out_shared) {
+        veil_free(p);
+    }
+}
+
+nghttp2_session *
+veil_h2_out_session(veil_h2_t *h2, const nghttp2_session_callbacks *callbacks,
+                    const nghttp2_option *option)
+{
+    nghttp2_mem mem = { .malloc = h2_out_malloc,
+                        .free = h2_out_free,
+                        .calloc = h2_out_calloc,
+                        .realloc = h2_out_realloc };
+    nghttp2_session *session;
+
+    h2_out_starting = true;
+    if (nghttp2_session_server_new3(&session, callbacks, h2, option, &mem)
+        != 0) {
+        veil_panic("out of memory");
+    }
+    h2_out_starting = false;
+    return session;
+}
+
+/* --- a write ---------------------------------------------------------------
+ */
+
+static bool
+h2_out_fill(veil_h2_t *h2)
 {
     const uint8_t *data;
     ssize_t n;
@@ -95,6 +178,17 @@ veil_h2_out_fill(veil_h2_t *h2)
         h2->out_len += (size_t) n;
     }
     return true;
+}
+
+bool
+veil_h2_out_fill(veil_h2_t *h2)
+{
+    bool well = h2_out_fill(h2);
+
+#if VEIL_DEBUG
+    memset(h2_out_shared, 0xdb, sizeof(h2_out_shared));
+#endif
+    return well;
 }
 
 void
