@@ -57,6 +57,10 @@ $groups
         listen %%PORT_80%%;
         http2 on;
 $locations
+        location /hush/ {
+            proxy_connect_timeout 60s;
+            proxy_pass http://127.0.0.1:$port{silent};
+        }
     }
 }
 EOC
@@ -209,5 +213,17 @@ $before = memory();
 $t->get("/$_/") for @floods, @floods;
 my $grown = memory() - $before;
 cmp_ok($grown, '<', 4096, "memory grew by $grown KB");
+
+# Such a connection, which nobody wants any more, does not hold the worker up.
+my $known = grep { /connected/ } notes('silent');
+my @hush = map {
+    my $c = $t->connect(80);
+    $c->write("GET /hush/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    $c;
+} 1 .. 3;
+ok($t->wait_for(sub { $known < grep { /connected/ } notes('silent') }),
+    'three wait');
+$_->close for @hush;
+is($t->get('/good/')->status, 200, 'nobody does any more');
 
 done_testing();

@@ -146,6 +146,7 @@ def run(c):
 
 @peer('silent', 504)
 def run(c):
+    c.note('connected')
     c.drain()
 
 
