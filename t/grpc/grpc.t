@@ -139,7 +139,7 @@ http {
     server {
         listen %%PORT_83%%;
         location / {
-            grpc_max_timeout 300ms;
+            grpc_max_timeout 2s;
             grpc_pass %%SECOND%%;
         }
     }
@@ -154,7 +154,7 @@ http {
     }
     server {
         listen %%PORT_86%%;
-        location / { grpc_pass %%SECOND%%; grpc_read_timeout 300ms; }
+        location / { grpc_pass %%SECOND%%; grpc_read_timeout 2s; }
     }
     server {
         listen %%PORT_87%%;
