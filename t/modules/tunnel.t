@@ -34,11 +34,10 @@ my $first = $t->upstream(first => raw => sub {
     my ($conn) = @_;
     $conn->write('first');
     $conn->shutdown;
-    my $got = '';
-    while (length(my $more = $conn->read_some)) {
-        $got .= $more;
+    while (length(my $got = $conn->read_some)) {
+        $conn->note("got $got");
     }
-    $conn->note("got $got");
+    $conn->note('end of the client');
 });
 $t->upstream(silent => raw => sub { $_[0]->wait_peer_close });
 $t->config(<<'EOC');
@@ -143,8 +142,9 @@ ok($echo->wait_note(qr/end/), 'and was seen');
 is($c->read_bytes(5), 'first', 'the other side speaks first');
 ok($c->eof, 'and ends first');
 $c->write('still here');
-$c->close;
 ok($first->wait_note(qr/got still here/), 'the client goes on');
+$c->close;
+ok($first->wait_note(qr/end of the client/), 'to its own end');
 
 # curl through it: a large answer, a large request, TLS within.
 my $p80 = $t->port(80);
