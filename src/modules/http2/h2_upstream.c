@@ -97,6 +97,9 @@ veil_h2_upstream_rest(veil_h2_upstream_t *h2)
 {
     veil_upstream_conn_t *uc = h2->uc;
 
+    if (uc->group == NULL) {
+        return; /* it ends already */
+    }
     if (h2->ended || uc->c.closing
         || (!h2->settings && !h2->dead && uc->njoined != 0))
     {
