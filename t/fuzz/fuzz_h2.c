@@ -40,6 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                               "\0\0\0\4\0\0\0\0\0\0\0\0\4\1\0\0\0\0";
 
+/* An answer that windows stop.  Not a file: what opens one is a thread, whose
+   operation would stay. */
+#define LINE "0123456789012345678901234567890123456789012345678901234567890123"
+#define LINES LINE LINE LINE LINE LINE LINE LINE LINE
+#define LONG LINES LINES LINES LINES
+
 static const char conf_text[] =
     "error_log /dev/null emerg;\n"
     "events {}\n"
@@ -57,8 +63,8 @@ static const char conf_text[] =
     "        location /none { return 444; }\n"
     "        location /r { return 301 /x; }\n"
     "        location /head { return 200 $http_a; }\n"
-    "        location /file { alias /etc/passwd; }\n"
-    "        location /slow { limit_rate 100; alias /etc/passwd; }\n"
+    "        location /file { return 200 \"" LONG "\"; }\n"
+    "        location /slow { limit_rate 100; return 200 \"" LONG "\"; }\n"
     "        location /up { proxy_pass http://unix:/nonexistent/s:/; }\n"
     "        location /gated {\n"
     "            proxy_request_buffering off;\n"
