@@ -119,7 +119,9 @@ struct veil_http_proto_s {
     /*
      * Answers with status and r->out.headers, then becomes a tunnel: two
      * unframed bodies.  to_client is pulled by the protocol.  Returns what
-     * the client sends.  The request ends when both have ended or one failed.
+     * the client sends, whose reader lets it go with veil_http_body_abort()
+     * when all of it has gone where it should, or cannot.  The request ends,
+     * from the loop, when both are over so or one failed.
      */
     veil_http_body_t *(*tunnel)(veil_http_request_t *r,
                                 veil_http_body_t *to_client);

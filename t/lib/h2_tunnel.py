@@ -1,13 +1,14 @@
-# h2_tunnel.py CA|- PORT ECHO REFUSED -- what tunnel.t wants of a client that
-# speaks HTTP/2: CONNECT to the ports ECHO, which sends back what it gets, and
-# REFUSED, where nobody is (RFC 9113, 8.5).
+# h2_tunnel.py CA|- PORT ECHO REFUSED LATE -- what tunnel.t wants of a client
+# that speaks HTTP/2: CONNECT to the ports ECHO, which sends back what it gets,
+# REFUSED, where nobody is (RFC 9113, 8.5), and LATE, which ends before the
+# client has said anything, as /h2socket does, a WebSocket (RFC 8441).
 
 import sys
 
 from h2_raw import *
 
 CA = None if sys.argv[1] == '-' else sys.argv[1]
-PORT, ECHO, REFUSED = [int(a) for a in sys.argv[2:5]]
+PORT, ECHO, REFUSED, LATE = [int(a) for a in sys.argv[2:6]]
 HOW = 'h2' if CA else 'h2c'
 BIG = b''.join(b'%08d\n' % i for i in range(200000))
 
@@ -66,6 +67,35 @@ ok(s.status == 200 and s.data == b': over' and s.ended,
    'nothing to say', (s.status, s.data, s.reset))
 ok(c.ask(request('/ok')).status == 405 and c.goaway is None,
    'the connection is there', c.goaway)
+
+
+def late(c, kind, size):
+    if kind == 't':
+        n = connect(c, LATE)
+    else:
+        n = c.open([(':method', 'CONNECT'), (':protocol', 'websocket'),
+                    (':scheme', 'https' if CA else 'http'),
+                    (':path', '/h2socket'), (':authority', 'localhost'),
+                    ('sec-websocket-version', '13')], end=False)
+    s = c.get(n)
+    c.until(lambda: s.ended or s.reset is not None)
+    if s.status != 200 or s.data != b'first' or s.reset is not None:
+        return (s.status, s.data, s.reset)
+    data = (HOW + kind).encode() + BIG[:size]
+    return None if c.upload(n, data) else 'the windows are shut'
+
+
+# Whether all arrived is for the other side to say.
+for kind in 'ts':
+    said = [late(c, kind, 200000 + i) for i in range(20)]
+    ok(not any(said), 'last words after the other side has ended', said)
+ok(c.ask(request('/ok')).status == 405 and c.goaway is None,
+   'the connection is there', c.goaway)
 c.close()
+for kind in 'ts':
+    c = Client(PORT, tls=CA, wait=30)
+    said = late(c, kind, 200020)
+    c.close()
+    ok(said is None, 'and the connection closed with them', said)
 
 sys.exit(failed != 0)

@@ -6,7 +6,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Digest::SHA qw/sha256_hex/;
+use Digest::SHA qw/sha1_base64 sha256_hex/;
 use Test::Veil;
 use Test::Veil::TLS;
 
@@ -39,6 +39,28 @@ my $first = $t->upstream(first => raw => sub {
     }
     $conn->note('end of the client');
 });
+# So do these, and tell what came then.  They take their time to read it.
+my $all = sub {
+    my ($conn) = @_;
+    $conn->write('first');
+    $conn->shutdown;
+    select undef, undef, undef, 0.05;
+    my $got = '';
+    while (length(my $more = $conn->read_some)) {
+        $got .= $more;
+    }
+    $conn->note('all ' . length($got) . ' ' . sha256_hex($got));
+};
+my $late = $t->upstream(late => raw => $all);
+my $socket = $t->upstream(socket => raw => sub {
+    my ($conn) = @_;
+    my ($key) = $conn->read_until(qr/\r\n\r\n/) =~ /^sec-websocket-key: (\S+)/mi;
+    $conn->write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        . "Connection: upgrade\r\nSec-WebSocket-Accept: "
+        . sha1_base64($key . '258EAFA5-E914-47DA-95CA-C5AB0DC85B11')
+        . "=\r\n\r\n");
+    $all->($conn);
+});
 $t->upstream(silent => raw => sub { $_[0]->wait_peer_close });
 $t->config(<<'EOC');
 http {
@@ -55,6 +77,13 @@ http {
         deny all;
         tunnel_connect_timeout 1s;
         tunnel_pass;
+        location /socket {
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_pass http://%%UPSTREAM_socket%%;
+        }
+        location /h2socket { proxy_pass http://%%UPSTREAM_socket%%; }
     }
     server {
         listen %%PORT_81%%;
@@ -115,7 +144,7 @@ http {
 EOC
 $t->run;
 
-my %at = map { $_ => $t->expand("%%UPSTREAM_$_%%") } qw(echo web first silent);
+my %at = map { $_ => $t->expand("%%UPSTREAM_$_%%") } qw(echo web first late silent);
 my $nobody = '127.0.0.1:' . $t->port(99);
 
 # The head of the answer to CONNECT, and the connection.
@@ -145,6 +174,36 @@ $c->write('still here');
 ok($first->wait_note(qr/got still here/), 'the client goes on');
 $c->close;
 ok($first->wait_note(qr/end of the client/), 'to its own end');
+
+# What the client sends with its end, when the other side has ended before.
+sub arrives {
+    my ($upstream, $sent) = @_;
+    return $upstream->wait_note('all ' . length($sent) . ' '
+        . sha256_hex($sent));
+}
+my $socket_head = "GET /socket HTTP/1.1\r\nHost: localhost\r\n"
+    . "Connection: upgrade\r\nUpgrade: websocket\r\n"
+    . "Sec-WebSocket-Version: 13\r\n"
+    . "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+for my $how ('a tunnel', 'a WebSocket') {
+    my $lost = 0;
+    for my $size (200_001 .. 200_020, length $big) {
+        if ($how eq 'a tunnel') {
+            ($head, $c) = ask(80, $at{late});
+        } else {
+            $c = $t->connect(80);
+            $c->write($socket_head);
+            $head = $c->read_until(qr/\r\n\r\n/) // '';
+        }
+        $lost++ unless $head =~ / (200|101) / && $c->read_bytes(5) eq 'first'
+            && $c->eof;
+        my $sent = substr $big, -$size;
+        $c->write($sent);
+        $c->shutdown;
+        $lost++ unless arrives($how eq 'a tunnel' ? $late : $socket, $sent);
+    }
+    is($lost, 0, "$how: the last words after the other side's end");
+}
 
 # curl through it: a large answer, a large request, TLS within.
 my $p80 = $t->port(80);
@@ -221,12 +280,19 @@ SKIP: {
     skip 'no HTTP/2', 1 if !$t->has_feature('v2') || !$t->has_feature('hpack');
     for my $how ('-', $root) {
         open my $f, '-|', '/usr/bin/python3', 't/lib/h2_tunnel.py', $how,
-            $how eq '-' ? $p80 : $p443, $at{echo} =~ s/.*://r, $t->port(99)
-            or die "python3: $!";
+            $how eq '-' ? $p80 : $p443, $at{echo} =~ s/.*://r, $t->port(99),
+            $at{late} =~ s/.*://r or die "python3: $!";
         while (my $line = <$f>) {
             ok(!$1, $2) if $line =~ /^(not )?ok - (.*)/;
         }
         ok(close($f), 'the script came to its end');
+        my $name = $how eq '-' ? 'h2c' : 'h2';
+        my $lines = join '', map { sprintf "%08d\n", $_ } 0 .. 30_000;
+        for my $to ([$late, 't'], [$socket, 's']) {
+            my @lost = grep { !arrives($to->[0],
+                "$name$to->[1]" . substr $lines, 0, 200_000 + $_) } 0 .. 20;
+            is("@lost", '', "$name: the last words arrived ($to->[1])");
+        }
     }
     ok($t->wait_for(sub { $t->read_file('t.log')
         =~ m{^CONNECT \Q$at{echo}\E 200 \Q$at{echo}\E HTTP/2.0$}m }),

@@ -62,6 +62,9 @@ veil_h1_body_done(veil_h1_body_t *b)
     b->body.ready = NULL;
     b->waiting = false;
     b->complete = false;
+    if (b->tunnel) {
+        veil_post_cancel(&b->over);
+    }
     b->error = b->error == 0 ? 499 : b->error;
     b->outstanding = 0;
     veil_chain_done(&b->chain);
@@ -273,9 +276,6 @@ veil_h1_on_body_eof(veil_http_conn_t *hc, int err)
     if (b->tunnel && err == 0) {
         h1_body_complete(b);
         h1_body_wake(b);
-        if (veil_h1_write_is_over(hc->h1.writer)) {
-            veil_http_request_end(r);
-        }
         return;
     }
     b->error = 400;
@@ -314,6 +314,17 @@ veil_h1_request_body(veil_http_request_t *r)
     return &hc->h1.body->body;
 }
 
+/* Posted, as its reader is at work when it lets go. */
+static void
+h1_body_tunnel_over(veil_post_t *post)
+{
+    veil_h1_body_t *b = veil_container_of(post, veil_h1_body_t, over);
+
+    if (!b->r->aborted) { /* else the connection's end is the request's */
+        veil_http_request_end(b->r);
+    }
+}
+
 veil_http_body_t *
 veil_h1_body_tunnel(veil_http_request_t *r)
 {
@@ -330,6 +341,7 @@ veil_h1_body_tunnel(veil_http_request_t *r)
     b->r = r;
     b->left = -1;
     b->tunnel = true;
+    veil_post_init(&b->over, h1_body_tunnel_over);
     hc->h1.body = b;
     return &b->body;
 }
@@ -394,9 +406,14 @@ h1_body_abort(veil_http_body_t *body)
 
     b->waiting = false;
     b->body.ready = NULL;
-    if (b->hc != NULL && b->hc->h1.state == &veil_h1_read_body
-        && !veil_h1_body_drop(b->hc))
-    {
+    b->let_go = true;
+    if (b->hc == NULL) {
+        return;
+    }
+    if (b->hc->h1.state == &veil_h1_read_body && !veil_h1_body_drop(b->hc)) {
         veil_h1_enter(b->hc, &veil_h1_hold, 0);
+    }
+    if (b->tunnel && veil_h1_write_is_over(b->hc->h1.writer)) {
+        veil_post(b->r->loop, &b->over);
     }
 }

@@ -239,6 +239,10 @@ h1_eof_gone(veil_http_conn_t *hc, int err)
     veil_http_request_t *r = hc->h1.r;
 
     VEIL_ASSERT(r != NULL);
+    if (r->tunnelled && err == 0 && hc->h1.body->tunnel) {
+        veil_h1_on_body_eof(hc, 0); /* its reader was slow, and is still */
+        return;
+    }
     r->keepalive = false;
     hc->h1.gone = true;
     if (err != 0 || r->abort_on_eof || (r->waiting && r->cancel != NULL)) {

@@ -55,8 +55,10 @@ struct veil_h1_body_s {
     bool tunnel; /* no framing: until the client ends */
     bool drop;   /* what comes is thrown away */
     bool complete;
-    bool waiting; /* the reader was told LATER */
-    int error;    /* HTTP status */
+    bool let_go;      /* the reader wants no more of it */
+    bool waiting;     /* the reader was told LATER */
+    int error;        /* HTTP status */
+    veil_post_t over; /* of a tunnel: the request is to end */
 };
 
 /*

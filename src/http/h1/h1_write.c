@@ -42,7 +42,7 @@ struct veil_h1_writer_s {
     bool last;       /* the write under way is the last one */
     bool waiting;    /* for ready() */
     bool ready_late; /* ready() came during a write */
-    bool over;       /* of a tunnel: all is sent, the client may not */
+    bool over;       /* of a tunnel: all is sent, the other half goes on */
 };
 
 static void h1_write_more(veil_h1_writer_t *w);
@@ -97,8 +97,8 @@ h1_write_end(veil_h1_writer_t *w)
         veil_http_body_abort(w->body);
         w->body = NULL;
     }
-    if (r->tunnelled && !w->hc->h1.body->complete) {
-        w->over = true; /* the client may have more to say */
+    if (r->tunnelled && !w->hc->h1.body->let_go) {
+        w->over = true; /* what the client says has not all been passed on */
         veil_conn_shutdown(&w->hc->c);
         return;
     }

@@ -5,7 +5,9 @@
  * end of the connection.  What the client sends is pulled here and written.
  * Each direction ends by itself: the end of one is passed on as the end of
  * the sending side, and the other may go on.  A failure ends both, and so
- * does proxy_read_timeout without a byte in either direction.
+ * does proxy_read_timeout without a byte in either direction.  The client's
+ * body is let go when what it had is written, which is how the protocol knows
+ * that this direction is over: not when the client has said its last word.
  *
  * Only HTTP/1 has a 101, so the connection here is one of its wire; an
  * exchange that is raw has one, too, and never says anything of HTTP.
@@ -20,6 +22,20 @@ static void
 upstream_tunnel_touch(veil_exchange_t *x)
 {
     veil_conn_read_timeout(&x->priv->uc->c, x->conf->read_timeout);
+}
+
+/* All the client sent is written, or will not be: its body is let go. */
+static void
+upstream_tunnel_let_go(veil_exchange_t *x)
+{
+    veil_exchange_private_t *p = x->priv;
+    veil_http_body_t *from_client = p->from_client;
+
+    p->client_ended = true;
+    p->from_client = NULL;
+    if (from_client != NULL) {
+        veil_http_body_abort(from_client);
+    }
 }
 
 static void
@@ -37,32 +53,24 @@ upstream_tunnel_fail(veil_exchange_t *x)
 {
     veil_exchange_private_t *p = x->priv;
 
-    if (p->from_client != NULL && !p->client_ended) {
-        veil_http_body_abort(p->from_client);
-        p->from_client = NULL;
-    }
-    p->client_ended = true;
     veil_exchange_body_fail(x);
     if (p->reader_gone && x->request != NULL) {
-        veil_http_abort(x->request, NULL); /* nobody else would end it */
-        return;
+        veil_http_abort(x->request, NULL); /* an end that is no good one */
     }
+    upstream_tunnel_let_go(x);
     veil_exchange_body_wake(x);
 }
 
 /* --- to the upstream ------------------------------------------------------
  */
 
+/* The client has ended, and all before is written. */
 static void
 upstream_tunnel_client_done(veil_exchange_t *x)
 {
-    veil_exchange_private_t *p = x->priv;
-
-    p->client_ended = true;
-    if (p->in_write == 0) {
-        veil_conn_shutdown(&p->uc->c);
-        upstream_tunnel_check_end(x);
-    }
+    veil_conn_shutdown(&x->priv->uc->c);
+    upstream_tunnel_check_end(x);
+    upstream_tunnel_let_go(x);
 }
 
 static void
@@ -101,7 +109,8 @@ upstream_tunnel_pump(veil_exchange_t *x)
         veil_conn_write(&p->uc->c, v, 1);
         upstream_tunnel_touch(x);
     }
-    if (rc == VEIL_BODY_END) {
+    p->client_ended = rc == VEIL_BODY_END;
+    if (p->client_ended && p->in_write == 0) {
         upstream_tunnel_client_done(x);
     }
 }
@@ -130,8 +139,7 @@ veil_exchange_tunnel_sent(veil_exchange_t *x, ssize_t res)
         return;
     }
     if (p->client_ended) {
-        veil_conn_shutdown(&p->uc->c);
-        upstream_tunnel_check_end(x);
+        upstream_tunnel_client_done(x);
         return;
     }
     upstream_tunnel_pump(x);
@@ -206,9 +214,7 @@ veil_exchange_tunnel(veil_exchange_t *x, veil_http_body_t *from_client)
     p->from_client = from_client;
     if (p->uc == NULL) {
         /* It ended, and both directions with it, before it began. */
-        veil_http_body_abort(from_client);
-        p->from_client = NULL;
-        p->client_ended = true;
+        upstream_tunnel_let_go(x);
         return;
     }
     veil_http_body_set_reader(from_client, upstream_tunnel_client_ready, x);

@@ -131,9 +131,6 @@ veil_h2_body_complete(veil_h2_stream_t *s)
 {
     s->in.complete = true;
     h2_body_wake_later(s);
-    if (s->r->tunnelled && s->answered) {
-        veil_h2_over(s);
-    }
 }
 
 static void
@@ -283,7 +280,10 @@ h2_body_consume(veil_http_body_t *body, size_t bytes)
     h2_body_pay(h2_body_stream(b), bytes);
 }
 
-/* What still comes is thrown away, its window given back. */
+/*
+ * What still comes is thrown away, its window given back.  Of a tunnel it is
+ * how this half ends, and the request with the later one.
+ */
 static void
 h2_body_abort(veil_http_body_t *body)
 {
@@ -302,5 +302,8 @@ h2_body_abort(veil_http_body_t *body)
     veil_chain_done(&b->chain);
     if (left != 0) {
         h2_body_pay(s, left);
+    }
+    if (s->r->tunnelled && s->answered) {
+        veil_h2_over(s);
     }
 }

@@ -89,6 +89,17 @@ h2_conn_free(veil_h2_t *h2)
     veil_http_conn_closed(hc);
 }
 
+/*
+ * A tunnel that has ended on this side both ways: what the client sent last
+ * is still on its way to the other, and the client needs not wait for it.
+ */
+static bool
+h2_stream_is_said(const veil_h2_stream_t *s)
+{
+    return s->r->tunnelled && s->answered && s->in.complete
+           && s->in.error == 0;
+}
+
 /* All requests lose their client; each ends as soon as it can. */
 static void
 h2_conn_lose_all(veil_h2_t *h2, int err)
@@ -101,7 +112,7 @@ h2_conn_lose_all(veil_h2_t *h2, int err)
         veil_h2_body_fail(s, 499);
         if (!s->started) {
             veil_h2_over(s);
-        } else if (s->state < H2_STREAM_SENT) {
+        } else if (s->state < H2_STREAM_SENT && !h2_stream_is_said(s)) {
             veil_http_client_gone(s->r, err);
         }
     }
@@ -120,8 +131,17 @@ h2_on_closed(veil_conn_t *c)
 static void
 h2_conn_close(veil_http_conn_t *hc)
 {
+    veil_list_t *l, *tmp;
+    veil_h2_stream_t *s;
+
+    veil_list_foreach_safe (l, tmp, &hc->h2->streams) {
+        s = veil_list_entry(l, veil_h2_stream_t, link);
+        if (s->state < H2_STREAM_SENT && h2_stream_is_said(s)) {
+            veil_http_abort(s->r, NULL); /* nothing may take longer now */
+        }
+    }
     if (!hc->h2->closed) {
-        veil_conn_close(&hc->c); /* on_closed() sees to the requests */
+        veil_conn_close(&hc->c); /* on_closed() sees to the others */
     }
 }
 
@@ -334,7 +354,7 @@ h2_on_frame_send(nghttp2_session *session, const nghttp2_frame *frame,
     }
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         s->answered = true;
-        if (!s->r->tunnelled || s->in.complete) {
+        if (!s->r->tunnelled || s->in.dropped) {
             veil_h2_over(s);
         }
     }
@@ -352,7 +372,7 @@ h2_on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         return 0;
     }
     s->closed = true;
-    if (s->state < H2_STREAM_SENT) {
+    if (s->state < H2_STREAM_SENT && !h2_stream_is_said(s)) {
         veil_h2_body_fail(s, 499);
         if (!s->started) {
             veil_h2_over(s);
