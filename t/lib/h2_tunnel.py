@@ -1,14 +1,15 @@
-# h2_tunnel.py CA|- PORT ECHO REFUSED LATE -- what tunnel.t wants of a client
-# that speaks HTTP/2: CONNECT to the ports ECHO, which sends back what it gets,
+# h2_tunnel.py CA|- PORT ECHO REFUSED LATE QUITS -- what tunnel.t wants of a
+# client of HTTP/2: CONNECT to the ports ECHO, which sends back what it gets,
 # REFUSED, where nobody is (RFC 9113, 8.5), and LATE, which ends before the
-# client has said anything, as /h2socket does, a WebSocket (RFC 8441).
+# client has said anything, as /h2socket does, a WebSocket (RFC 8441); QUITS
+# ends so, too, and breaks later.
 
 import sys
 
 from h2_raw import *
 
 CA = None if sys.argv[1] == '-' else sys.argv[1]
-PORT, ECHO, REFUSED, LATE = [int(a) for a in sys.argv[2:6]]
+PORT, ECHO, REFUSED, LATE, QUITS = [int(a) for a in sys.argv[2:7]]
 HOW = 'h2' if CA else 'h2c'
 BIG = b''.join(b'%08d\n' % i for i in range(200000))
 
@@ -85,6 +86,15 @@ def late(c, kind, size):
     return None if c.upload(n, data) else 'the windows are shut'
 
 
+n = connect(c, QUITS)
+s = c.get(n)
+c.until(lambda: s.ended or s.reset is not None)
+ok(s.data == b'first' and s.reset is None, 'the other side ends', s.reset)
+for i in range(200):
+    if s.reset is None:
+        c.send(frame(DATA, 0, n, b'x'))
+        c.pump(0.02)
+ok(s.reset is not None, 'and breaks: the stream is reset')
 # Whether all arrived is for the other side to say.
 for kind in 'ts':
     said = [late(c, kind, 200000 + i) for i in range(20)]

@@ -61,6 +61,14 @@ my $socket = $t->upstream(socket => raw => sub {
         . "=\r\n\r\n");
     $all->($conn);
 });
+# This one ends first, and then hears no more of it.
+$t->upstream(quits => raw => sub {
+    my ($conn) = @_;
+    $conn->write('first');
+    $conn->shutdown;
+    $conn->read_some;
+    $conn->reset;
+});
 $t->upstream(silent => raw => sub { $_[0]->wait_peer_close });
 $t->config(<<'EOC');
 http {
@@ -144,7 +152,7 @@ http {
 EOC
 $t->run;
 
-my %at = map { $_ => $t->expand("%%UPSTREAM_$_%%") } qw(echo web first late silent);
+my %at = map { $_ => $t->expand("%%UPSTREAM_$_%%") } qw(echo web first late quits silent);
 my $nobody = '127.0.0.1:' . $t->port(99);
 
 # The head of the answer to CONNECT, and the connection.
@@ -204,6 +212,13 @@ for my $how ('a tunnel', 'a WebSocket') {
     }
     is($lost, 0, "$how: the last words after the other side's end");
 }
+
+($head, $c) = ask(80, $at{quits});
+is($c->read_bytes(5), 'first', 'the other side ends, and breaks then');
+ok($t->wait_for(sub {
+    $c->write('x');
+    return $t->read_file('t.log') =~ /CONNECT \Q$at{quits}\E 200/;
+}), 'the client need not end for it to be over');
 
 # curl through it: a large answer, a large request, TLS within.
 my $p80 = $t->port(80);
@@ -281,7 +296,7 @@ SKIP: {
     for my $how ('-', $root) {
         open my $f, '-|', '/usr/bin/python3', 't/lib/h2_tunnel.py', $how,
             $how eq '-' ? $p80 : $p443, $at{echo} =~ s/.*://r, $t->port(99),
-            $at{late} =~ s/.*://r or die "python3: $!";
+            $at{late} =~ s/.*://r, $at{quits} =~ s/.*://r or die "python3: $!";
         while (my $line = <$f>) {
             ok(!$1, $2) if $line =~ /^(not )?ok - (.*)/;
         }

@@ -320,7 +320,9 @@ h1_body_tunnel_over(veil_post_t *post)
 {
     veil_h1_body_t *b = veil_container_of(post, veil_h1_body_t, over);
 
-    if (!b->r->aborted) { /* else the connection's end is the request's */
+    if (!b->complete) {
+        veil_http_abort(b->r, NULL); /* it broke */
+    } else if (!b->r->aborted) { /* else the connection's end is its, too */
         veil_http_request_end(b->r);
     }
 }

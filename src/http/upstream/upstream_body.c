@@ -377,8 +377,7 @@ upstream_body_abort(veil_http_body_t *b)
     veil_exchange_private_t *p = upstream_body_of(b);
 
     if (p->state == VEIL_X_TUNNEL && p->complete) {
-        p->reader_gone = true; /* the other direction goes on */
-        return;
+        return; /* the other direction goes on */
     }
     veil_exchange_abort(p->x);
 }

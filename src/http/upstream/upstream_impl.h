@@ -173,7 +173,6 @@ struct veil_exchange_private_s {
     veil_http_body_t *from_client;
     bool peer_ended;
     bool client_ended;
-    bool reader_gone; /* it has had the peer's end */
 };
 
 typedef struct veil_exchange_private_s veil_exchange_private_t;

@@ -51,13 +51,8 @@ upstream_tunnel_check_end(veil_exchange_t *x)
 static void
 upstream_tunnel_fail(veil_exchange_t *x)
 {
-    veil_exchange_private_t *p = x->priv;
-
     veil_exchange_body_fail(x);
-    if (p->reader_gone && x->request != NULL) {
-        veil_http_abort(x->request, NULL); /* an end that is no good one */
-    }
-    upstream_tunnel_let_go(x);
+    upstream_tunnel_let_go(x); /* before its end: that is how it failed */
     veil_exchange_body_wake(x);
 }
 

@@ -304,6 +304,10 @@ h2_body_abort(veil_http_body_t *body)
         h2_body_pay(s, left);
     }
     if (s->r->tunnelled && s->answered) {
-        veil_h2_over(s);
+        if (b->complete) {
+            veil_h2_over(s);
+        } else {
+            veil_h2_reset(s, NGHTTP2_INTERNAL_ERROR); /* it broke */
+        }
     }
 }
