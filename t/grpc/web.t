@@ -8,6 +8,7 @@ use warnings;
 use lib 't/lib';
 use MIME::Base64 qw/encode_base64 decode_base64/;
 use Test::Veil;
+use Test::Veil::GRPC qw/frame frames/;
 use Test::Veil::Python;
 
 my $t = Test::Veil->new->has('v2', 'v2_upstream');
@@ -109,21 +110,6 @@ EOC
 $t->run;
 
 # ------------------------------------------------------------------ helpers --
-
-sub frame { pack 'CNa*', $_[1] // 0, length $_[0], $_[0] }
-
-# The frames of a body: "flag:data".
-sub frames {
-    my ($data) = @_;
-    my @out;
-    while (length $data >= 5) {
-        my ($flag, $n) = unpack 'CN', $data;
-        push @out, "$flag:" . substr $data, 5, $n;
-        $data = length $data >= 5 + $n ? substr $data, 5 + $n : '';
-    }
-    push @out, "rest:$data" if length $data;
-    return join '|', @out;
-}
 
 # Base64 in pieces that are padded each.
 sub decode_pieces {

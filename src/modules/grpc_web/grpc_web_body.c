@@ -35,43 +35,117 @@
 #define BODY_TRAILER_FLAG 0x80
 #define BODY_FRAME_HEAD 5
 
+/* --- bodies that are made of others' ---------------------------------------
+ */
+
+/* What is made of the bytes below waits in a queue. */
+typedef struct {
+    veil_http_body_t body;
+    veil_chain_t queue;
+    size_t outstanding; /* of it: pulled, not consumed */
+    bool ended;
+    bool aborted;
+} grpc_web_made_t;
+
+static grpc_web_made_t *
+grpc_web_made(veil_http_body_t *b)
+{
+    return veil_container_of(b, grpc_web_made_t, body);
+}
+
+/* Nothing is left to be pulled. */
+static bool
+grpc_web_made_is_empty(const grpc_web_made_t *b)
+{
+    return b->queue.bytes == b->outstanding;
+}
+
 /* Slices of the queue that were not pulled yet. */
 static unsigned
-grpc_web_body_queued(const veil_chain_t *queue, size_t *outstanding,
-                     veil_slice_t *v, unsigned room, size_t max)
+grpc_web_made_pull(grpc_web_made_t *b, veil_slice_t *v, unsigned room,
+                   size_t max)
 {
-    unsigned i, n = veil_chain_slices(queue, *outstanding, v, room, max);
+    unsigned i, n = veil_chain_slices(&b->queue, b->outstanding, v, room, max);
 
     for (i = 0; i < n; i++) {
-        *outstanding += v[i].len;
+        b->outstanding += v[i].len;
     }
     return n;
+}
+
+static void
+grpc_web_made_consume(veil_http_body_t *body, size_t bytes)
+{
+    grpc_web_made_t *b = grpc_web_made(body);
+
+    if (b->aborted) {
+        return;
+    }
+    VEIL_ASSERT(bytes <= b->outstanding);
+    b->outstanding -= bytes;
+    veil_chain_consume(&b->queue, bytes);
+}
+
+static void
+grpc_web_made_free(void *data)
+{
+    grpc_web_made_t *b = data;
+
+    b->outstanding = 0;
+    veil_chain_done(&b->queue);
+}
+
+static void
+grpc_web_made_abort(veil_http_body_t *body)
+{
+    grpc_web_made_t *b = grpc_web_made(body);
+
+    b->aborted = true;
+    b->ended = true;
+    grpc_web_made_free(b);
+    veil_http_body_abort(body->below);
+}
+
+static void
+grpc_web_made_ready(void *reader)
+{
+    grpc_web_made_t *b = reader;
+
+    veil_http_body_is_ready(&b->body);
+}
+
+static void
+grpc_web_made_init(grpc_web_made_t *b, veil_pool_t *pool,
+                   const veil_http_body_ops_t *ops, veil_http_body_t *below)
+{
+    b->body.ops = ops;
+    b->body.below = below;
+    b->body.length = -1;
+    b->body.in_memory = true;
+    veil_http_body_set_reader(below, grpc_web_made_ready, b);
+    veil_pool_on_destroy(pool, grpc_web_made_free, b);
 }
 
 /* --- of requests -----------------------------------------------------------
  */
 
 typedef struct {
-    veil_http_body_t body;
+    grpc_web_made_t made;
     veil_http_request_t *r;
     veil_grpc_web_decoder_t decoder;
-    veil_chain_t queue;
-    size_t outstanding; /* of the queue: pulled, not consumed */
-    bool ended;
-    bool aborted;
 } grpc_web_decoding_t;
 
 static grpc_web_decoding_t *
 grpc_web_decoding(veil_http_body_t *b)
 {
-    return veil_container_of(b, grpc_web_decoding_t, body);
+    return veil_container_of(b, grpc_web_decoding_t, made.body);
 }
 
 static veil_body_rc_t
 grpc_web_body_malformed(grpc_web_decoding_t *b)
 {
     b->decoder.bad = true;
-    b->body.error = 400;
+    b->made.body.error = 400;
     veil_log(&b->r->log, VEIL_LOG_INFO, 0,
              "client sent a gRPC-Web call whose base64 is malformed");
     return VEIL_BODY_FAILED;
@@ -93,7 +167,7 @@ grpc_web_body_decode(grpc_web_decoding_t *b, const veil_slice_t *v)
             return false;
         }
         if (n > 0) {
-            veil_chain_append_copy(&b->queue, piece, (size_t) n);
+            veil_chain_append_copy(&b->made.queue, piece, (size_t) n);
         }
         p += len;
         left -= len;
@@ -113,13 +187,13 @@ grpc_web_body_fill_decoded(grpc_web_decoding_t *b, size_t max)
 
     do {
         n = BODY_SLICES;
-        rc = veil_http_body_pull(b->body.below, v, &n,
+        rc = veil_http_body_pull(b->made.body.below, v, &n,
                                  veil_min_size(max, BODY_STEP));
         if (rc == VEIL_BODY_LATER) {
             return rc;
         }
         if (rc == VEIL_BODY_FAILED) {
-            b->body.error = b->body.below->error;
+            b->made.body.error = b->made.body.below->error;
             return rc;
         }
         good = true;
@@ -128,7 +202,7 @@ grpc_web_body_fill_decoded(grpc_web_decoding_t *b, size_t max)
             bytes += v[i].len;
         }
         if (bytes != 0) {
-            veil_http_body_consume(b->body.below, bytes);
+            veil_http_body_consume(b->made.body.below, bytes);
         }
         if (!good
             || (rc == VEIL_BODY_END
@@ -136,8 +210,8 @@ grpc_web_body_fill_decoded(grpc_web_decoding_t *b, size_t max)
         {
             return grpc_web_body_malformed(b);
         }
-        b->ended = rc == VEIL_BODY_END;
-    } while (!b->ended && b->queue.bytes == b->outstanding);
+        b->made.ended = rc == VEIL_BODY_END;
+    } while (!b->made.ended && grpc_web_made_is_empty(&b->made));
     return rc;
 }
 
@@ -153,79 +227,32 @@ grpc_web_decoding_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n,
     if (b->decoder.bad) {
         return VEIL_BODY_FAILED;
     }
-    if (!b->ended && b->queue.bytes == b->outstanding) {
+    if (!b->made.ended && grpc_web_made_is_empty(&b->made)) {
         rc = grpc_web_body_fill_decoded(b, max);
         if (rc == VEIL_BODY_LATER || rc == VEIL_BODY_FAILED) {
             return rc;
         }
     }
-    *n = grpc_web_body_queued(&b->queue, &b->outstanding, v, room, max);
-    return b->ended && b->outstanding == b->queue.bytes ? VEIL_BODY_END
-                                                        : VEIL_BODY_DATA;
-}
-
-static void
-grpc_web_decoding_consume(veil_http_body_t *body, size_t bytes)
-{
-    grpc_web_decoding_t *b = grpc_web_decoding(body);
-
-    if (b->aborted) {
-        return;
-    }
-    VEIL_ASSERT(bytes <= b->outstanding);
-    b->outstanding -= bytes;
-    veil_chain_consume(&b->queue, bytes);
-}
-
-static void
-grpc_web_decoding_abort(veil_http_body_t *body)
-{
-    grpc_web_decoding_t *b = grpc_web_decoding(body);
-
-    b->aborted = true;
-    b->ended = true;
-    b->outstanding = 0;
-    veil_chain_done(&b->queue);
-    veil_http_body_abort(body->below);
+    *n = grpc_web_made_pull(&b->made, v, room, max);
+    return b->made.ended && grpc_web_made_is_empty(&b->made) ? VEIL_BODY_END
+                                                             : VEIL_BODY_DATA;
 }
 
 static const veil_http_body_ops_t grpc_web_decoding_ops = {
     .name = "grpc-web-text request",
     .pull = grpc_web_decoding_pull,
-    .consume = grpc_web_decoding_consume,
-    .abort = grpc_web_decoding_abort,
+    .consume = grpc_web_made_consume,
+    .abort = grpc_web_made_abort,
 };
-
-static void
-grpc_web_decoding_ready(void *reader)
-{
-    grpc_web_decoding_t *b = reader;
-
-    veil_http_body_is_ready(&b->body);
-}
-
-static void
-grpc_web_decoding_free(void *data)
-{
-    grpc_web_decoding_t *b = data;
-
-    b->outstanding = 0;
-    veil_chain_done(&b->queue);
-}
 
 veil_http_body_t *
 veil_grpc_web_decode_body(veil_http_request_t *r, veil_http_body_t *below)
 {
     grpc_web_decoding_t *b = VEIL_POOL_NEW(r->pool, grpc_web_decoding_t);
 
-    b->body.ops = &grpc_web_decoding_ops;
-    b->body.below = below;
-    b->body.length = -1;
-    b->body.in_memory = true;
+    grpc_web_made_init(&b->made, r->pool, &grpc_web_decoding_ops, below);
     b->r = r;
-    veil_http_body_set_reader(below, grpc_web_decoding_ready, b);
-    veil_pool_on_destroy(r->pool, grpc_web_decoding_free, b);
-    return &b->body;
+    return &b->made.body;
 }
 
 /* --- the frame of trailers -------------------------------------------------
@@ -485,19 +512,15 @@ grpc_web_framing_create(veil_http_request_t *r, const grpc_web_call_t *call,
  */
 
 typedef struct {
-    veil_http_body_t body; /* around a binary one */
+    grpc_web_made_t made; /* of a binary one */
     veil_grpc_web_encoder_t encoder;
-    veil_chain_t queue;
-    size_t outstanding; /* of the queue: pulled, not consumed */
-    bool ended;
     bool failed;
-    bool aborted;
 } grpc_web_encoding_t;
 
 static grpc_web_encoding_t *
 grpc_web_encoding(veil_http_body_t *b)
 {
-    return veil_container_of(b, grpc_web_encoding_t, body);
+    return veil_container_of(b, grpc_web_encoding_t, made.body);
 }
 
 static void
@@ -512,7 +535,7 @@ grpc_web_body_encode(grpc_web_encoding_t *b, const veil_slice_t *v)
         len = veil_min_size(left, BODY_PIECE);
         n = veil_grpc_web_encode(&b->encoder, p, len, piece);
         if (n != 0) {
-            veil_chain_append_copy(&b->queue, piece, n);
+            veil_chain_append_copy(&b->made.queue, piece, n);
         }
         p += len;
         left -= len;
@@ -526,7 +549,7 @@ grpc_web_body_pad(grpc_web_encoding_t *b)
     size_t n = veil_grpc_web_encode_end(&b->encoder, piece);
 
     if (n != 0) {
-        veil_chain_append_copy(&b->queue, piece, n);
+        veil_chain_append_copy(&b->made.queue, piece, n);
     }
 }
 
@@ -541,24 +564,24 @@ grpc_web_body_fill_encoded(grpc_web_encoding_t *b)
 
     do {
         n = BODY_SLICES;
-        rc = veil_http_body_pull(b->body.below, v, &n, BODY_STEP);
+        rc = veil_http_body_pull(b->made.body.below, v, &n, BODY_STEP);
         for (i = 0, bytes = 0; i < n; i++) {
             grpc_web_body_encode(b, &v[i]);
             bytes += v[i].len;
         }
         if (bytes != 0) {
-            veil_http_body_consume(b->body.below, bytes);
+            veil_http_body_consume(b->made.body.below, bytes);
         }
     } while (rc == VEIL_BODY_DATA
-             && b->queue.bytes - b->outstanding < BODY_STEP);
+             && b->made.queue.bytes - b->made.outstanding < BODY_STEP);
 
     if (rc != VEIL_BODY_DATA) {
         grpc_web_body_pad(b);
     }
-    b->ended = rc == VEIL_BODY_END;
+    b->made.ended = rc == VEIL_BODY_END;
     if (rc == VEIL_BODY_FAILED) {
         b->failed = true;
-        b->body.error = b->body.below->error;
+        b->made.body.error = b->made.body.below->error;
     }
     return rc;
 }
@@ -570,65 +593,23 @@ grpc_web_encoding_pull(veil_http_body_t *body, veil_slice_t *v, unsigned *n,
     grpc_web_encoding_t *b = grpc_web_encoding(body);
     veil_body_rc_t rc = VEIL_BODY_FAILED;
 
-    if (!b->ended && !b->failed && b->queue.bytes == b->outstanding) {
+    if (!b->made.ended && !b->failed && grpc_web_made_is_empty(&b->made)) {
         rc = grpc_web_body_fill_encoded(b);
     }
-    *n = grpc_web_body_queued(&b->queue, &b->outstanding, v, *n, max);
-    if (b->ended && b->outstanding == b->queue.bytes) {
+    *n = grpc_web_made_pull(&b->made, v, *n, max);
+    if (b->made.ended && grpc_web_made_is_empty(&b->made)) {
         return VEIL_BODY_END;
     }
     /* A backend that says LATER or FAILED behind its bytes is asked again. */
     return *n != 0 ? VEIL_BODY_DATA : rc;
 }
 
-static void
-grpc_web_encoding_consume(veil_http_body_t *body, size_t bytes)
-{
-    grpc_web_encoding_t *b = grpc_web_encoding(body);
-
-    if (b->aborted) {
-        return;
-    }
-    VEIL_ASSERT(bytes <= b->outstanding);
-    b->outstanding -= bytes;
-    veil_chain_consume(&b->queue, bytes);
-}
-
-static void
-grpc_web_encoding_abort(veil_http_body_t *body)
-{
-    grpc_web_encoding_t *b = grpc_web_encoding(body);
-
-    b->aborted = true;
-    b->ended = true;
-    b->outstanding = 0;
-    veil_chain_done(&b->queue);
-    veil_http_body_abort(body->below);
-}
-
 static const veil_http_body_ops_t grpc_web_encoding_ops = {
     .name = "grpc-web-text response",
     .pull = grpc_web_encoding_pull,
-    .consume = grpc_web_encoding_consume,
-    .abort = grpc_web_encoding_abort,
+    .consume = grpc_web_made_consume,
+    .abort = grpc_web_made_abort,
 };
-
-static void
-grpc_web_encoding_ready(void *reader)
-{
-    grpc_web_encoding_t *b = reader;
-
-    veil_http_body_is_ready(&b->body);
-}
-
-static void
-grpc_web_encoding_free(void *data)
-{
-    grpc_web_encoding_t *b = data;
-
-    b->outstanding = 0;
-    veil_chain_done(&b->queue);
-}
 
 veil_http_body_t *
 veil_grpc_web_encode_body(veil_http_request_t *r, const grpc_web_call_t *call,
@@ -644,11 +625,6 @@ veil_grpc_web_encode_body(veil_http_request_t *r, const grpc_web_call_t *call,
         return framed;
     }
     b = VEIL_POOL_NEW(r->pool, grpc_web_encoding_t);
-    b->body.ops = &grpc_web_encoding_ops;
-    b->body.below = framed;
-    b->body.length = -1;
-    b->body.in_memory = true;
-    veil_http_body_set_reader(framed, grpc_web_encoding_ready, b);
-    veil_pool_on_destroy(r->pool, grpc_web_encoding_free, b);
-    return &b->body;
+    grpc_web_made_init(&b->made, r->pool, &grpc_web_encoding_ops, framed);
+    return &b->made.body;
 }

@@ -12,11 +12,35 @@ package Test::Veil::GRPC;
 use strict;
 use warnings;
 
+use Exporter qw/import/;
 use IPC::Open2;
 use Test::More ();
 
 use Test::Veil::Guard;
 use Test::Veil::Python;
+
+our @EXPORT_OK = qw/frame frames/;
+
+# frame($message[, $flag]): a message as it is sent.
+
+sub frame {
+    my ($message, $flag) = @_;
+    return pack 'CNa*', $flag // 0, length $message, $message;
+}
+
+# frames($data): those of a body, "flag:message|...", and what is left.
+
+sub frames {
+    my ($data) = @_;
+    my @out;
+    while (length $data >= 5) {
+        my ($flag, $n) = unpack 'CN', $data;
+        push @out, "$flag:" . substr $data, 5, $n;
+        $data = length $data >= 5 + $n ? substr $data, 5 + $n : '';
+    }
+    push @out, "rest:$data" if length $data;
+    return join '|', @out;
+}
 
 sub new {
     my ($class, $t) = @_;
