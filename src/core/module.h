@@ -14,7 +14,7 @@
 #include "core/conf.h"
 
 /* Goes up when a module compiled before would misbehave. */
-#define VEIL_MODULE_ABI 1
+#define VEIL_MODULE_ABI 2
 
 /* Hooks of modules that belong to no protocol: events, logs, processes. */
 typedef struct {
@@ -45,6 +45,7 @@ struct veil_module_s {
     const veil_core_module_t *core;
     const struct veil_http_module_s *http;     /* http/http.h */
     const struct veil_stream_module_s *stream; /* stream/stream.h */
+    const struct veil_control_verb_s *control; /* core/control.h */
     unsigned index; /* position in veil_modules[]; set at start */
 };
 

@@ -85,7 +85,7 @@ sub deps {
 }
 
 my @build = qw/gcc make libc6-dev liburing-dev libpcre2-dev zlib1g-dev
-    libnghttp2-dev
+    libjansson-dev libinih-dev libnghttp2-dev
     android-libboringssl-dev/;
 my @test = qw/nghttp2-client libcriterion-dev clang-14 libclang-rt-14-dev clang-format-14
     perl curl python3 python3-h2 python3-hpack python3-hyperframe python3-grpcio
