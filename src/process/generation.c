@@ -4,7 +4,7 @@
  * The conversation with a keeper: forking it with nothing open but what it
  * is given, answering its requests for sockets and memory out of the hold,
  * and noting who its workers are.  What follows from all that is decided in
- * master.c.
+ * master_load.c and master_children.c.
  *
  * A keeper must not inherit the master's sockets.  It would keep an address
  * open that its configuration does not name, and clients of that address

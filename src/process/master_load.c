@@ -1,0 +1,198 @@
+/*
+ * master_load.c -- one generation after the other, as the master does it.
+ *
+ * A load is a keeper that was forked and has a deadline.  When it is ready it
+ * takes over: the pid file is written, the log is its log, sockets and zones
+ * that nobody names any more are let go, it is told to start and the one
+ * before to drain.  Nothing before that point can be seen from outside.
+ */
+
+#include "core/platform.h"
+
+#include <signal.h>
+
+#include "core/pool.h"
+#include "core/time.h"
+#include "core/version.h"
+#include "process/master_state.h"
+#include "process/spawn.h"
+
+/* Reading the configuration and starting its workers, at most. */
+#define MASTER_LOAD_MS 300000
+/* Generations that drain at the same time; the oldest is hurried. */
+#define MASTER_DRAINING_MAX 4
+#define MASTER_HURRY_MS 10000
+
+void
+veil_master_drain(veil_generation_t *g, uint64_t timeout_ms)
+{
+    veil_drain_message_t m = { .timeout_ms = timeout_ms };
+    uint64_t deadline = veil_now_ms() + timeout_ms + VEIL_MASTER_GRACE_MS;
+
+    if (g->state == VEIL_GENERATION_SERVING) {
+        g->state = VEIL_GENERATION_DRAINING;
+    }
+    if (g->deadline_ms == 0 || deadline < g->deadline_ms) {
+        g->deadline_ms = deadline;
+    }
+    veil_generation_send(g, VEIL_MSG_DRAIN, &m, sizeof(m), &veil_master.log);
+}
+
+/* With too many that drain the oldest get little more time. */
+static void
+master_hurry(void)
+{
+    veil_generation_t *g;
+    unsigned draining = 0;
+    veil_list_t *n;
+
+    for (n = veil_master.generations.prev; n != &veil_master.generations;
+         n = n->prev)
+    {
+        g = veil_list_entry(n, veil_generation_t, link);
+        if (g->state != VEIL_GENERATION_DRAINING
+            || ++draining <= MASTER_DRAINING_MAX) {
+            continue;
+        }
+        veil_log(&veil_master.log, VEIL_LOG_WARN, 0,
+                 "more than %d replaced configurations are still in use, "
+                 "generation %llu has %d s left",
+                 MASTER_DRAINING_MAX, (unsigned long long) g->number,
+                 MASTER_HURRY_MS / 1000);
+        veil_master_drain(g, MASTER_HURRY_MS);
+    }
+}
+
+/* The first one serves: whoever waits for that may go on. */
+static void
+master_started(void)
+{
+    veil_master.first = false;
+    veil_master_detach_stderr();
+    if (veil_master.ready_fd >= 0) {
+        /* The starter may have been killed; then nobody waits. */
+        (void) !write(veil_master.ready_fd, "", 1);
+        close(veil_master.ready_fd);
+        veil_master.ready_fd = -1;
+    }
+}
+
+void
+veil_master_kill(veil_generation_t *g)
+{
+    g->killed = true;
+    veil_generation_signal(g, SIGKILL);
+}
+
+/* All of its workers are ready. */
+void
+veil_master_switch(veil_generation_t *g)
+{
+    veil_generation_t *old = veil_master.serving;
+
+    if (veil_master_write_pid_file(g->settings.pid_path) != VEIL_OK) {
+        veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
+                 "generation %llu is given up",
+                 (unsigned long long) g->number);
+        g->ready = false;
+        veil_master_kill(g);
+        return;
+    }
+    veil_master_take_log(g);
+    g->state = VEIL_GENERATION_SERVING;
+    g->deadline_ms = 0;
+    veil_master.serving = g;
+    veil_master.loading = NULL;
+    veil_master.restart_ms = 0;
+    veil_master.stop_ms = g->settings.shutdown_timeout_ms;
+    if (veil_master.text_fd >= 0) {
+        close(veil_master.text_fd);
+    }
+    veil_master.text_fd = g->text_fd;
+    g->text_fd = -1;
+
+    veil_hold_commit(&veil_master.hold, g->number);
+    veil_generation_send(g, VEIL_MSG_START, NULL, 0, &veil_master.log);
+    if (old != NULL) {
+        veil_master_drain(old, old->settings.worker_shutdown_timeout_ms);
+        master_hurry();
+    }
+    veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
+             "generation %llu serves with %u worker processes",
+             (unsigned long long) g->number, g->settings.workers);
+    if (veil_master.first) {
+        veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
+                 VEIL_SERVER_NAME " has started, built by " VEIL_COMPILER);
+        master_started();
+    }
+}
+
+/* Starts a generation from the files, or from the kept text. */
+void
+veil_master_load(int text_fd)
+{
+    veil_generation_options_t o;
+    veil_generation_t *g;
+
+    memset(&o, 0, sizeof(o));
+    o.launch = veil_master.o->launch;
+    o.number = ++veil_master.last_number;
+    o.text_fd = text_fd;
+    o.first = veil_master.first;
+    o.detach = veil_master.o->detach;
+    o.log = &veil_master.log;
+
+    veil_master.restart_ms = 0;
+    g = veil_generation_start(&o);
+    if (g == NULL) {
+        if (veil_master.first) {
+            veil_master.status = 1;
+            veil_master.stopping = true;
+        } else if (veil_master.serving == NULL) {
+            veil_master.restart_ms = veil_now_ms() + VEIL_BACKOFF_MAX_MS;
+        }
+        return;
+    }
+    g->deadline_ms = veil_now_ms() + MASTER_LOAD_MS;
+    veil_list_append(&veil_master.generations, &g->link);
+    veil_master.loading = g;
+}
+
+/* Nothing serves: the text that did is started again, after a while. */
+void
+veil_master_plan_restart(void)
+{
+    uint64_t pause = veil_backoff_ms(++veil_master.deaths);
+
+    veil_master.restart_ms = veil_now_ms() + pause;
+    if (pause != 0) {
+        veil_log(&veil_master.log, VEIL_LOG_ALERT, 0,
+                 "nothing serves, starting again in %llu ms",
+                 (unsigned long long) pause);
+    }
+}
+
+/* A generation ended before it served. */
+void
+veil_master_load_failed(veil_generation_t *g)
+{
+    veil_master.loading = NULL;
+    veil_hold_abort(&veil_master.hold, g->number);
+
+    if (veil_master.stopping) {
+        return;
+    }
+    if (veil_master.first) {
+        veil_master.status = 1;
+        veil_master.stopping = true;
+        return;
+    }
+    if (veil_master.serving != NULL) {
+        veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
+                 "the new configuration was not taken, generation %llu goes "
+                 "on serving",
+                 (unsigned long long) veil_master.serving->number);
+    } else {
+        veil_master_plan_restart();
+    }
+}
