@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "core/assert.h"
+#include "core/fault.h"
 #include "core/lock.h"
 #include "core/str.h"
 
@@ -171,6 +172,7 @@ lock_take_over(veil_lock_t *l, uint64_t me)
     {
         return false;
     }
+    VEIL_FAULT("lock.stolen");
     lock_note_break(l);
     return true;
 }
@@ -189,6 +191,7 @@ veil_lock(veil_lock_t *l)
             break;
         }
     }
+    VEIL_FAULT("lock.taken");
     return l->broken == 0;
 }
 
@@ -206,7 +209,9 @@ void
 veil_unlock(veil_lock_t *l)
 {
     VEIL_ASSERT(l->holder == lock_me());
+    VEIL_FAULT("lock.release");
     __atomic_store_n(&l->holder, 0, __ATOMIC_RELEASE);
+    VEIL_FAULT("lock.released");
 }
 
 void

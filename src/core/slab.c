@@ -26,12 +26,13 @@
 #include "core/platform.h"
 
 #include "core/assert.h"
+#include "core/fault.h"
 #include "core/lock.h"
 #include "core/slab.h"
 
-/* A place where a test kills the process; see t/unit/test_slab.c. */
+/* A place where a test kills the process; t/unit/test_slab.c has its own. */
 #ifndef SLAB_POINT
-#define SLAB_POINT() ((void) 0)
+#define SLAB_POINT(what) VEIL_FAULT("slab." what)
 #endif
 
 #define VEIL_SLAB_MAGIC 0x534c4142u
@@ -111,7 +112,7 @@ slab_list_push(veil_slab_t *s, uint32_t *head, uint32_t page)
     if (*head != 0) {
         s->table[*head - 1].prev = page + 1;
     }
-    SLAB_POINT();
+    SLAB_POINT("push");
     *head = page + 1;
 }
 
@@ -125,7 +126,7 @@ slab_list_remove(veil_slab_t *s, uint32_t *head, uint32_t page)
     } else {
         *head = p->next;
     }
-    SLAB_POINT();
+    SLAB_POINT("remove");
     if (p->next != 0) {
         s->table[p->next - 1].prev = p->prev;
     }
@@ -165,7 +166,7 @@ slab_run_join(veil_slab_t *s, uint32_t page, uint32_t n)
         n += page - other;
         page = other;
     }
-    SLAB_POINT();
+    SLAB_POINT("join");
     if (page + n < s->npages && s->table[page + n].kind == SLAB_FREE) {
         other = page + n;
         slab_run_remove(s, other);
@@ -191,7 +192,7 @@ slab_run_take(veil_slab_t *s, uint32_t n)
     at--;
     rest = s->table[at].run - n;
     slab_run_remove(s, at);
-    SLAB_POINT();
+    SLAB_POINT("take");
     if (rest != 0) {
         slab_run_add(s, at, rest);
     }
@@ -215,10 +216,10 @@ slab_alloc_run(veil_slab_t *s, size_t size)
     for (i = 1; i < n; i++) {
         slab_store(&s->table[page + i].kind, SLAB_TAIL);
     }
-    SLAB_POINT();
+    SLAB_POINT("run_tail");
     s->table[page].run = (uint32_t) n;
     slab_store(&s->table[page].kind, SLAB_RUN);
-    SLAB_POINT();
+    SLAB_POINT("run_head");
     return slab_page_data(s, (uint32_t) page);
 }
 
@@ -228,11 +229,11 @@ slab_free_run(veil_slab_t *s, uint32_t page)
     uint32_t i, n = s->table[page].run;
 
     slab_store(&s->table[page].kind, SLAB_FREE);
-    SLAB_POINT();
+    SLAB_POINT("free_head");
     for (i = 1; i < n; i++) {
         slab_store(&s->table[page + i].kind, SLAB_FREE);
     }
-    SLAB_POINT();
+    SLAB_POINT("free_tail");
     slab_run_join(s, page, n);
 }
 
@@ -252,9 +253,9 @@ slab_add_page(veil_slab_t *s, unsigned class)
     p = &s->table[page];
     memset(p->bits, 0, sizeof(p->bits));
     p->used = 0;
-    SLAB_POINT();
+    SLAB_POINT("page_bits");
     slab_store(&p->kind, SLAB_SLOTS + class);
-    SLAB_POINT();
+    SLAB_POINT("page_kind");
     slab_list_push(s, &s->partial[class], (uint32_t) page);
     return true;
 }
@@ -289,7 +290,7 @@ slab_alloc_slot(veil_slab_t *s, unsigned class)
     slot = slab_first_free_slot(p, nslots);
     __atomic_fetch_or(&p->bits[slot / 64], (uint64_t) 1 << slot % 64,
                       __ATOMIC_RELEASE);
-    SLAB_POINT();
+    SLAB_POINT("slot_set");
     if (++p->used == nslots) {
         slab_list_remove(s, &s->partial[class], page);
     }
@@ -308,15 +309,15 @@ slab_free_slot(veil_slab_t *s, uint32_t page, size_t offset)
     VEIL_ASSERT(offset % slab_sizes[class] == 0 && slot < nslots);
     VEIL_ASSERT(p->bits[slot / 64] & bit);
     __atomic_fetch_and(&p->bits[slot / 64], ~bit, __ATOMIC_RELEASE);
-    SLAB_POINT();
+    SLAB_POINT("slot_clear");
     if (p->used-- == nslots) {
         slab_list_push(s, &s->partial[class], page);
     }
-    SLAB_POINT();
+    SLAB_POINT("slot_push");
     if (p->used == 0) {
         slab_list_remove(s, &s->partial[class], page);
         slab_store(&p->kind, SLAB_FREE);
-        SLAB_POINT();
+        SLAB_POINT("page_free");
         slab_run_join(s, page, 1);
     }
 }

@@ -41,12 +41,13 @@
 #include <openssl/mem.h>
 
 #include "core/cycle.h"
+#include "core/fault.h"
 #include "core/slab.h"
 #include "core/time.h"
 
-/* A place where a test kills the process; see t/unit/test_tls_cache.c. */
+/* Where a test kills the process; t/unit/test_tls_cache.c has its own. */
 #ifndef CACHE_POINT
-#define CACHE_POINT() ((void) 0)
+#define CACHE_POINT(what) VEIL_FAULT("tls_cache." what)
 #endif
 
 #define TLS_CACHE_ID SSL_MAX_SSL_SESSION_ID_LENGTH
@@ -155,7 +156,7 @@ tls_cache_push(veil_slab_t *s, tls_cache_root_t *r, tls_cache_node_t *node)
     } else {
         r->oldest = self;
     }
-    CACHE_POINT();
+    CACHE_POINT("push");
     r->newest = self;
 }
 
@@ -170,7 +171,7 @@ tls_cache_unlink(veil_slab_t *s, tls_cache_root_t *r, tls_cache_node_t *node)
     } else {
         r->newest = node->older;
     }
-    CACHE_POINT();
+    CACHE_POINT("unlink");
     if (older != NULL) {
         older->newer = node->newer;
     } else {
@@ -184,11 +185,11 @@ tls_cache_remove(veil_slab_t *s, tls_cache_root_t *r, tls_cache_link_t *link)
     tls_cache_node_t *node = tls_cache_at(s, *link);
 
     *link = node->chain;
-    CACHE_POINT();
+    CACHE_POINT("unchained");
     tls_cache_unlink(s, r, node);
     r->n--;
     OPENSSL_cleanse(node, sizeof(*node) + node->len);
-    CACHE_POINT();
+    CACHE_POINT("cleansed");
     veil_slab_free_locked(s, node);
 }
 
@@ -223,7 +224,7 @@ tls_cache_clear(veil_slab_t *s, size_t size)
     r->mask = n - 1;
     r->version = TLS_CACHE_VERSION;
     r->magic = TLS_CACHE_MAGIC;
-    CACHE_POINT();
+    CACHE_POINT("table");
     veil_slab_set_root(s, veil_slab_offset(s, r));
     return true;
 }
@@ -376,12 +377,12 @@ tls_cache_store(veil_tls_cache_t *c, const uint8_t *id, const uint8_t *data,
         memcpy(node->data, data, n);
         node->len = (uint32_t) n;
         node->expires = expires;
-        CACHE_POINT();
+        CACHE_POINT("stored");
         /* Not the link from before: making room may have moved it. */
         link = tls_cache_bucket(r, id);
         node->chain = *link;
         *link = tls_cache_link(c->slab, node);
-        CACHE_POINT();
+        CACHE_POINT("chained");
         tls_cache_push(c->slab, r, node);
         r->n++;
     }
@@ -405,7 +406,7 @@ tls_cache_load(veil_tls_cache_t *c, const uint8_t *id, uint8_t *buf)
         n = node->len;
         memcpy(buf, node->data, n);
         tls_cache_unlink(c->slab, r, node);
-        CACHE_POINT();
+        CACHE_POINT("moved");
         tls_cache_push(c->slab, r, node);
     }
     tls_cache_leave(c, lost);

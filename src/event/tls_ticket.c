@@ -48,6 +48,7 @@
 #include <openssl/rand.h>
 
 #include "core/cycle.h"
+#include "core/fault.h"
 #include "core/lock.h"
 #include "core/rand.h"
 #include "core/time.h"
@@ -64,9 +65,9 @@
 #define TICKET_FILE_SMALL 48
 #define TICKET_FILE_LARGE 80
 
-/* A place where a test kills the process; see t/unit/test_tls_ticket.c. */
+/* Where a test kills the process; t/unit/test_tls_ticket.c has its own. */
 #ifndef TICKET_POINT
-#define TICKET_POINT() ((void) 0)
+#define TICKET_POINT(what) VEIL_FAULT("tls_ticket." what)
 #endif
 
 typedef struct {
@@ -113,10 +114,10 @@ static void
 tls_ticket_make_key(ticket_zone_t *z, ticket_key_t *key, uint64_t now_ms)
 {
     OPENSSL_cleanse(key, sizeof(*key));
-    TICKET_POINT();
+    TICKET_POINT("cleansed");
     veil_rand_bytes(key->name, sizeof(key->name));
     veil_rand_bytes(key->hmac, sizeof(key->hmac));
-    TICKET_POINT();
+    TICKET_POINT("made");
     veil_rand_bytes(key->aes, sizeof(key->aes));
     key->made_ms = now_ms;
     key->len = sizeof(key->aes);
@@ -148,13 +149,13 @@ tls_ticket_rotate(ticket_zone_t *z, uint64_t lifetime_ms, uint64_t now_ms)
         return false;
     }
     OPENSSL_cleanse(&z->previous, sizeof(z->previous));
-    TICKET_POINT();
+    TICKET_POINT("forgot");
     if (age / 2 < lifetime_ms) {
         z->previous = z->current;
     }
-    TICKET_POINT();
+    TICKET_POINT("kept");
     tls_ticket_make_key(z, &z->current, now_ms);
-    TICKET_POINT();
+    TICKET_POINT("renewed");
     return true;
 }
 

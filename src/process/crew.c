@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/pool.h"
 #include "core/time.h"
@@ -101,6 +102,7 @@ crew_child(unsigned slot, int channel)
     veil_worker_options_t o;
     unsigned i;
 
+    veil_fault_role(VEIL_FAULT_WORKER);
     close(crew.o.up);
     close(crew.o.signals);
     for (i = 0; i < crew.o.workers; i++) {

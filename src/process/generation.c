@@ -17,6 +17,7 @@
 #include <signal.h>
 
 #include "core/cycle.h"
+#include "core/fault.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/generation.h"
@@ -63,6 +64,7 @@ generation_child(const veil_generation_options_t *o, int channel)
     const veil_log_sink_t *sink;
     unsigned n = 0;
 
+    veil_fault_role(VEIL_FAULT_KEEPER);
     keep[n++] = channel;
     if (o->text_fd >= 0) {
         keep[n++] = o->text_fd;

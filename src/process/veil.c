@@ -23,6 +23,7 @@
 
 #include "core/assert.h"
 #include "core/conf.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/main_conf.h"
 #include "core/module.h"
@@ -412,6 +413,7 @@ int
 main(int argc, char **argv)
 {
     veil_open_standard_fds();
+    veil_fault_init();
     veil_title_init(argc, argv);
     veil_panic_catch_signals();
     veil_log_set_pid();

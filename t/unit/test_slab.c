@@ -20,7 +20,7 @@ point(void)
     }
 }
 
-#define SLAB_POINT() point()
+#define SLAB_POINT(what) point()
 #include "core/slab.c"
 
 #define SIZE ((size_t) 64 * 4096)

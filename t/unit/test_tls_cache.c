@@ -22,7 +22,7 @@ point(void)
     }
 }
 
-#define CACHE_POINT() point()
+#define CACHE_POINT(what) point()
 #include "event/tls_cache.c"
 
 #define SIZE (64 * 1024)

@@ -25,7 +25,7 @@ point(void)
     }
 }
 
-#define TICKET_POINT() point()
+#define TICKET_POINT(what) point()
 #include "event/tls_ticket.c"
 
 #define LIFETIME 300000

@@ -14,6 +14,8 @@
 
 #include "http/upstream/upstream_impl.h"
 
+#include "core/fault.h"
+
 #define PEER_NONE ((unsigned) -1)
 
 unsigned
@@ -267,6 +269,7 @@ veil_upstream_round_robin(veil_exchange_t *x, const veil_upstream_set_t *set)
         }
     }
     if (best != NULL) {
+        VEIL_FAULT("upstream_zone.weights");
         best->slot->current_weight -= total;
     }
     veil_upstream_zone_unlock(x->group);

@@ -17,6 +17,7 @@
 
 #include "http/upstream/upstream_impl.h"
 
+#include "core/fault.h"
 #include "core/murmur.h"
 
 #define ZONE_MAGIC 0x555a4e45u
@@ -156,8 +157,10 @@ veil_upstream_slot(veil_upstream_group_t *g, veil_str_t key)
         s = upstream_zone_find(z, hash, text);
         if (s != NULL && (s->hash != hash || strcmp(s->key, text) != 0)) {
             memset(s, 0, sizeof(*s));
+            VEIL_FAULT("upstream_zone.cleared");
             memcpy(s->key, text, n + 1);
             s->hash = hash;
+            VEIL_FAULT("upstream_zone.named");
         }
         if (s != NULL) {
             s->used_sec = veil_clock.sec;
