@@ -26,12 +26,13 @@ typedef struct {
     /* In each worker before its loop; after privileges were dropped. */
     veil_rc_t (*init_worker)(veil_cycle_t *cycle);
     /*
-     * The worker is to end.  It accepts no more when this is called the first
-     * time, with now false: finish what is under way, close what is idle,
-     * start nothing that lasts.  With now true, later or at once, the time is
-     * up: close all connections.  The worker leaves as soon as it has none.
+     * The worker is to end within left_ms.  It accepts no more when this is
+     * called the first time: finish what is under way, close what is idle,
+     * start nothing that lasts.  Called again when the time becomes less.  0,
+     * later or at once: the time is up, close all connections.  The worker
+     * leaves as soon as it has none.
      */
-    void (*drain_worker)(veil_cycle_t *cycle, bool now);
+    void (*drain_worker)(veil_cycle_t *cycle, uint64_t left_ms);
     /* After the last connection; the loop still turns, to close handles. */
     void (*exit_worker)(veil_cycle_t *cycle);
     /* Prints what "veil -m" shows below the list of modules. */

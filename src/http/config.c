@@ -15,7 +15,7 @@
 #include "http/config.h"
 
 #include "core/main_conf.h"
-#include "http/conn.h"
+#include "http/drain.h"
 #include "http/http.h"
 #include "http/location.h"
 #include "http/mime.h"
@@ -497,6 +497,7 @@ config_exit_worker(veil_cycle_t *cycle)
 {
     unsigned i;
 
+    veil_http_drain_exit();
     for (i = 0; cycle->http != NULL && veil_modules[i] != NULL; i++) {
         if (veil_modules[i]->http != NULL
             && veil_modules[i]->http->exit_worker != NULL)
@@ -507,12 +508,9 @@ config_exit_worker(veil_cycle_t *cycle)
 }
 
 static void
-config_drain_worker(veil_cycle_t *cycle VEIL_UNUSED, bool now)
+config_drain_worker(veil_cycle_t *cycle VEIL_UNUSED, uint64_t left_ms)
 {
-    veil_http_conns_drain();
-    if (now) {
-        veil_http_conns_close_all();
-    }
+    veil_http_drain(left_ms);
 }
 
 static const veil_core_module_t config_core = {

@@ -2,8 +2,8 @@
  * conn.c -- a client's connection: from accept to its protocol, and the end.
  *
  * Everything an idle connection needs is in one struct in one pool.  The
- * worker keeps its connections in a list, so that a drain finds the idle
- * ones.
+ * worker keeps its connections in a list, for whoever asks about all of them
+ * (drain.c, conn_info.c).
  */
 
 #include "core/platform.h"
@@ -12,6 +12,7 @@
 
 #include "core/main_conf.h"
 #include "core/time.h"
+#include "http/drain.h"
 #include "http/http.h"
 #include "http/tls.h"
 
@@ -23,18 +24,11 @@
 
 static veil_list_t conn_all = { &conn_all, &conn_all };
 static unsigned conn_count;
-static bool conn_draining;
 
 unsigned
 veil_http_conns(void)
 {
     return conn_count;
-}
-
-bool
-veil_http_is_draining(void)
-{
-    return conn_draining;
 }
 
 static size_t
@@ -122,6 +116,9 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
         veil_http_tls_start(hc);
     } else {
         veil_h1_start(hc);
+        if (veil_http_is_draining()) {
+            hc->proto->drain(hc);
+        }
     }
 }
 
@@ -139,32 +136,11 @@ veil_http_conn_closed(veil_http_conn_t *hc)
 }
 
 void
-veil_http_conns_drain(void)
+veil_http_conns_each(veil_http_conn_fn *fn, void *data)
 {
     veil_list_t *n, *tmp;
-    veil_http_conn_t *hc;
-
-    conn_draining = true;
-    veil_list_foreach_safe (n, tmp, &conn_all) {
-        hc = veil_container_of(n, veil_http_conn_t, link);
-        if (hc->proto != NULL) {
-            hc->proto->drain(hc);
-        }
-    }
-}
-
-void
-veil_http_conns_close_all(void)
-{
-    veil_list_t *n, *tmp;
-    veil_http_conn_t *hc;
 
     veil_list_foreach_safe (n, tmp, &conn_all) {
-        hc = veil_container_of(n, veil_http_conn_t, link);
-        if (hc->proto != NULL) {
-            hc->proto->close(hc);
-        } else {
-            veil_conn_close(&hc->c);
-        }
+        fn(veil_container_of(n, veil_http_conn_t, link), data);
     }
 }

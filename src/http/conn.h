@@ -48,13 +48,11 @@ const veil_http_core_server_t *
 veil_http_conn_server(const veil_http_conn_t *hc);
 
 /*
- * The worker drains: idle connections are closed, busy ones after their
- * request.  Also true for connections that are accepted afterwards.
+ * Calls fn for each connection of the worker, the oldest first.  fn may close
+ * the one that it is given, and abort its requests.
  */
-void veil_http_conns_drain(void);
-bool veil_http_is_draining(void);
-/* Closes all (shutdown timeout). */
-void veil_http_conns_close_all(void);
+typedef void veil_http_conn_fn(veil_http_conn_t *hc, void *data);
+void veil_http_conns_each(veil_http_conn_fn *fn, void *data);
 /* Open client connections of this worker. */
 unsigned veil_http_conns(void);
 

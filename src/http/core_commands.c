@@ -291,6 +291,29 @@ static const veil_command_t core_commands[] = {
       .help = "How long idle connections are kept at least when connections "
               "run short or the worker drains." },
 
+    { .name = "keepalive_drain_grace",
+      .where = VEIL_CONF_HTTP | VEIL_CONF_SERVER,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_conf_set_msec,
+      .offset = offsetof(veil_http_core_server_t, keepalive_drain_grace),
+      .syntax = "time",
+      .def = "1s",
+      .help = "How long a worker that ends keeps an idle connection for a "
+              "request that may be on its way." },
+
+    { .name = "close_spread",
+      .where = VEIL_CONF_HTTP,
+      .args = VEIL_ARGS_1,
+      .kind = VEIL_CONF_OF_SERVER,
+      .set = veil_conf_set_msec,
+      .offset = offsetof(veil_http_core_server_t, close_spread),
+      .syntax = "time",
+      .def = "2s",
+      .help = "A worker that ends closes idle connections at random times "
+              "within this after their grace, and tunnels at the end of "
+              "its time." },
+
     { .name = "keepalive_requests",
       .where = VEIL_CONF_HTTP_ANY,
       .args = VEIL_ARGS_1,

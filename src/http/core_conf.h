@@ -105,6 +105,8 @@ typedef enum {
 /* Per server: read before a location is known. */
 typedef struct {
     uint64_t client_header_timeout;
+    uint64_t keepalive_drain_grace;
+    uint64_t close_spread; /* the same for all servers */
     int64_t client_header_buffer_size;
     int64_t large_buffers_size;
     int64_t large_buffers_n;

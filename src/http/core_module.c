@@ -26,6 +26,8 @@ veil_http_core_server_default(void *conf)
     veil_http_core_server_t *s = conf;
 
     s->client_header_timeout = 30000;
+    s->keepalive_drain_grace = 1000;
+    s->close_spread = 2000;
     s->client_header_buffer_size = 1024;
     s->large_buffers_n = 4;
     s->large_buffers_size = 8192;

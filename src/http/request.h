@@ -129,7 +129,14 @@ struct veil_http_proto_s {
     void (*drop)(veil_http_request_t *r);
     /* Called last by veil_http_request_end(), before the pool is retired. */
     void (*ended)(veil_http_request_t *r);
-    /* Of a connection: close it when it is idle, or after its requests. */
+    /* Of a connection: calls fn for each request; fn may abort it. */
+    void (*requests)(veil_http_conn_t *hc,
+                     void (*fn)(veil_http_request_t *r, void *data),
+                     void *data);
+    /*
+     * Of a connection: the worker ends.  Close it after its requests and,
+     * when it is idle, after a grace (drain.h).
+     */
     void (*drain)(veil_http_conn_t *hc);
     /* Of a connection: close it now; requests under way are aborted. */
     void (*close)(veil_http_conn_t *hc);

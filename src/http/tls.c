@@ -13,6 +13,7 @@
 #include "http/tls.h"
 
 #include "event/tls.h"
+#include "http/drain.h"
 #include "http/http.h"
 
 static veil_http_conn_t *

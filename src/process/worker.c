@@ -170,7 +170,7 @@ worker_start(void)
 /* --- draining ----------------------------------------------------------- */
 
 static void
-worker_tell_modules(bool now)
+worker_tell_modules(uint64_t left_ms)
 {
     unsigned i;
 
@@ -178,7 +178,7 @@ worker_tell_modules(bool now)
         if (veil_modules[i]->core != NULL
             && veil_modules[i]->core->drain_worker != NULL)
         {
-            veil_modules[i]->core->drain_worker(veil_cycle, now);
+            veil_modules[i]->core->drain_worker(veil_cycle, left_ms);
         }
     }
 }
@@ -195,7 +195,7 @@ worker_close_all(void)
                  "%u connections have not ended in time, closing them",
                  veil_acceptors_connections());
     }
-    worker_tell_modules(true);
+    worker_tell_modules(0);
     veil_timer_set(worker.loop, &worker.deadline, WORKER_CLOSE_MS);
 }
 
@@ -216,7 +216,6 @@ worker_drain(uint64_t timeout_ms)
         if (worker.alone) {
             worker.o->draining(worker.o->data);
         }
-        worker_tell_modules(false);
     }
     if (timeout_ms == 0) {
         worker_close_all();
@@ -224,6 +223,7 @@ worker_drain(uint64_t timeout_ms)
                || worker.deadline.deadline_ms > veil_now_ms() + timeout_ms)
     {
         veil_timer_set(worker.loop, &worker.deadline, timeout_ms);
+        worker_tell_modules(timeout_ms);
     }
 }
 

@@ -42,7 +42,10 @@ struct veil_h1_s {
     uint32_t head_len;
     uint32_t head_cap;
     uint32_t scanned; /* of head: known not to end it */
-    uint64_t linger_until_ms;
+    union {
+        uint64_t linger_until_ms; /* while it discards or lingers */
+        uint64_t idle_since_ms;   /* while it is idle */
+    };
     uint32_t linger_ms;        /* between two pieces of it */
     uint32_t keepalive_ms;     /* of the idle state after this request */
     uint32_t keepalive_min_ms; /* a drain lets it live so long */

@@ -21,12 +21,19 @@
 #include "core/time.h"
 #include "core/trace.h"
 #include "http/core_module.h"
+#include "http/drain.h"
 #include "http/h1/h1_impl.h"
 
-/* How long a drain waits for the first byte of a new connection. */
-#define H1_DRAIN_FIRST_MS 1000
+/*
+ * How long the end of a client is waited for whose idle connection a drain
+ * has closed: a round trip, or many.
+ */
+#define H1_DRAIN_LINGER_MS 1000
 
 static void h1_drain(veil_http_conn_t *hc);
+static void h1_requests(veil_http_conn_t *hc,
+                        void (*fn)(veil_http_request_t *r, void *data),
+                        void *data);
 static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_eof_close(veil_http_conn_t *hc, int err);
@@ -56,6 +63,7 @@ const veil_http_proto_t veil_h1_proto = {
     .tunnel = veil_h1_tunnel,
     .drop = veil_h1_drop,
     .ended = veil_h1_ended,
+    .requests = h1_requests,
     .drain = h1_drain,
     .close = veil_h1_close,
 };
@@ -149,36 +157,54 @@ veil_h1_start(veil_http_conn_t *hc)
 {
     hc->proto = &veil_h1_proto;
     hc->c.ops = &h1_conn_ops;
+    hc->h1.idle_since_ms = veil_now_ms();
     veil_h1_enter(hc, &veil_h1_idle,
                   veil_http_conn_server(hc)->client_header_timeout);
 }
 
 static void
+h1_requests(veil_http_conn_t *hc,
+            void (*fn)(veil_http_request_t *r, void *data), void *data)
+{
+    if (hc->h1.r != NULL) {
+        fn(hc->h1.r, data);
+    }
+}
+
+/* --- the drain ------------------------------------------------------------
+ */
+
+/* It is idle, and closed soon: but not sooner than it would be anyway. */
+static void
+h1_drain_idle(veil_http_conn_t *hc)
+{
+    uint64_t now = veil_now_ms();
+    uint64_t deadline = hc->c.read_timer.deadline_ms;
+    uint64_t ms = veil_http_drain_grace_ms(hc);
+
+    if (hc->nrequests != 0
+        && now - hc->h1.idle_since_ms + ms < hc->h1.keepalive_min_ms)
+    {
+        ms = hc->h1.keepalive_min_ms - (now - hc->h1.idle_since_ms);
+    }
+    if (deadline == 0 || deadline > now + ms) {
+        veil_conn_read_timeout(&hc->c, ms == 0 ? 1 : ms);
+    }
+}
+
+/*
+ * A response that did not say so is not the last one: its client may have
+ * sent the next request by now.
+ */
+static void
 h1_drain(veil_http_conn_t *hc)
 {
-    uint64_t idle_ms;
+    veil_http_request_t *r = hc->h1.r;
 
-    if (hc->h1.r != NULL) {
-        hc->h1.r->keepalive = false;
-        return;
-    }
-    if (hc->h1.state != &veil_h1_idle) {
-        return;
-    }
-    if (hc->nrequests == 0) {
-        /*
-         * Whoever has connected to us, and not to those who come after, is
-         * about to send a request: closing now would reset it.
-         */
-        veil_conn_read_timeout(&hc->c, H1_DRAIN_FIRST_MS);
-        return;
-    }
-    idle_ms =
-        veil_now_ms() + hc->h1.keepalive_ms - hc->c.read_timer.deadline_ms;
-    if (idle_ms < hc->h1.keepalive_min_ms) {
-        veil_conn_read_timeout(&hc->c, hc->h1.keepalive_min_ms - idle_ms);
-    } else {
-        veil_h1_close(hc);
+    if (r != NULL && !r->headers_sent) {
+        r->keepalive = false;
+    } else if (r == NULL && hc->h1.state == &veil_h1_idle) {
+        h1_drain_idle(hc);
     }
 }
 
@@ -276,13 +302,39 @@ h1_timeout_discard(veil_http_conn_t *hc)
     veil_http_request_end(r);
 }
 
+/*
+ * A request that crosses our end of an idle connection would have it reset,
+ * so the sending side goes first, and what still comes is dropped.
+ */
+static void
+h1_end_idle(veil_http_conn_t *hc)
+{
+    const veil_http_core_loc_t *conf =
+        hc->server->loc_conf[veil_http_core_module.index];
+
+    if (conf->lingering_close == VEIL_LINGER_OFF) {
+        veil_h1_close(hc);
+        return;
+    }
+    hc->h1.linger_until_ms = veil_now_ms() + H1_DRAIN_LINGER_MS;
+    hc->h1.linger_ms = H1_DRAIN_LINGER_MS;
+    veil_conn_shutdown(&hc->c);
+    veil_h1_enter(hc, &veil_h1_linger, H1_DRAIN_LINGER_MS);
+}
+
 static void
 h1_timeout_close(veil_http_conn_t *hc)
 {
-    if (hc->h1.state == &veil_h1_idle && hc->nrequests == 0) {
-        veil_log(&hc->c.log, VEIL_LOG_INFO, ETIMEDOUT, "client timed out");
+    if (hc->h1.state != &veil_h1_idle) {
+        veil_h1_close(hc);
+    } else if (veil_http_is_draining()) {
+        h1_end_idle(hc);
+    } else {
+        if (hc->nrequests == 0) {
+            veil_log(&hc->c.log, VEIL_LOG_INFO, ETIMEDOUT, "client timed out");
+        }
+        veil_h1_close(hc);
     }
-    veil_h1_close(hc);
 }
 
 static void
@@ -403,7 +455,7 @@ veil_h1_may_keepalive(veil_http_conn_t *hc, veil_http_request_t *r)
     return conf != NULL && conf->keepalive_timeout != 0
            && hc->nrequests < (uint64_t) conf->keepalive_requests
            && veil_now_ms() - hc->start_ms <= conf->keepalive_time
-           && !veil_http_is_draining() && !hc->h1.gone
+           && !veil_http_conn_is_draining(hc) && !hc->h1.gone
            && !h1_keepalive_is_disabled(r, conf->keepalive_disable);
 }
 
@@ -475,7 +527,11 @@ veil_h1_ended(veil_http_request_t *r)
         hc->h1.keepalive_min_ms =
             (uint32_t) veil_min_size(conf->keepalive_min_timeout, UINT32_MAX);
         hc->h1.pipelined = hc->c.kept != NULL;
+        hc->h1.idle_since_ms = veil_now_ms();
         veil_h1_enter(hc, &veil_h1_idle, hc->h1.keepalive_ms);
+        if (veil_http_is_draining()) {
+            h1_drain_idle(hc);
+        }
     } else if (h1_wants_linger(hc, conf->lingering_close, unread)) {
         h1_start_linger(hc, conf);
     } else {

@@ -14,15 +14,16 @@
  *
  * A drain says GOAWAY twice (RFC 9113, 6.8): first that no more streams are
  * wanted, with the highest number there is, so that those on their way are
- * served; a second later with the last one that was.
+ * served; when a round trip is certainly over, with the last one that was.
  */
 
 #include "modules/http2/h2.h"
 
 #include "core/version.h"
+#include "http/drain.h"
 
 #define H2_PRIORITY_LEN 5 /* RFC 9113, 6.2 */
-#define H2_GOAWAY_MS 1000
+#define H2_GOAWAY_MS 1000 /* between the two, at least */
 
 static void h2_conn_flush(veil_h2_t *h2);
 static void h2_conn_run(veil_h2_t *h2);
@@ -649,13 +650,32 @@ h2_conn_last_goaway(veil_timer_t *t)
 void
 veil_h2_drain(veil_h2_t *h2)
 {
+    uint64_t ms = H2_GOAWAY_MS;
+
     if (h2->draining || h2->hc->c.closing || h2->closed) {
         return;
     }
     h2->draining = true;
     (void) nghttp2_submit_shutdown_notice(h2->session);
-    veil_timer_set(h2->hc->c.handle.loop, &h2->timer, H2_GOAWAY_MS);
+    if (veil_http_is_draining()) {
+        ms = veil_http_drain_grace_ms(h2->hc);
+        ms = ms > H2_GOAWAY_MS ? ms : H2_GOAWAY_MS;
+    }
+    veil_timer_set(h2->hc->c.handle.loop, &h2->timer, ms);
     veil_h2_wake(h2);
+}
+
+static void
+h2_conn_requests(veil_http_conn_t *hc,
+                 void (*fn)(veil_http_request_t *r, void *data), void *data)
+{
+    veil_list_t *l, *tmp;
+    veil_h2_stream_t *s;
+
+    veil_list_foreach_safe (l, tmp, &hc->h2->streams) {
+        s = veil_list_entry(l, veil_h2_stream_t, link);
+        fn(s->r, data);
+    }
 }
 
 static void
@@ -673,6 +693,7 @@ const veil_http_proto_t veil_h2_proto = {
     .tunnel = veil_h2_tunnel,
     .drop = h2_stream_drop,
     .ended = h2_stream_ended,
+    .requests = h2_conn_requests,
     .drain = h2_conn_drain,
     .close = h2_conn_close,
 };

@@ -9,7 +9,7 @@
 #include "modules/ssl_ocsp/ssl_stapling.h"
 
 #include "core/cycle.h"
-#include "http/conn.h"
+#include "http/drain.h"
 
 /* An hour: as nginx, even if the response is good for a week. */
 #define SSL_STAPLE_REFRESH_MAX 3600
