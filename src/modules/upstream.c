@@ -38,7 +38,7 @@ upstream_set_block(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
     }
     for (i = 0; i < g->servers.n; i++) {
         if (!(*veil_array_at(&g->servers, veil_upstream_server_t *, i))
-                 ->backup) {
+                 ->conf.backup) {
             return VEIL_OK;
         }
     }
@@ -60,17 +60,18 @@ upstream_server_number(veil_conf_t *cf, unsigned i, veil_upstream_server_t *s,
     int64_t n;
 
     if (veil_conf_arg_is(cf, i, "weight", &value)) {
-        n = s->weight = veil_str_to_int(value);
-        *bad = n < 1 || n > 65535;
+        n = veil_str_to_int(value);
+        *bad = n < 1 || n > VEIL_UPSTREAM_WEIGHT_MAX;
+        s->conf.weight = (int32_t) n;
     } else if (veil_conf_arg_is(cf, i, "max_conns", &value)) {
-        n = s->max_conns = veil_str_to_int(value);
+        n = s->conf.max_conns = veil_str_to_int(value);
         *bad = n < 0;
     } else if (veil_conf_arg_is(cf, i, "max_fails", &value)) {
-        n = s->max_fails = veil_str_to_int(value);
+        n = s->conf.max_fails = veil_str_to_int(value);
         *bad = n < 0;
     } else if (veil_conf_arg_is(cf, i, "fail_timeout", &value)) {
         n = veil_str_to_msec(value);
-        s->fail_timeout = (uint64_t) n;
+        s->conf.fail_timeout = (uint64_t) n;
         *bad = n < 0;
     } else {
         return false;
@@ -117,9 +118,9 @@ upstream_server_word(veil_conf_t *cf, unsigned i, veil_upstream_server_t *s)
         return upstream_server_sni(cf, i, s);
     }
     if (veil_str_eq_z(arg, "backup")) {
-        s->backup = true;
+        s->conf.backup = 1;
     } else if (veil_str_eq_z(arg, "down")) {
-        s->down = true;
+        s->conf.admin = VEIL_UPSTREAM_DOWN;
     } else if (!veil_str_eq_z(arg, "resolve")) {
         return veil_conf_error_word(cf, i, words);
     }

@@ -57,9 +57,10 @@ add(unsigned char last, int64_t weight)
 
     s->group = &group;
     s->name = veil_pool_printf(pool, "s%u", last);
-    s->weight = weight;
-    s->max_fails = 1;
-    s->fail_timeout = 10000;
+    s->pool = pool;
+    s->refs = 1;
+    veil_upstream_params_default(&s->conf);
+    s->conf.weight = (int32_t) weight;
     *(veil_upstream_server_t **) veil_array_push(&group.servers) = s;
     veil_upstream_set_addrs(s, &a, 1);
     return s;
@@ -73,7 +74,7 @@ add_backup(unsigned char last)
     veil_addr_t a = addr_of(last);
 
     veil_upstream_set_addrs(s, NULL, 0);
-    s->backup = true;
+    s->conf.backup = 1;
     veil_upstream_set_addrs(s, &a, 1);
 }
 
@@ -145,7 +146,8 @@ Test(upstream_peer, max_fails)
     veil_upstream_server_t *s = add(1, 1);
 
     add(2, 1);
-    s->max_fails = 0;
+    s->conf.max_fails = 0;
+    veil_upstream_server_changed(s);
     (void) once(true);
     (void) once(true);
     veil_time_set(1000000 + 10001, 1700000010, 0);
@@ -170,7 +172,8 @@ Test(upstream_peer, limits_and_backups)
     veil_upstream_server_t *s = add(1, 1);
     veil_upstream_peer_t *first;
 
-    s->max_conns = 1;
+    s->conf.max_conns = 1;
+    veil_upstream_server_changed(s);
     add_backup(9);
     cr_assert_eq(pick(), 1);
     first = priv.peer;
@@ -180,7 +183,8 @@ Test(upstream_peer, limits_and_backups)
     priv.peer = first;
     veil_upstream_peer_done(&exchange, false);
     cr_assert_eq(once(false), 1);
-    s->down = true;
+    s->conf.admin = VEIL_UPSTREAM_DOWN;
+    veil_upstream_server_changed(s);
     cr_assert_eq(once(false), 9);
 }
 

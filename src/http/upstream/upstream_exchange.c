@@ -46,6 +46,9 @@ veil_exchange_log(veil_exchange_t *x, veil_log_level_t level, int err,
     x->log->action = action;
     veil_log(x->log, level, err, "%s", text);
     x->log->action = before;
+    if (x->priv->peer != NULL) {
+        veil_upstream_peer_error(x, text, err, action);
+    }
 }
 
 /* --- attempts' records ----------------------------------------------------
@@ -440,6 +443,7 @@ veil_exchange_take_head(veil_exchange_t *x, const veil_http_framing_t *framing)
     x->content_length = framing->length;
     s->status = x->status;
     s->header_ms = (int64_t) (veil_now_ms() - p->start_ms);
+    veil_upstream_peer_answered(x, s->header_ms, x->status);
     veil_exchange_body_begin(x, framing);
     if (veil_exchange_retry_status(x)) {
         return false;

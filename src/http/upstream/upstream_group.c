@@ -21,6 +21,7 @@
 #include <netdb.h>
 
 #define GROUP_DYNAMIC_MAX 1024
+#define GROUP_UNIX_MAX 107 /* of sockaddr_un */
 
 /* Of this worker, the last used first. */
 static veil_list_t upstream_group_dynamic;
@@ -67,16 +68,26 @@ upstream_group_init(veil_upstream_group_t *g, veil_pool_t *pool,
     veil_list_init(&g->link);
 }
 
-static veil_upstream_server_t *
-upstream_group_new_server(veil_upstream_group_t *g, veil_str_t text)
+void
+veil_upstream_params_default(veil_upstream_params_t *params)
 {
-    veil_upstream_server_t *s = VEIL_POOL_NEW(g->pool, veil_upstream_server_t);
+    memset(params, 0, sizeof(*params));
+    params->weight = 1;
+    params->max_fails = 1;
+    params->fail_timeout = 10000;
+}
+
+static veil_upstream_server_t *
+upstream_group_new_server(veil_upstream_group_t *g, veil_pool_t *pool,
+                          veil_str_t text)
+{
+    veil_upstream_server_t *s = VEIL_POOL_NEW(pool, veil_upstream_server_t);
 
     s->group = g;
-    s->name = veil_pool_str(g->pool, text);
-    s->weight = 1;
-    s->max_fails = 1;
-    s->fail_timeout = 10000;
+    s->pool = pool;
+    s->refs = 1;
+    s->name = veil_pool_str(pool, text);
+    veil_upstream_params_default(&s->conf);
     *(veil_upstream_server_t **) veil_array_push(&g->servers) = s;
     return s;
 }
@@ -87,7 +98,7 @@ upstream_group_add_addr(veil_upstream_server_t *s, const veil_addr_t *a)
     unsigned i;
 
     if (s->addrs == NULL) {
-        s->addrs = veil_array_create(s->group->pool, sizeof(veil_addr_t), 2);
+        s->addrs = veil_array_create(s->pool, sizeof(veil_addr_t), 2);
     }
     for (i = 0; i < s->addrs->n; i++) {
         if (veil_addr_eq(veil_array_at(s->addrs, veil_addr_t, i), a)) {
@@ -104,26 +115,23 @@ upstream_group_parse_server(veil_upstream_server_t *s, uint16_t default_port)
     veil_addr_t a = { .family = 0 };
     veil_hostport_t hp;
 
-    if (!veil_hostport_parse(&hp, s->name)) {
+    /* A wildcard can be listened on, not connected to. */
+    if (!veil_upstream_server_name_is_valid(s->name, &hp)) {
         return false;
     }
     s->is_unix = hp.is_unix;
     if (hp.is_unix) {
-        if (hp.path.len > 107) {
-            return false; /* of sockaddr_un */
-        }
         a.family = AF_UNIX;
-        a.u.path = veil_pool_strz(s->group->pool, hp.path);
+        a.u.path = veil_pool_strz(s->pool, hp.path);
         upstream_group_add_addr(s, &a);
         return true;
     }
     s->port = hp.has_port ? hp.port : default_port;
-    s->group->default_port =
-        hp.has_port || s->group->defined ? 0 : default_port;
-    s->host = hp.host;
-    if (s->host.len == 0) {
-        return false; /* a wildcard can be listened on, not connected to */
+    if (!s->added) {
+        s->group->default_port =
+            hp.has_port || s->group->defined ? 0 : default_port;
     }
+    s->host = hp.host;
     if (veil_addr_parse_ip(&a, s->host)) {
         a.port = s->port;
         upstream_group_add_addr(s, &a);
@@ -140,7 +148,7 @@ upstream_group_look_up(veil_upstream_server_t *s)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_ADDRCONFIG };
     struct addrinfo *list, *ai;
-    char *host = veil_pool_strz(s->group->pool, s->host);
+    char *host = veil_pool_strz(s->pool, s->host);
     static const int families[] = { AF_INET, AF_INET6 };
     veil_addr_t a;
     unsigned i;
@@ -168,7 +176,7 @@ veil_upstream_server_t *
 veil_upstream_server_add(veil_conf_t *cf, veil_upstream_group_t *g,
                          veil_str_t text, uint16_t default_port)
 {
-    veil_upstream_server_t *s = upstream_group_new_server(g, text);
+    veil_upstream_server_t *s = upstream_group_new_server(g, g->pool, text);
     int rc;
 
     s->node = cf->node;
@@ -188,6 +196,30 @@ veil_upstream_server_add(veil_conf_t *cf, veil_upstream_group_t *g,
                        VEIL_STR_ARG(text), gai_strerror(rc));
     }
     return s;
+}
+
+veil_upstream_server_t *
+veil_upstream_server_new(veil_upstream_group_t *g, veil_str_t text,
+                         uint16_t default_port)
+{
+    veil_pool_t *pool = veil_pool_create("upstream server", 512);
+    veil_upstream_server_t *s = upstream_group_new_server(g, pool, text);
+
+    s->added = true;
+    if (!upstream_group_parse_server(s, default_port)) {
+        g->servers.n--;
+        veil_pool_destroy(&pool);
+        return NULL;
+    }
+    return s;
+}
+
+bool
+veil_upstream_server_name_is_valid(veil_str_t text, veil_hostport_t *hp)
+{
+    return veil_hostport_parse(hp, text)
+           && (hp->is_unix ? hp->path.len <= GROUP_UNIX_MAX
+                           : hp->host.len != 0);
 }
 
 veil_upstream_group_t *
@@ -321,7 +353,7 @@ upstream_group_create_dynamic(veil_http_request_t *r, veil_str_t name,
     g->dynamic = true;
     g->resolver = veil_http_core_loc(r)->resolver;
     g->resolver_timeout = veil_http_core_loc(r)->resolver_timeout;
-    s = upstream_group_new_server(g, name);
+    s = upstream_group_new_server(g, pool, name);
     if (!upstream_group_parse_server(s, default_port)) {
         veil_pool_destroy(&pool);
         return NULL;
@@ -375,6 +407,9 @@ veil_upstream_init_worker(veil_cycle_t *cycle)
             *veil_array_at(&m->upstreams, veil_upstream_group_t *, i),
             cycle->loop);
     }
+    if (m != NULL && m->upstreams.n != 0) {
+        veil_upstream_sync_begin(cycle->loop);
+    }
     return VEIL_OK;
 }
 
@@ -384,6 +419,7 @@ veil_upstream_exit_worker(veil_cycle_t *cycle)
     veil_http_main_t *m = cycle->http;
     unsigned i;
 
+    veil_upstream_sync_end();
     for (i = 0; m != NULL && i < m->upstreams.n; i++) {
         veil_upstream_group_stop(
             *veil_array_at(&m->upstreams, veil_upstream_group_t *, i));

@@ -186,9 +186,11 @@ veil_upstream_group_t *veil_upstream_group_by_name(const veil_http_main_t *m,
 
 /* --- upstream_resolve.c: names of servers, in the worker. */
 
-/* Begins, or goes on, looking up the group's names. */
-void veil_upstream_resolve_start(veil_upstream_group_t *g, veil_loop_t *loop);
-void veil_upstream_resolve_stop(veil_upstream_group_t *g);
+/* Begins looking up the server's name, if that is one. */
+void veil_upstream_resolve_start(veil_upstream_server_t *s, veil_loop_t *loop);
+void veil_upstream_resolve_stop(veil_upstream_server_t *s);
+/* Asks now, whatever the age of what is known; calls done() after it. */
+void veil_upstream_resolve_now(veil_upstream_server_t *s, veil_loop_t *loop);
 
 /* --- upstream_peer.c */
 
@@ -206,17 +208,80 @@ void veil_upstream_peer_put(veil_upstream_peer_t *p);
 /* Peers in both sets. */
 unsigned veil_upstream_peers(const veil_upstream_group_t *g);
 
-/* --- upstream_zone.c: slots of the shared state. */
+/* now: conf with what was changed of it. */
+void veil_upstream_params_apply(veil_upstream_params_t *now,
+                                const veil_upstream_params_t *conf,
+                                const veil_upstream_change_t *c);
+/* Nobody but those who hold it needs the server any more. */
+void veil_upstream_server_put(veil_upstream_server_t *s);
+/* server->conf or ->change are others: its peers follow. */
+void veil_upstream_server_changed(veil_upstream_server_t *s);
+/* What was changed of single addresses is looked at again, too. */
+void veil_upstream_peers_refresh(veil_upstream_group_t *g);
+/* A head came from the peer of the attempt, after so long. */
+void veil_upstream_peer_answered(const veil_exchange_t *x, int64_t ms,
+                                 int status);
+/* What was logged about the attempt under way. */
+void veil_upstream_peer_error(const veil_exchange_t *x, const char *text,
+                              int err, const char *action);
+
+/* --- upstream_sync.c: what the zone says becomes the worker's peers. */
+
+/* Looks at all groups once a second, from here on. */
+void veil_upstream_sync_begin(veil_loop_t *loop);
+void veil_upstream_sync_end(void);
+void veil_upstream_sync_start(veil_upstream_group_t *g);
+void veil_upstream_sync_stop(veil_upstream_group_t *g);
+void veil_upstream_sync_now(veil_upstream_group_t *g);
+static inline void
+veil_upstream_sync(veil_upstream_group_t *g)
+{
+    if (veil_unlikely(g->version != NULL
+                      && __atomic_load_n(g->version, __ATOMIC_ACQUIRE)
+                             != g->seen))
+    {
+        veil_upstream_sync_now(g);
+    }
+}
+
+/* The texts of a server's entry; views into it. */
+void veil_upstream_entry_texts(const veil_upstream_slot_t *e, veil_str_t *name,
+                               veil_str_t *sni, veil_str_t *addr);
+bool veil_upstream_params_eq(const veil_upstream_params_t *a,
+                             const veil_upstream_params_t *b);
+
+/* --- upstream_zone.c: entries of the shared state. */
 
 /* The implicit zone of a group; VEIL_ERROR after reporting. */
 veil_rc_t veil_upstream_zone_default(veil_conf_t *cf,
                                      veil_upstream_group_t *g);
-/* The slot of this key, new if need be; never NULL. */
+/* The slot of this address of a server, new if need be; never NULL. */
 veil_upstream_slot_t *veil_upstream_slot(veil_upstream_group_t *g,
-                                         veil_str_t key);
-/* Around what touches weights. */
+                                         veil_str_t server, veil_str_t addr);
+/* Around what touches weights, and what was changed. */
 void veil_upstream_zone_lock(veil_upstream_group_t *g);
 void veil_upstream_zone_unlock(veil_upstream_group_t *g);
+/* The version, which goes up with every change; NULL: not mapped. */
+uint32_t *veil_upstream_zone_version(const veil_upstream_group_t *g);
+
+/*
+ * The entry of a server that was changed, or of an address; NULL: there is
+ * none, or, with make, no room.  By the holder of the lock.
+ */
+veil_upstream_slot_t *veil_upstream_entry(veil_upstream_group_t *g,
+                                          veil_str_t server, veil_str_t addr,
+                                          bool make);
+/*
+ * The entries of the group, one after the other: NULL begins, and ends.  By
+ * the holder of the lock.
+ */
+veil_upstream_slot_t *veil_upstream_entry_next(veil_upstream_group_t *g,
+                                               veil_upstream_slot_t *e);
+/* Is as if it had never been. */
+void veil_upstream_entry_free(veil_upstream_slot_t *e);
+/* The hash of "group/server"; with an empty name, the group's own. */
+uint64_t veil_upstream_entry_hash(const veil_upstream_group_t *g,
+                                  veil_str_t server);
 
 /* --- upstream_pool.c: connections. */
 

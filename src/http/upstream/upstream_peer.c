@@ -14,9 +14,8 @@
 
 #include "http/upstream/upstream_impl.h"
 
+#include "core/control.h"
 #include "core/fault.h"
-
-#define PEER_NONE ((unsigned) -1)
 
 unsigned
 veil_upstream_peers(const veil_upstream_group_t *g)
@@ -24,13 +23,81 @@ veil_upstream_peers(const veil_upstream_group_t *g)
     return g->sets[0].n + g->sets[1].n;
 }
 
+/* --- parameters ----------------------------------------------------------
+ */
+
+void
+veil_upstream_params_apply(veil_upstream_params_t *now,
+                           const veil_upstream_params_t *conf,
+                           const veil_upstream_change_t *c)
+{
+    const veil_upstream_params_t *v = &c->value, *base = &c->base;
+
+    if ((c->set & VEIL_UPSTREAM_HAS_ADMIN) && base->admin == conf->admin) {
+        now->admin = v->admin;
+    }
+    if ((c->set & VEIL_UPSTREAM_HAS_WEIGHT) && base->weight == conf->weight) {
+        now->weight = v->weight;
+    }
+    if ((c->set & VEIL_UPSTREAM_HAS_MAX_CONNS)
+        && base->max_conns == conf->max_conns)
+    {
+        now->max_conns = v->max_conns;
+    }
+    if ((c->set & VEIL_UPSTREAM_HAS_MAX_FAILS)
+        && base->max_fails == conf->max_fails)
+    {
+        now->max_fails = v->max_fails;
+    }
+    if ((c->set & VEIL_UPSTREAM_HAS_FAIL_TIMEOUT)
+        && base->fail_timeout == conf->fail_timeout)
+    {
+        now->fail_timeout = v->fail_timeout;
+    }
+    if ((c->set & VEIL_UPSTREAM_HAS_BACKUP) && base->backup == conf->backup) {
+        now->backup = v->backup;
+    }
+}
+
+/* The peer's own copy, for those who choose; true: its weight is another. */
+static bool
+upstream_peer_apply(veil_upstream_peer_t *p)
+{
+    const veil_upstream_server_t *s = p->server;
+    veil_upstream_params_t now = s->now;
+    int64_t before = p->weight;
+
+    if (p->slot->change.set != 0) {
+        veil_upstream_params_apply(&now, &s->conf, &p->slot->change);
+    }
+    p->weight = now.weight;
+    p->max_conns = now.max_conns;
+    p->max_fails = now.max_fails;
+    p->fail_timeout = now.fail_timeout;
+    p->admin = now.admin;
+    if (before != 0 && p->weight != before) {
+        p->slot->effective_weight = (int32_t) p->weight;
+    }
+    return p->weight != before;
+}
+
 /* --- life ---------------------------------------------------------------- */
+
+void
+veil_upstream_server_put(veil_upstream_server_t *s)
+{
+    veil_pool_t *pool = s->pool;
+
+    VEIL_ASSERT(s->refs != 0);
+    if (--s->refs == 0) {
+        veil_pool_destroy(&pool);
+    }
+}
 
 static veil_upstream_peer_t *
 upstream_peer_create(veil_upstream_server_t *s, const veil_addr_t *addr)
 {
     char text[VEIL_ADDR_TEXT_MAX];
-    char key[VEIL_ADDR_TEXT_MAX + 512];
     size_t n = veil_addr_print(addr, text, sizeof(text));
     veil_upstream_peer_t *p = veil_zalloc(sizeof(*p) + n + 1);
     char *name = (char *) (p + 1);
@@ -41,16 +108,14 @@ upstream_peer_create(veil_upstream_server_t *s, const veil_addr_t *addr)
     p->server = s;
     p->addr = *addr;
     p->name = veil_str_n(name, n);
-    p->weight = s->weight;
+    s->refs++;
     veil_list_init(&p->idle);
     veil_list_init(&p->shared);
 
-    n = veil_snprintf(key, sizeof(key), "%.*s/%.*s/%.*s",
-                      VEIL_STR_ARG(s->group->name), VEIL_STR_ARG(s->name),
-                      VEIL_STR_ARG(p->name));
-    p->slot = veil_upstream_slot(s->group, veil_str_n(key, n));
+    p->slot = veil_upstream_slot(s->group, s->name, p->name);
+    (void) upstream_peer_apply(p);
     if (p->slot->effective_weight == 0) {
-        p->slot->effective_weight = (int32_t) s->weight;
+        p->slot->effective_weight = (int32_t) p->weight;
     }
     return p;
 }
@@ -63,6 +128,7 @@ veil_upstream_peer_put(veil_upstream_peer_t *p)
 
     if (--p->refs == 0) {
         VEIL_ASSERT(veil_list_is_empty(&p->idle));
+        veil_upstream_server_put(p->server);
         p->magic = VEIL_MAGIC_DEAD;
         veil_free(p);
     }
@@ -119,12 +185,10 @@ upstream_peer_changed(veil_upstream_group_t *g, veil_upstream_set_t *set)
     }
 }
 
-void
-veil_upstream_set_addrs(veil_upstream_server_t *s, const veil_addr_t *addrs,
-                        unsigned n)
+static void
+upstream_peer_set_addrs(veil_upstream_server_t *s, veil_upstream_set_t *set,
+                        const veil_addr_t *addrs, unsigned n)
 {
-    veil_upstream_group_t *g = s->group;
-    veil_upstream_set_t *set = &g->sets[s->backup ? 1 : 0];
     veil_upstream_peer_t **old, *p;
     unsigned i, nold;
 
@@ -134,8 +198,12 @@ veil_upstream_set_addrs(veil_upstream_server_t *s, const veil_addr_t *addrs,
         veil_realloc(set->peers, (set->n + n + 1) * sizeof(*set->peers));
     for (i = 0; i < n; i++) {
         p = upstream_peer_reuse(old, nold, &addrs[i]);
-        set->peers[set->n++] =
-            p != NULL ? p : upstream_peer_create(s, &addrs[i]);
+        if (p == NULL) {
+            p = upstream_peer_create(s, &addrs[i]);
+        } else {
+            (void) upstream_peer_apply(p);
+        }
+        set->peers[set->n++] = p;
     }
     for (i = 0; i < nold; i++) {
         if (old[i] != NULL) {
@@ -145,7 +213,67 @@ veil_upstream_set_addrs(veil_upstream_server_t *s, const veil_addr_t *addrs,
         }
     }
     veil_free(old);
-    upstream_peer_changed(g, set);
+    upstream_peer_changed(s->group, set);
+}
+
+void
+veil_upstream_set_addrs(veil_upstream_server_t *s, const veil_addr_t *addrs,
+                        unsigned n)
+{
+    if (s->deleted) {
+        n = 0;
+    } else if (s->moved.family != 0) {
+        addrs = &s->moved;
+        n = 1;
+    }
+    s->now = s->conf;
+    veil_upstream_params_apply(&s->now, &s->conf, &s->change);
+    upstream_peer_set_addrs(s, &s->group->sets[s->now.backup != 0], addrs, n);
+}
+
+void
+veil_upstream_server_changed(veil_upstream_server_t *s)
+{
+    veil_upstream_set_t *set = &s->group->sets[s->now.backup != 0];
+    veil_upstream_params_t now = s->conf;
+    veil_addr_t addrs[64];
+    unsigned i, n = 0;
+
+    for (i = 0; i < set->n && n < veil_countof(addrs); i++) {
+        if (set->peers[i]->server == s) {
+            addrs[n++] = set->peers[i]->addr;
+        }
+    }
+    veil_upstream_params_apply(&now, &s->conf, &s->change);
+    if (now.backup != s->now.backup) {
+        upstream_peer_set_addrs(s, set, NULL, 0);
+    }
+    veil_upstream_set_addrs(s, addrs, n);
+}
+
+void
+veil_upstream_peers_refresh(veil_upstream_group_t *g)
+{
+    veil_upstream_peer_t *p;
+    veil_upstream_set_t *set;
+    unsigned i, k;
+    bool weights;
+
+    for (k = 0; k < 2; k++) {
+        set = &g->sets[k];
+        weights = false;
+        for (i = 0; i < set->n; i++) {
+            p = set->peers[i];
+            weights |= upstream_peer_apply(p);
+            if (p->admin != VEIL_UPSTREAM_READY) {
+                veil_upstream_peer_close_idle(p);
+            }
+            p->slot->used_sec = veil_clock.sec;
+        }
+        if (weights) {
+            upstream_peer_changed(g, set);
+        }
+    }
 }
 
 void
@@ -164,7 +292,11 @@ veil_upstream_group_start(veil_upstream_group_t *g, veil_loop_t *loop)
             veil_upstream_set_addrs(s, s->addrs->elts, s->addrs->n);
         }
     }
-    veil_upstream_resolve_start(g, loop);
+    for (i = 0; i < g->servers.n; i++) {
+        veil_upstream_resolve_start(
+            *veil_array_at(&g->servers, veil_upstream_server_t *, i), loop);
+    }
+    veil_upstream_sync_start(g);
 }
 
 void
@@ -177,7 +309,10 @@ veil_upstream_group_stop(veil_upstream_group_t *g)
         return;
     }
     g->started = false;
-    veil_upstream_resolve_stop(g);
+    for (i = 0; i < g->servers.n; i++) {
+        veil_upstream_resolve_stop(
+            *veil_array_at(&g->servers, veil_upstream_server_t *, i));
+    }
     veil_upstream_group_close_idle(g);
     for (k = 0; k < 2; k++) {
         set = &g->sets[k];
@@ -191,6 +326,7 @@ veil_upstream_group_stop(veil_upstream_group_t *g)
         veil_free(set->peers);
         set->peers = NULL;
     }
+    veil_upstream_sync_stop(g);
 }
 
 /* --- choosing ------------------------------------------------------------ */
@@ -218,22 +354,39 @@ upstream_peer_mark_tried(const veil_exchange_t *x,
     }
 }
 
+static inline bool
+upstream_peer_is_usable(const veil_exchange_t *x,
+                        const veil_upstream_set_t *set,
+                        const veil_upstream_peer_t *p)
+{
+    const veil_upstream_slot_t *slot = p->slot;
+
+    if (upstream_peer_was_tried(x, set, p)
+        || (p->max_conns != 0 && slot->conns >= p->max_conns))
+    {
+        return false;
+    }
+    return p->max_fails == 0 || slot->fails < p->max_fails
+           || veil_now_ms() - slot->checked_ms > p->fail_timeout
+           || veil_upstream_peers(x->group) == 1;
+}
+
 bool
 veil_upstream_peer_can(const veil_exchange_t *x,
                        const veil_upstream_set_t *set,
                        const veil_upstream_peer_t *p)
 {
-    const veil_upstream_server_t *s = p->server;
-    const veil_upstream_slot_t *slot = p->slot;
+    return p->admin == VEIL_UPSTREAM_READY
+           && upstream_peer_is_usable(x, set, p);
+}
 
-    if (s->down || upstream_peer_was_tried(x, set, p)
-        || (s->max_conns != 0 && slot->conns >= s->max_conns))
-    {
-        return false;
-    }
-    return s->max_fails == 0 || slot->fails < s->max_fails
-           || veil_now_ms() - slot->checked_ms > s->fail_timeout
-           || veil_upstream_peers(x->group) == 1;
+bool
+veil_upstream_peer_keeps(const veil_exchange_t *x,
+                         const veil_upstream_set_t *set,
+                         const veil_upstream_peer_t *p)
+{
+    return p->admin == VEIL_UPSTREAM_DRAIN
+           && upstream_peer_is_usable(x, set, p);
 }
 
 veil_upstream_peer_t *
@@ -297,9 +450,11 @@ veil_upstream_pick(veil_exchange_t *x)
 {
     veil_upstream_group_t *g = x->group;
     veil_upstream_set_t *set = &g->sets[0];
-    veil_upstream_peer_t *p = upstream_peer_pick_from(x, set, false);
+    veil_upstream_peer_t *p;
     veil_upstream_slot_t *slot;
 
+    veil_upstream_sync(g);
+    p = upstream_peer_pick_from(x, set, false);
     if (p == NULL) {
         set = &g->sets[1];
         p = upstream_peer_pick_from(x, set, true);
@@ -311,8 +466,7 @@ veil_upstream_pick(veil_exchange_t *x)
     slot = p->slot;
     __atomic_add_fetch(&slot->conns, 1, __ATOMIC_RELAXED);
     slot->requests++;
-    if (slot->fails != 0
-        && veil_now_ms() - slot->checked_ms > p->server->fail_timeout)
+    if (slot->fails != 0 && veil_now_ms() - slot->checked_ms > p->fail_timeout)
     {
         slot->checked_ms = veil_now_ms();
     }
@@ -325,27 +479,53 @@ veil_upstream_pick(veil_exchange_t *x)
 /* --- what became of it --------------------------------------------------- */
 
 static void
+upstream_peer_event(const char *kind, const veil_upstream_peer_t *p)
+{
+    const veil_upstream_server_t *s = p->server;
+
+    veil_control_event(
+        kind, json_pack("{s:s%, s:s%, s:s%, s:s, s:I}", "upstream",
+                        s->group->name.data, s->group->name.len, "server",
+                        s->name.data, s->name.len, "address", p->name.data,
+                        p->name.len, "error", p->slot->u.peer.error, "fails",
+                        (json_int_t) p->slot->fails));
+}
+
+static void
 upstream_peer_note_failure(veil_exchange_t *x, veil_upstream_peer_t *p)
 {
     veil_upstream_slot_t *slot = p->slot;
-    const veil_upstream_server_t *s = p->server;
     uint32_t fails;
 
     fails = __atomic_add_fetch(&slot->fails, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&slot->failures, 1, __ATOMIC_RELAXED);
     slot->failed_ms = veil_now_ms();
     slot->checked_ms = slot->failed_ms;
-    if (s->max_fails == 0) {
+    if (p->max_fails == 0) {
         return;
     }
     veil_upstream_zone_lock(x->group);
-    slot->effective_weight -= (int32_t) (p->weight / s->max_fails);
+    slot->effective_weight -= (int32_t) (p->weight / p->max_fails);
     if (slot->effective_weight < 0) {
         slot->effective_weight = 0;
     }
     veil_upstream_zone_unlock(x->group);
-    if (fails == s->max_fails && veil_upstream_peers(x->group) > 1) {
+    if (fails == p->max_fails && veil_upstream_peers(x->group) > 1) {
         veil_log(x->log, VEIL_LOG_WARN, 0,
                  "upstream server temporarily disabled");
+        upstream_peer_event("server.failed", p);
+    }
+}
+
+static void
+upstream_peer_note_success(veil_exchange_t *x, veil_upstream_peer_t *p)
+{
+    uint32_t fails = __atomic_exchange_n(&p->slot->fails, 0, __ATOMIC_RELAXED);
+
+    if (p->max_fails != 0 && fails >= p->max_fails
+        && veil_upstream_peers(x->group) > 1)
+    {
+        upstream_peer_event("server.up", p);
     }
 }
 
@@ -363,7 +543,42 @@ veil_upstream_peer_done(veil_exchange_t *x, bool failed)
         upstream_peer_note_failure(x, p);
     } else if (p->slot->fails != 0 && p->slot->failed_ms < p->slot->checked_ms)
     {
-        p->slot->fails = 0;
+        upstream_peer_note_success(x, p);
     }
     veil_upstream_peer_put(p);
+}
+
+/* So many of the last heads make the average. */
+#define PEER_AVERAGE 8
+
+void
+veil_upstream_peer_answered(const veil_exchange_t *x, int64_t ms, int status)
+{
+    veil_upstream_slot_t *slot = x->priv->peer->slot;
+    /* Cut at an hour: it is kept in 32 bits. */
+    uint32_t now = (uint32_t) (ms > 3600000 ? 3600000 : ms) * 256;
+
+    /* Workers may overwrite each other's: it is an average. */
+    slot->head_avg =
+        slot->head_avg - slot->head_avg / PEER_AVERAGE + now / PEER_AVERAGE;
+    slot->status = (uint16_t) status;
+}
+
+void
+veil_upstream_peer_error(const veil_exchange_t *x, const char *text, int err,
+                         const char *action)
+{
+    veil_upstream_slot_t *slot = x->priv->peer->slot;
+
+    veil_upstream_zone_lock(x->group);
+    slot->u.peer.error_sec = veil_clock.sec;
+    if (err != 0) {
+        (void) veil_snprintf(slot->u.peer.error, sizeof(slot->u.peer.error),
+                             "%s (%d: %s) %s", text, err, strerror(err),
+                             action);
+    } else {
+        (void) veil_snprintf(slot->u.peer.error, sizeof(slot->u.peer.error),
+                             "%s %s", text, action);
+    }
+    veil_upstream_zone_unlock(x->group);
 }

@@ -23,14 +23,66 @@
 #include "event/resolver.h"
 #include "http/upstream/upstream.h"
 
-/* The name of a slot: "group/server/address", cut if longer. */
+/* The name of an entry: "group/server/address", cut if longer. */
 #define VEIL_UPSTREAM_KEY_MAX 104
+/* Why a peer failed last. */
+#define VEIL_UPSTREAM_ERROR_MAX 120
+/* Texts of a server that was changed: name, sni= and addr= together. */
+#define VEIL_UPSTREAM_TEXT_MAX 215
 
-/* The state of a peer that all workers share; plain atomics but for weights.
+/* What an operator wants of a server. */
+typedef enum {
+    VEIL_UPSTREAM_READY,
+    /* No new sessions; see veil_upstream_peer_keeps(). */
+    VEIL_UPSTREAM_DRAIN,
+    VEIL_UPSTREAM_DOWN /* asked nothing */
+} veil_upstream_admin_t;
+
+/* Parameters of a "server" line. */
+typedef struct {
+    int64_t max_conns;     /* 0: any number */
+    int64_t max_fails;     /* 0: never taken for failed */
+    uint64_t fail_timeout; /* ms */
+    int32_t weight;
+    uint16_t admin; /* veil_upstream_admin_t; "down" */
+    uint16_t backup;
+} veil_upstream_params_t;
+
+#define VEIL_UPSTREAM_WEIGHT_MAX 65535
+
+#define VEIL_UPSTREAM_HAS_ADMIN 0x01u
+#define VEIL_UPSTREAM_HAS_WEIGHT 0x02u
+#define VEIL_UPSTREAM_HAS_MAX_CONNS 0x04u
+#define VEIL_UPSTREAM_HAS_MAX_FAILS 0x08u
+#define VEIL_UPSTREAM_HAS_FAIL_TIMEOUT 0x10u
+#define VEIL_UPSTREAM_HAS_BACKUP 0x20u
+/* Of a server only, and not in the params. */
+#define VEIL_UPSTREAM_HAS_ADDR 0x40u
+
+/*
+ * Parameters that were changed at run time.  One holds as long as the
+ * configuration says for it what it said then: so a reload of the same text
+ * undoes nothing, and whoever edits the line has the last word.
  */
 typedef struct {
-    uint64_t hash;       /* of key; 0: free */
-    int64_t used_sec;    /* when a worker last looked it up: for reuse */
+    uint32_t set; /* VEIL_UPSTREAM_HAS_... */
+    veil_upstream_params_t value;
+    veil_upstream_params_t base; /* the configuration's, then */
+} veil_upstream_change_t;
+
+typedef enum {
+    VEIL_UPSTREAM_FREE,
+    VEIL_UPSTREAM_PEER,  /* an address of a server */
+    VEIL_UPSTREAM_SERVER /* a server that was changed at run time */
+} veil_upstream_kind_t;
+
+/*
+ * An entry of a zone: the state of a peer that all workers share, or what
+ * was changed of a server.  Plain atomics but for what is said to be under
+ * the zone's lock.  What each request touches is in the first 64 bytes.
+ */
+typedef struct {
+    uint64_t hash;       /* of the whole key */
     uint64_t checked_ms; /* the last try after it had failed too often */
     uint64_t failed_ms;  /* the last failure */
     uint32_t fails;
@@ -38,8 +90,32 @@ typedef struct {
     int32_t effective_weight; /* under the zone's lock */
     int32_t current_weight;
     uint64_t requests;
+    uint64_t server;   /* the hash of its server's key */
+    uint32_t head_avg; /* average time to a response's head; ms * 256 */
+    uint16_t status;   /* of the last response; 0: none */
+    uint8_t kind;      /* veil_upstream_kind_t, under the lock */
+    uint8_t flags;     /* VEIL_UPSTREAM_IS_..., of a server, likewise */
+    /* From here on under the lock, but for counts. */
+    int64_t used_sec; /* when a worker last said it has it: for reuse */
+    uint64_t group;   /* the hash of its group's key */
+    uint64_t failures;
+    veil_upstream_change_t change;
     char key[VEIL_UPSTREAM_KEY_MAX];
+    union {
+        struct {
+            int64_t error_sec; /* 0: never */
+            char error[VEIL_UPSTREAM_ERROR_MAX];
+        } peer;
+        struct {
+            veil_upstream_params_t conf; /* an added one's; a deleted one's */
+            uint8_t scheme;              /* veil_upstream_scheme_t */
+            char text[VEIL_UPSTREAM_TEXT_MAX]; /* name \0 sni \0 addr \0 */
+        } server;
+    } u;
 } veil_upstream_slot_t;
+
+#define VEIL_UPSTREAM_IS_ADDED 0x01u
+#define VEIL_UPSTREAM_IS_DELETED 0x02u
 
 /* "http://" or "https://" of a "server" line. */
 typedef enum {
@@ -51,22 +127,26 @@ typedef enum {
 /* One "server" line of upstream {}, or the host of a proxy_pass. */
 struct veil_upstream_server_s {
     veil_upstream_group_t *group;
-    veil_str_t name; /* as written */
+    veil_pool_t *pool; /* the group's; of an added one its own */
+    veil_str_t name;   /* as written */
     veil_str_t host;
     uint16_t port;
     bool is_unix;
-    bool is_name; /* looked up again when its answer has aged */
-    int64_t weight;
-    int64_t max_conns;     /* 0: any number */
-    int64_t max_fails;     /* 0: never taken for failed */
-    uint64_t fail_timeout; /* ms */
-    bool backup;
-    bool down;
+    bool is_name;                /* looked up again when its answer has aged */
+    veil_upstream_params_t conf; /* of its line, or as it was added */
     veil_upstream_scheme_t scheme;
     veil_str_t sni;      /* name to ask for and to verify; empty: another's */
     veil_array_t *addrs; /* of veil_addr_t: known when read; NULL: none */
     const veil_conf_node_t *node;
     /* The worker's. */
+    veil_upstream_params_t now;    /* conf with what was changed */
+    veil_upstream_change_t change; /* what the zone says of it */
+    veil_addr_t moved;             /* addr=; family 0: where it says itself */
+    bool deleted;
+    bool added;           /* at run time, in this worker */
+    uint32_t refs;        /* the group's, and one of each peer */
+    uint64_t resolved_ms; /* the last answer; 0: none yet */
+    uint64_t ttl_ms;      /* of that answer */
     veil_resolve_t query;
     veil_timer_t timer; /* of the next look-up */
     uint64_t retry_ms;  /* between attempts while there is no answer */
@@ -82,7 +162,12 @@ struct veil_upstream_peer_s {
     veil_upstream_slot_t *slot;
     veil_addr_t addr;
     veil_str_t name; /* "127.0.0.1:80" */
+    /* Of the server and of this address, with what was changed. */
     int64_t weight;
+    int64_t max_conns;
+    int64_t max_fails;
+    uint64_t fail_timeout;
+    uint16_t admin;
     veil_list_t idle; /* of veil_upstream_conn_t by peer_link, newest first */
     veil_list_t shared; /* the same, by shared */
     bool gone;          /* the name has lost this address */
@@ -116,6 +201,8 @@ struct veil_upstream_group_s {
     bool dynamic;          /* made at run time */
     /* The worker's. */
     veil_upstream_set_t sets[2]; /* primary, backup */
+    const uint32_t *version;     /* goes up when the zone says other things */
+    uint32_t seen;               /* its version when peers were made so */
     bool started;
     veil_list_t idle; /* of veil_upstream_conn_t by group_link, newest first */
     unsigned nidle;
@@ -142,12 +229,19 @@ struct veil_upstream_balancer_s {
 };
 
 /*
- * Whether this exchange may use the peer now: not down, not tried yet, not
+ * Whether this exchange may use the peer now: ready, not tried yet, not
  * failed too often lately, not at its limit of connections.
  */
 bool veil_upstream_peer_can(const veil_exchange_t *x,
                             const veil_upstream_set_t *set,
                             const veil_upstream_peer_t *p);
+/*
+ * The same for a peer that is drained: methods that keep a client with its
+ * server go on with those whose connection it has served before.
+ */
+bool veil_upstream_peer_keeps(const veil_exchange_t *x,
+                              const veil_upstream_set_t *set,
+                              const veil_upstream_peer_t *p);
 /* Smooth weighted round robin, the default and everyone's fall-back. */
 veil_upstream_peer_t *
 veil_upstream_round_robin(veil_exchange_t *x, const veil_upstream_set_t *set);
@@ -169,6 +263,17 @@ veil_upstream_server_t *veil_upstream_server_add(veil_conf_t *cf,
                                                  veil_upstream_group_t *g,
                                                  veil_str_t text,
                                                  uint16_t default_port);
+/* nginx's. */
+void veil_upstream_params_default(veil_upstream_params_t *params);
+/*
+ * A server that was added at run time, in a worker; it is not looked up yet.
+ * NULL: malformed.
+ */
+veil_upstream_server_t *veil_upstream_server_new(veil_upstream_group_t *g,
+                                                 veil_str_t text,
+                                                 uint16_t default_port);
+/* "host", "host:port", "unix:/path", of lengths that can be connected to. */
+bool veil_upstream_server_name_is_valid(veil_str_t text, veil_hostport_t *hp);
 /* The group being read is balanced by this; one only. */
 veil_rc_t veil_upstream_set_balancer(veil_conf_t *cf,
                                      const veil_upstream_balancer_t *b,

@@ -235,7 +235,8 @@ upstream_conn_may_keep(const veil_upstream_conn_t *uc)
 {
     const veil_upstream_group_t *g = uc->group;
 
-    return !uc->peer->gone && !uc->c.closing && !uc->c.eof && g->started
+    return !uc->peer->gone && uc->peer->admin == VEIL_UPSTREAM_READY
+           && !uc->c.closing && !uc->c.eof && g->started
            && uc->nrequests < g->keepalive_requests
            && veil_now_ms() - uc->start_ms < g->keepalive_time;
 }

@@ -82,6 +82,8 @@ upstream_resolve_done(veil_resolve_t *q)
         }
     } else {
         s->retry_ms = 0;
+        s->resolved_ms = veil_now_ms();
+        s->ttl_ms = q->ttl_ms;
         n = (unsigned) veil_min_size(q->naddrs, veil_countof(addrs));
         for (i = 0; i < n; i++) {
             addrs[i] = q->addrs[i];
@@ -114,37 +116,35 @@ upstream_resolve_ask(veil_upstream_server_t *s, veil_loop_t *loop)
 }
 
 void
-veil_upstream_resolve_start(veil_upstream_group_t *g, veil_loop_t *loop)
+veil_upstream_resolve_start(veil_upstream_server_t *s, veil_loop_t *loop)
 {
-    veil_upstream_server_t *s;
-    unsigned i;
-
-    for (i = 0; i < g->servers.n; i++) {
-        s = *veil_array_at(&g->servers, veil_upstream_server_t *, i);
-        if (!s->is_name) {
-            continue;
-        }
-        veil_timer_init(&s->timer, upstream_resolve_timer);
-        if (s->addrs != NULL && g->resolver == NULL) {
-            /* Just looked up, by the same source. */
-            veil_timer_set(loop, &s->timer, RESOLVE_MAX_RETRY_MS);
-        } else {
-            upstream_resolve_ask(s, loop);
-        }
+    if (!s->is_name) {
+        return;
+    }
+    veil_timer_init(&s->timer, upstream_resolve_timer);
+    if (s->deleted || s->moved.family != 0) {
+        return;
+    }
+    if (s->addrs != NULL && s->group->resolver == NULL) {
+        /* Just looked up, by the same source. */
+        veil_timer_set(loop, &s->timer, RESOLVE_MAX_RETRY_MS);
+    } else {
+        upstream_resolve_ask(s, loop);
     }
 }
 
 void
-veil_upstream_resolve_stop(veil_upstream_group_t *g)
+veil_upstream_resolve_stop(veil_upstream_server_t *s)
 {
-    veil_upstream_server_t *s;
-    unsigned i;
-
-    for (i = 0; i < g->servers.n; i++) {
-        s = *veil_array_at(&g->servers, veil_upstream_server_t *, i);
-        if (s->is_name) {
-            veil_timer_cancel(&s->timer);
-            veil_resolve_cancel(&s->query);
-        }
+    if (s->is_name) {
+        veil_timer_cancel(&s->timer);
+        veil_resolve_cancel(&s->query);
     }
+}
+
+void
+veil_upstream_resolve_now(veil_upstream_server_t *s, veil_loop_t *loop)
+{
+    veil_upstream_resolve_stop(s);
+    upstream_resolve_ask(s, loop);
 }

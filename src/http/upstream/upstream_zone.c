@@ -1,15 +1,19 @@
 /*
- * upstream_zone.c -- the state of peers that all workers share.
+ * upstream_zone.c -- the state of peers and servers that all workers share.
  *
- * A zone is a lock and an array of slots.  A slot is found by the text
- * "group/server/address", so that generations with different configurations
- * agree on what they have in common, and a reload loses nothing.  A slot is
- * never given back while anyone could use it: only one that no worker has
- * looked up for an hour, and that counts no exchange, is used anew.
+ * A zone is a lock, a version and an array of entries.  An entry is found by
+ * the text "group/server/address", so that generations with different
+ * configurations agree on what they have in common, and a reload loses
+ * nothing.  One of a peer is never given back while anyone could use it: only
+ * one that no worker has said it has for an hour, and that counts no
+ * exchange, is used anew.  One of a server is there when something was
+ * changed of it at run time, and goes when nothing is any more.
  *
  * Counters are plain atomics and need no lock.  The weights of round robin
- * change together and have one.  A worker that dies with it leaves nothing
- * worse than a slightly unfair turn, so a broken lock is mended at once.
+ * change together and have one, and so has what an operator changes; who
+ * changes it says so by the version, which every pick looks at.  A worker
+ * that dies with the lock leaves nothing worse than a slightly unfair turn,
+ * so a broken lock is mended at once.
  *
  * When a zone is full, or is not mapped (a unit test, a group made at run
  * time), the slot is the worker's own.
@@ -20,16 +24,21 @@
 #include "core/fault.h"
 #include "core/murmur.h"
 
-#define ZONE_MAGIC 0x555a4e45u
-#define ZONE_MIN_SIZE (16 * 1024)
+/* With the layout of what is in it. */
+#define ZONE_MAGIC 0x555a4e46u
+#define ZONE_MIN_SIZE (32 * 1024)
 #define ZONE_SLOT_IDLE_SEC 3600
 
 typedef struct {
     uint32_t magic;
     uint32_t nslots;
     veil_lock_t lock;
-    veil_upstream_slot_t slots[];
+    uint32_t version;
+    bool told_full;
+    _Alignas(64) veil_upstream_slot_t slots[];
 } upstream_zone_t;
+
+_Static_assert(sizeof(veil_upstream_slot_t) == 512, "whole cache lines");
 
 static const char upstream_zone_tag[] = "upstream";
 
@@ -42,8 +51,11 @@ upstream_zone_init(veil_shm_zone_t *shm, bool fresh)
     if (!fresh && z->magic == ZONE_MAGIC && z->nslots == n) {
         return VEIL_OK;
     }
-    memset(z, 0, shm->size);
+    if (!fresh) {
+        memset(z, 0, shm->size); /* else its pages are not touched yet */
+    }
     z->nslots = n;
+    z->version = 1;
     z->magic = ZONE_MAGIC;
     return VEIL_OK;
 }
@@ -112,64 +124,191 @@ veil_upstream_zone_unlock(veil_upstream_group_t *g)
     }
 }
 
-/* The slot of this key, or the best one to take for it. */
-static veil_upstream_slot_t *
-upstream_zone_find(upstream_zone_t *z, uint64_t hash, const char *key)
+uint32_t *
+veil_upstream_zone_version(const veil_upstream_group_t *g)
 {
-    veil_upstream_slot_t *s, *spare = NULL;
+    upstream_zone_t *z = upstream_zone_of(g);
+
+    return z == NULL ? NULL : &z->version;
+}
+
+/* --- keys ----------------------------------------------------------------
+ */
+
+#define ZONE_KEY_MAX 1024
+
+static char *
+upstream_zone_key_add(char *p, const char *end, veil_str_t s)
+{
+    s.len = veil_min_size(s.len, (size_t) (end - p));
+    return veil_fmt_str(p, s);
+}
+
+/* What is longer than any name can be is cut. */
+static size_t
+upstream_zone_key(char *buf, const veil_upstream_group_t *g, veil_str_t server,
+                  veil_str_t addr)
+{
+    const char *end = buf + ZONE_KEY_MAX - 1;
+    char *p = upstream_zone_key_add(buf, end, g->name);
+
+    if (server.len != 0) {
+        p = upstream_zone_key_add(p, end, VEIL_STR("/"));
+        p = upstream_zone_key_add(p, end, server);
+    }
+    if (addr.len != 0) {
+        p = upstream_zone_key_add(p, end, VEIL_STR("/"));
+        p = upstream_zone_key_add(p, end, addr);
+    }
+    *p = '\0';
+    return (size_t) (p - buf);
+}
+
+static uint64_t
+upstream_zone_hash(const char *key, size_t n)
+{
+    /* Two of 32 bits; never 0, which is a free entry. */
+    return (uint64_t) veil_murmur2(key, n) << 32 | veil_crc32(0, key, n) | 1;
+}
+
+uint64_t
+veil_upstream_entry_hash(const veil_upstream_group_t *g, veil_str_t server)
+{
+    char key[ZONE_KEY_MAX];
+    size_t n = upstream_zone_key(key, g, server, VEIL_STR_NULL);
+
+    return upstream_zone_hash(key, n);
+}
+
+/* --- entries -------------------------------------------------------------
+ */
+
+static bool
+upstream_zone_may_take(const veil_upstream_slot_t *e)
+{
+    return e->kind == VEIL_UPSTREAM_FREE
+           || (e->kind == VEIL_UPSTREAM_PEER && e->conns == 0
+               && e->change.set == 0
+               && veil_clock.sec - e->used_sec > ZONE_SLOT_IDLE_SEC);
+}
+
+/* The entry of this key; *spare: the best one to take for it. */
+static veil_upstream_slot_t *
+upstream_zone_find(upstream_zone_t *z, uint64_t hash, const char *end,
+                   veil_upstream_slot_t **spare)
+{
+    veil_upstream_slot_t *e;
     uint32_t i;
 
+    *spare = NULL;
     for (i = 0; i < z->nslots; i++) {
-        s = &z->slots[i];
-        if (s->hash == hash && strcmp(s->key, key) == 0) {
-            return s;
-        }
-        if (s->hash == 0) {
-            /* Slots are filled from the front and none is ever emptied. */
-            return spare != NULL ? spare : s;
-        }
-        if (spare == NULL && s->conns == 0
-            && veil_clock.sec - s->used_sec > ZONE_SLOT_IDLE_SEC)
+        e = &z->slots[i];
+        if (e->hash == hash && e->kind != VEIL_UPSTREAM_FREE
+            && strcmp(e->key, end) == 0)
         {
-            spare = s;
+            return e;
+        }
+        if (*spare == NULL && upstream_zone_may_take(e)) {
+            *spare = e;
+        }
+        if (e->hash == 0) {
+            return NULL; /* filled from the front, and freed ones keep it */
         }
     }
+    return NULL;
+}
+
+void
+veil_upstream_entry_free(veil_upstream_slot_t *e)
+{
+    e->kind = VEIL_UPSTREAM_FREE;
+    e->flags = 0;
+    e->change.set = 0;
+    e->key[0] = '\0';
+}
+
+veil_upstream_slot_t *
+veil_upstream_entry(veil_upstream_group_t *g, veil_str_t server,
+                    veil_str_t addr, bool make)
+{
+    upstream_zone_t *z = upstream_zone_of(g);
+    veil_upstream_slot_t *e, *spare;
+    char key[ZONE_KEY_MAX], *end = key;
+    size_t n = upstream_zone_key(key, g, server, addr);
+    uint64_t hash = upstream_zone_hash(key, n);
+
+    if (z == NULL) {
+        return NULL;
+    }
+    /* The end tells addresses apart, so what is cut is the beginning. */
+    if (n >= VEIL_UPSTREAM_KEY_MAX) {
+        end = key + n - (VEIL_UPSTREAM_KEY_MAX - 1);
+    }
+    e = upstream_zone_find(z, hash, end, &spare);
+    if (e != NULL || !make || spare == NULL) {
+        return e;
+    }
+    /* Free until it is whole, and never with hash 0, which ends searches. */
+    spare->kind = VEIL_UPSTREAM_FREE;
+    spare->hash = hash;
+    memset((char *) spare + sizeof(hash), 0, sizeof(*spare) - sizeof(hash));
+    VEIL_FAULT("upstream_zone.cleared");
+    (void) veil_str_copy_z(spare->key, sizeof(spare->key), veil_str_z(end));
+    spare->group = veil_upstream_entry_hash(g, VEIL_STR_NULL);
+    spare->server = veil_upstream_entry_hash(g, server);
+    spare->used_sec = veil_clock.sec;
+    VEIL_FAULT("upstream_zone.written");
+    spare->kind = addr.len != 0 ? VEIL_UPSTREAM_PEER : VEIL_UPSTREAM_SERVER;
+    VEIL_FAULT("upstream_zone.named");
     return spare;
 }
 
 veil_upstream_slot_t *
-veil_upstream_slot(veil_upstream_group_t *g, veil_str_t key)
+veil_upstream_entry_next(veil_upstream_group_t *g, veil_upstream_slot_t *e)
 {
     upstream_zone_t *z = upstream_zone_of(g);
-    veil_upstream_slot_t *s = NULL;
-    char text[VEIL_UPSTREAM_KEY_MAX];
-    uint64_t hash;
-    size_t n;
+    uint64_t group = veil_upstream_entry_hash(g, VEIL_STR_NULL);
 
-    /* The end tells addresses apart, so what is cut is the beginning. */
-    n = veil_min_size(key.len, sizeof(text) - 1);
-    (void) veil_str_copy_z(text, sizeof(text),
-                           veil_str_from(key, key.len - n));
-    hash = (uint64_t) veil_murmur2(text, n) << 16 | n | 1;
+    if (z == NULL) {
+        return NULL;
+    }
+    for (e = e == NULL ? z->slots : e + 1;
+         e < z->slots + z->nslots && e->hash != 0; e++)
+    {
+        if (e->kind != VEIL_UPSTREAM_FREE && e->group == group) {
+            return e;
+        }
+    }
+    return NULL;
+}
 
-    if (z != NULL) {
-        veil_upstream_zone_lock(g);
-        s = upstream_zone_find(z, hash, text);
-        if (s != NULL && (s->hash != hash || strcmp(s->key, text) != 0)) {
-            memset(s, 0, sizeof(*s));
-            VEIL_FAULT("upstream_zone.cleared");
-            memcpy(s->key, text, n + 1);
-            s->hash = hash;
-            VEIL_FAULT("upstream_zone.named");
-        }
-        if (s != NULL) {
-            s->used_sec = veil_clock.sec;
-        }
-        veil_upstream_zone_unlock(g);
+veil_upstream_slot_t *
+veil_upstream_slot(veil_upstream_group_t *g, veil_str_t server,
+                   veil_str_t addr)
+{
+    upstream_zone_t *z = upstream_zone_of(g);
+    veil_upstream_slot_t *e;
+    bool tell = false;
+
+    veil_upstream_zone_lock(g);
+    e = veil_upstream_entry(g, server, addr, true);
+    if (e != NULL) {
+        e->used_sec = veil_clock.sec;
+    } else if (z != NULL && !z->told_full) {
+        tell = z->told_full = true;
     }
-    if (s == NULL) {
-        s = VEIL_POOL_NEW(g->pool, veil_upstream_slot_t);
-        s->hash = hash;
+    veil_upstream_zone_unlock(g);
+
+    if (tell) {
+        veil_log(&veil_cycle->log, VEIL_LOG_WARN, 0,
+                 "the zone \"%.*s\" is full: each worker counts by itself "
+                 "what it knows of \"%.*s\" in upstream \"%.*s\"",
+                 VEIL_STR_ARG(g->zone->name), VEIL_STR_ARG(addr),
+                 VEIL_STR_ARG(g->name));
     }
-    return s;
+    if (e == NULL) {
+        e = VEIL_POOL_NEW(g->pool, veil_upstream_slot_t);
+        e->kind = VEIL_UPSTREAM_PEER;
+    }
+    return e;
 }
