@@ -31,7 +31,8 @@ typedef enum {
     VEIL_MSG_TEXT,     /* the configuration's text in a memfd */
     VEIL_MSG_WORKER,   /* veil_worker_message_t: a worker came or went */
     /* either way, upwards */
-    VEIL_MSG_READY, /* all is prepared; waits for START */
+    VEIL_MSG_READY,      /* all is prepared; waits for START */
+    VEIL_MSG_DIAGNOSTIC, /* veil_diagnostic_message_t: a line of the log */
     /* master to keeper */
     VEIL_MSG_SOCKETS, /* veil_sockets_message_t, descriptors */
     VEIL_MSG_MEMORY,  /* veil_memory_message_t, a descriptor */

@@ -439,7 +439,10 @@ crew_receive(unsigned slot)
     int rc;
 
     while ((rc = veil_channel_recv(w->channel, &m)) == 1) {
-        if (m.type == VEIL_MSG_READY && w->state == CREW_STARTING) {
+        if (m.type == VEIL_MSG_DIAGNOSTIC) {
+            (void) veil_channel_send(crew.o.up, VEIL_MSG_DIAGNOSTIC, m.data,
+                                     m.len, NULL, 0);
+        } else if (m.type == VEIL_MSG_READY && w->state == CREW_STARTING) {
             w->state = CREW_READY;
             if (crew.started && !crew.draining) {
                 crew_serve(slot);

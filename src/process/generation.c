@@ -20,6 +20,7 @@
 #include "core/fault.h"
 #include "core/pool.h"
 #include "core/time.h"
+#include "process/diagnostic.h"
 #include "process/generation.h"
 #include "process/keeper.h"
 #include "process/spawn.h"
@@ -116,6 +117,7 @@ veil_generation_start(const veil_generation_options_t *o)
     veil_list_init(&g->link);
     g->state = VEIL_GENERATION_LOADING;
     g->number = o->number;
+    g->result = o->result;
     g->first = o->first;
     g->keeper = pid;
     g->channel = ends[0];
@@ -177,15 +179,20 @@ generation_add_log(veil_generation_t *g, veil_message_t *m)
     veil_log_use_sinks(&g->log->log, &g->log->sinks[0]);
 }
 
-/* Where to log about it: before the first serves, also to its own log. */
+/*
+ * Where to log about it: before the first serves, also to its own log; and
+ * as long as it loads, to the result of that.
+ */
 static const veil_log_t *
-generation_log(veil_generation_t *g, const veil_log_t *log)
+generation_log(veil_generation_t *g, const veil_log_t *log,
+               veil_reload_log_t *noted)
 {
-    if (!g->first || g->log == NULL || g->log->n == 0) {
-        return log;
+    if (g->first && g->log != NULL && g->log->n != 0) {
+        veil_prepare_tell_stderr(&g->log->log, true);
+        log = &g->log->log;
     }
-    veil_prepare_tell_stderr(&g->log->log, true);
-    return &g->log->log;
+    veil_reload_log(noted, g->result, log);
+    return &noted->log;
 }
 
 /* --- answering ---------------------------------------------------------- */
@@ -253,9 +260,20 @@ generation_note_worker(veil_generation_t *g, const veil_message_t *m)
 }
 
 static void
+generation_note(veil_generation_t *g, const veil_message_t *m)
+{
+    veil_log_level_t level = VEIL_LOG_OFF;
+    veil_str_t line = veil_diagnostic_line(m, &level);
+
+    veil_reload_note(g->result, level, line);
+}
+
+static void
 generation_on_message(veil_generation_t *g, veil_message_t *m,
                       veil_hold_t *hold, const veil_log_t *log)
 {
+    veil_reload_log_t noted;
+
     switch (m->type) {
     case VEIL_MSG_SETTINGS:
         memcpy(&g->settings, m->data, sizeof(g->settings));
@@ -264,7 +282,7 @@ generation_on_message(veil_generation_t *g, veil_message_t *m,
         generation_add_log(g, m);
         break;
     case VEIL_MSG_LISTEN:
-        generation_listen(g, m, hold, generation_log(g, log));
+        generation_listen(g, m, hold, generation_log(g, log, &noted));
         break;
     case VEIL_MSG_ZONE:
         generation_zone(g, m, hold);
@@ -280,6 +298,9 @@ generation_on_message(veil_generation_t *g, veil_message_t *m,
         break;
     case VEIL_MSG_READY:
         g->ready = true;
+        break;
+    case VEIL_MSG_DIAGNOSTIC:
+        generation_note(g, m);
         break;
     default:
         veil_log(log, VEIL_LOG_ALERT, 0, "unexpected message %s from %d",
@@ -384,6 +405,7 @@ veil_generation_free(veil_generation_t **gp)
         close(g->text_fd);
     }
     veil_generation_log_free(&g->log);
+    veil_free(g->conf_path);
     veil_free(g->workers);
     veil_free(g);
 }

@@ -11,6 +11,7 @@
 #include "process/hold.h"
 #include "process/message.h"
 #include "process/prepare.h"
+#include "process/reload.h"
 
 /* Files of one error log at most that the master writes to. */
 #define VEIL_GENERATION_LOGS 8
@@ -43,6 +44,10 @@ typedef struct {
     bool first;           /* somebody looks at standard error */
     bool ready;           /* READY came */
     bool killed;          /* by the master */
+    bool late;            /* its deadline has passed */
+    bool served;
+    char *conf_path; /* as veil_master_load() was told; NULL: the usual */
+    veil_reload_result_t *result; /* of its load; NULL when that is over */
     veil_settings_message_t settings;
     veil_generation_log_t *log; /* NULL when the master has taken it */
     pid_t *workers;             /* by slot; 0: absent */
@@ -56,6 +61,7 @@ typedef struct {
     bool first;
     bool detach;
     const veil_log_t *log;
+    veil_reload_result_t *result; /* where to note what is wrong */
 } veil_generation_options_t;
 
 /* Forks the keeper.  NULL after logging. */

@@ -32,6 +32,7 @@
 #include "event/listen.h"
 #include "process/channel.h"
 #include "process/crew.h"
+#include "process/diagnostic.h"
 #include "process/keeper.h"
 #include "process/signal.h"
 #include "process/spawn.h"
@@ -41,6 +42,7 @@ static struct {
     const veil_keeper_options_t *o;
     const veil_main_conf_t *conf;
     const veil_log_t *log;
+    veil_log_t lent; /* the master's, until there is one of its own */
     int channel;
     int signals;
     bool started;
@@ -249,6 +251,8 @@ keeper_start(void)
     }
     keeper.started = true;
     veil_prepare_tell_stderr(&veil_cycle->log, false);
+    veil_diagnostic_tell(&veil_cycle->log, false);
+    veil_diagnostic_use(-1);
     if (keeper.o->detach) {
         veil_prepare_detach_stderr(&veil_cycle->log);
     }
@@ -413,16 +417,16 @@ keeper_load(void)
     int err;
 
     if (o->text_fd < 0) {
-        return veil_prepare_load(o->launch, o->generation, NULL, o->log);
+        return veil_prepare_load(o->launch, o->generation, NULL, keeper.log);
     }
     err = veil_text_read(o->text_fd, &data);
     if (err < 0) {
-        veil_log(o->log, VEIL_LOG_EMERG, -err,
+        veil_log(keeper.log, VEIL_LOG_EMERG, -err,
                  "reading the kept configuration failed");
         return VEIL_ERROR;
     }
     text = veil_str_z(data);
-    rc = veil_prepare_load(o->launch, o->generation, &text, o->log);
+    rc = veil_prepare_load(o->launch, o->generation, &text, keeper.log);
     veil_free(data);
     return rc;
 }
@@ -456,6 +460,7 @@ keeper_prepare(void)
     }
     keeper.conf = veil_main_conf(veil_cycle);
     keeper.log = &veil_cycle->log;
+    veil_diagnostic_tell(&veil_cycle->log, true);
     keeper_close_lent();
 
     if (keeper_send_settings() != VEIL_OK) {
@@ -483,8 +488,11 @@ int
 veil_keeper_run(const veil_keeper_options_t *o)
 {
     keeper.o = o;
-    keeper.log = o->log;
     keeper.channel = o->channel;
+    keeper.lent = *o->log;
+    keeper.log = &keeper.lent;
+    veil_diagnostic_use(o->channel);
+    veil_diagnostic_tell(&keeper.lent, true);
 
     veil_time_update();
     veil_title_set("keeper process gen %llu",

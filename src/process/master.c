@@ -104,7 +104,7 @@ master_remove_pid_file(void)
 }
 
 veil_rc_t
-veil_master_write_pid_file(const char *path)
+veil_master_write_pid_file(const char *path, const veil_log_t *log)
 {
     size_t len = strlen(path) + 1;
     int rc;
@@ -115,7 +115,7 @@ veil_master_write_pid_file(const char *path)
     }
     rc = veil_pidfile_write(path);
     if (rc < 0) {
-        veil_log(&veil_master.log, VEIL_LOG_EMERG, -rc,
+        veil_log(log, VEIL_LOG_EMERG, -rc,
                  "writing the pid file \"%s\" failed", path);
         return VEIL_ERROR;
     }
@@ -155,9 +155,12 @@ master_stop(void)
 
 /* --- signals ------------------------------------------------------------ */
 
-static void
-master_reload(void)
+void
+veil_master_reload(void)
 {
+    static const veil_master_load_t by_signal = { .cause =
+                                                      VEIL_RELOAD_SIGNAL };
+
     if (veil_master.stopping) {
         return;
     }
@@ -165,7 +168,7 @@ master_reload(void)
         veil_master.reload_wanted = true;
         return;
     }
-    veil_master_load(-1);
+    (void) veil_master_load(&by_signal);
 }
 
 static void
@@ -203,7 +206,7 @@ master_on_signal(const struct signalfd_siginfo *info)
         master_stop();
         break;
     case SIGHUP:
-        master_reload();
+        veil_master_reload();
         break;
     case SIGUSR1:
         master_reopen_logs();
@@ -240,6 +243,8 @@ master_timeout(uint64_t now)
 static void
 master_run_due(uint64_t now)
 {
+    static const veil_master_load_t again = { .cause = VEIL_RELOAD_RESTART,
+                                              .from_text = true };
     veil_generation_t *g;
     veil_list_t *n;
 
@@ -247,6 +252,7 @@ master_run_due(uint64_t now)
         g = veil_list_entry(n, veil_generation_t, link);
         if (g->deadline_ms != 0 && g->deadline_ms <= now) {
             g->deadline_ms = 0;
+            g->late = true;
             veil_log(&veil_master.log, VEIL_LOG_ALERT, 0,
                      "generation %llu did not %s in time, killing it",
                      (unsigned long long) g->number,
@@ -259,9 +265,9 @@ master_run_due(uint64_t now)
     }
     if (veil_master.reload_wanted) {
         veil_master.reload_wanted = false;
-        veil_master_load(-1);
+        veil_master_reload();
     } else if (veil_master.restart_ms != 0 && veil_master.restart_ms <= now) {
-        veil_master_load(veil_master.text_fd);
+        (void) veil_master_load(&again);
     }
 }
 
@@ -307,7 +313,10 @@ master_turn(void)
 int
 veil_master_run(const veil_master_options_t *o)
 {
+    static const veil_master_load_t start = { .cause = VEIL_RELOAD_START };
+
     veil_master.o = o;
+    veil_master.launch = *o->launch;
     veil_master.log = veil_log_stderr;
     veil_master.ready_fd = o->ready_fd;
     veil_master.text_fd = -1;
@@ -327,7 +336,7 @@ veil_master_run(const veil_master_options_t *o)
         veil_log(&veil_master.log, VEIL_LOG_WARN, errno,
                  "prctl(PR_SET_CHILD_SUBREAPER) failed");
     }
-    veil_master_load(-1);
+    (void) veil_master_load(&start);
 
     while (!veil_master.stopping
            || !veil_list_is_empty(&veil_master.generations)) {
@@ -340,5 +349,6 @@ veil_master_run(const veil_master_options_t *o)
     if (veil_master.text_fd >= 0) {
         close(veil_master.text_fd);
     }
+    veil_free(veil_master.conf_path);
     return veil_master.status;
 }

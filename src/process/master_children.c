@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "core/control.h"
 #include "core/time.h"
 #include "process/master_state.h"
 #include "process/spawn.h"
@@ -57,6 +58,19 @@ master_lost_serving(veil_generation_t *g)
     }
 }
 
+void
+veil_master_forget(veil_generation_t *g)
+{
+    if (g->served) {
+        veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
+                 "generation %llu has ended", (unsigned long long) g->number);
+        veil_control_event(
+            "generation.drained",
+            json_pack("{s:I}", "generation", (json_int_t) g->number));
+    }
+    veil_generation_free(&g);
+}
+
 static void
 master_keeper_ended(veil_generation_t *g, int status)
 {
@@ -66,13 +80,13 @@ master_keeper_ended(veil_generation_t *g, int status)
     g->keeper = 0;
 
     if (g == veil_master.loading) {
-        veil_master_load_failed(g);
+        veil_master_load_failed(g, status);
     } else if (g == veil_master.serving) {
         master_lost_serving(g);
     }
     g->state = VEIL_GENERATION_ORPHANED;
     if (veil_generation_workers(g) == 0) {
-        veil_generation_free(&g);
+        veil_master_forget(g);
     }
 }
 
@@ -94,7 +108,7 @@ master_child_ended(pid_t pid, int status)
                      "worker process %d, left by its keeper, has ended",
                      (int) pid);
             if (veil_generation_workers(g) == 0) {
-                veil_generation_free(&g);
+                veil_master_forget(g);
             }
             return;
         }

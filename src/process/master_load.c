@@ -10,7 +10,9 @@
 #include "core/platform.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
+#include "core/control.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
@@ -59,6 +61,10 @@ master_hurry(void)
                  "generation %llu has %d s left",
                  MASTER_DRAINING_MAX, (unsigned long long) g->number,
                  MASTER_HURRY_MS / 1000);
+        veil_control_event("generation.hurried",
+                           json_pack("{s:I, s:i}", "generation",
+                                     (json_int_t) g->number, "left_ms",
+                                     MASTER_HURRY_MS));
         veil_master_drain(g, MASTER_HURRY_MS);
     }
 }
@@ -84,22 +90,13 @@ veil_master_kill(veil_generation_t *g)
     veil_generation_signal(g, SIGKILL);
 }
 
-/* All of its workers are ready. */
-void
-veil_master_switch(veil_generation_t *g)
+/* What it is to be known for from now on: text, paths, limits, log. */
+static void
+master_take(veil_generation_t *g)
 {
-    veil_generation_t *old = veil_master.serving;
-
-    if (veil_master_write_pid_file(g->settings.pid_path) != VEIL_OK) {
-        veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
-                 "generation %llu is given up",
-                 (unsigned long long) g->number);
-        g->ready = false;
-        veil_master_kill(g);
-        return;
-    }
     veil_master_take_log(g);
     g->state = VEIL_GENERATION_SERVING;
+    g->served = true;
     g->deadline_ms = 0;
     veil_master.serving = g;
     veil_master.loading = NULL;
@@ -110,7 +107,31 @@ veil_master_switch(veil_generation_t *g)
     }
     veil_master.text_fd = g->text_fd;
     g->text_fd = -1;
+    if (g->conf_path != NULL) {
+        veil_free(veil_master.conf_path);
+        veil_master.conf_path = g->conf_path;
+        veil_master.launch.conf_path = veil_str_z(g->conf_path);
+        g->conf_path = NULL;
+    }
+}
 
+void
+veil_master_switch(veil_generation_t *g)
+{
+    veil_generation_t *old = veil_master.serving;
+    veil_reload_log_t noted;
+
+    veil_reload_log(&noted, g->result, &veil_master.log);
+    if (veil_master_write_pid_file(g->settings.pid_path, &noted.log)
+        != VEIL_OK) {
+        veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
+                 "generation %llu is given up",
+                 (unsigned long long) g->number);
+        g->ready = false;
+        veil_master_kill(g);
+        return;
+    }
+    master_take(g);
     veil_hold_commit(&veil_master.hold, g->number);
     veil_generation_send(g, VEIL_MSG_START, NULL, 0, &veil_master.log);
     if (old != NULL) {
@@ -120,6 +141,12 @@ veil_master_switch(veil_generation_t *g)
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
              "generation %llu serves with %u worker processes",
              (unsigned long long) g->number, g->settings.workers);
+    veil_control_event("generation.serving",
+                       json_pack("{s:I, s:i}", "generation",
+                                 (json_int_t) g->number, "workers",
+                                 (int) g->settings.workers));
+    veil_reload_end(g->result, NULL, NULL, &veil_master.log);
+    g->result = NULL;
     if (veil_master.first) {
         veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
                  VEIL_SERVER_NAME " has started, built by " VEIL_COMPILER);
@@ -127,17 +154,38 @@ veil_master_switch(veil_generation_t *g)
     }
 }
 
-/* Starts a generation from the files, or from the kept text. */
-void
-veil_master_load(int text_fd)
+/* Not even a process: there is nothing to wait for. */
+static void
+master_not_forked(veil_reload_result_t *result)
 {
+    if (veil_master.first) {
+        veil_master.status = 1;
+        veil_master.stopping = true;
+    } else if (veil_master.serving == NULL) {
+        veil_master.restart_ms = veil_now_ms() + VEIL_BACKOFF_MAX_MS;
+    }
+    veil_reload_end(result, VEIL_E_FAILED, "no process could be made for it",
+                    &veil_master.log);
+}
+
+uint64_t
+veil_master_load(const veil_master_load_t *what)
+{
+    veil_launch_t launch = veil_master.launch;
     veil_generation_options_t o;
     veil_generation_t *g;
 
+    if (what->conf_path != NULL) {
+        launch.conf_path = veil_str_z(what->conf_path);
+    }
     memset(&o, 0, sizeof(o));
-    o.launch = veil_master.o->launch;
+    o.launch = &launch;
     o.number = ++veil_master.last_number;
-    o.text_fd = text_fd;
+    o.text_fd = what->from_text ? veil_master.text_fd : -1;
+    o.result = veil_reload_begin(
+        o.number,
+        veil_master.serving == NULL ? 0 : veil_master.serving->number,
+        what->cause);
     o.first = veil_master.first;
     o.detach = veil_master.o->detach;
     o.log = &veil_master.log;
@@ -145,17 +193,18 @@ veil_master_load(int text_fd)
     veil_master.restart_ms = 0;
     g = veil_generation_start(&o);
     if (g == NULL) {
-        if (veil_master.first) {
-            veil_master.status = 1;
-            veil_master.stopping = true;
-        } else if (veil_master.serving == NULL) {
-            veil_master.restart_ms = veil_now_ms() + VEIL_BACKOFF_MAX_MS;
-        }
-        return;
+        master_not_forked(o.result);
+        return 0;
+    }
+    if (what->conf_path != NULL) {
+        size_t len = strlen(what->conf_path) + 1;
+
+        g->conf_path = memcpy(veil_alloc(len), what->conf_path, len);
     }
     g->deadline_ms = veil_now_ms() + MASTER_LOAD_MS;
     veil_list_append(&veil_master.generations, &g->link);
     veil_master.loading = g;
+    return o.number;
 }
 
 /* Nothing serves: the text that did is started again, after a while. */
@@ -172,12 +221,40 @@ veil_master_plan_restart(void)
     }
 }
 
-/* A generation ended before it served. */
+/* Why, for a keeper that did not say it itself. */
+static void
+master_end_result(veil_generation_t *g, int status)
+{
+    /* Its settings come when the configuration was read and found right. */
+    const char *code =
+        g->settings.workers == 0 ? VEIL_E_INVALID : VEIL_E_FAILED;
+    char reason[128];
+
+    if (veil_master.stopping) {
+        code = VEIL_E_CONFLICT;
+        veil_snprintf(reason, sizeof(reason), "the server is being stopped");
+    } else if (g->late) {
+        code = VEIL_E_TIMEOUT;
+        veil_snprintf(reason, sizeof(reason), "it was not ready in time");
+    } else if (WIFSIGNALED(status) && !g->killed) {
+        code = VEIL_E_FAILED;
+        veil_snprintf(reason, sizeof(reason),
+                      "its keeper process ended by signal %d",
+                      WTERMSIG(status));
+    } else {
+        veil_snprintf(reason, sizeof(reason),
+                      "its keeper process ended before it was ready");
+    }
+    veil_reload_end(g->result, code, reason, &veil_master.log);
+    g->result = NULL;
+}
+
 void
-veil_master_load_failed(veil_generation_t *g)
+veil_master_load_failed(veil_generation_t *g, int status)
 {
     veil_master.loading = NULL;
     veil_hold_abort(&veil_master.hold, g->number);
+    master_end_result(g, status);
 
     if (veil_master.stopping) {
         return;
@@ -185,14 +262,7 @@ veil_master_load_failed(veil_generation_t *g)
     if (veil_master.first) {
         veil_master.status = 1;
         veil_master.stopping = true;
-        return;
-    }
-    if (veil_master.serving != NULL) {
-        veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
-                 "the new configuration was not taken, generation %llu goes "
-                 "on serving",
-                 (unsigned long long) veil_master.serving->number);
-    } else {
+    } else if (veil_master.serving == NULL) {
         veil_master_plan_restart();
     }
 }

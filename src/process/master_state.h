@@ -13,6 +13,8 @@
 
 typedef struct {
     const veil_master_options_t *o;
+    veil_launch_t launch; /* o's, or with the file of the last "reload" */
+    char *conf_path;      /* that file, as its owner; NULL: there was none */
     veil_log_t log;
     veil_generation_log_t *log_files; /* behind log; NULL: standard error */
     int signals;
@@ -43,19 +45,32 @@ void veil_master_take_log(veil_generation_t *g);
 /* With "daemon on" standard error becomes the log. */
 void veil_master_detach_stderr(void);
 /* Writes the pid file, and removes one of another name; VEIL_ERROR logged. */
-veil_rc_t veil_master_write_pid_file(const char *path);
+veil_rc_t veil_master_write_pid_file(const char *path, const veil_log_t *log);
+/*
+ * A reload as SIGHUP asks for it: now, or when what is being loaded serves or
+ * has failed.
+ */
+void veil_master_reload(void);
 
 /* --- master_load.c ------------------------------------------------------- */
 
+/* What to load. */
+typedef struct {
+    veil_reload_cause_t cause;
+    bool from_text;        /* the kept one, not the files */
+    const char *conf_path; /* the main file from now on, if it is taken; or
+                              NULL: the one before */
+} veil_master_load_t;
+
 /*
- * Starts a generation from the files, or (text_fd >= 0, the caller's) from
- * that text.  A failure is logged and planned for.
+ * Starts a generation; nothing may be loading.  Its number, or 0 when that
+ * failed, which is logged and planned for.
  */
-void veil_master_load(int text_fd);
+uint64_t veil_master_load(const veil_master_load_t *what);
 /* All workers of the generation are ready: it serves. */
 void veil_master_switch(veil_generation_t *g);
-/* It ended before it served. */
-void veil_master_load_failed(veil_generation_t *g);
+/* It ended before it served; status as of waitpid(2). */
+void veil_master_load_failed(veil_generation_t *g, int status);
 /* It ends within that time, or sooner if it was told so before. */
 void veil_master_drain(veil_generation_t *g, uint64_t timeout_ms);
 void veil_master_kill(veil_generation_t *g);
@@ -66,5 +81,7 @@ void veil_master_plan_restart(void);
 
 /* Takes note of all children that have ended. */
 void veil_master_reap(void);
+/* The last process of the generation has ended. */
+void veil_master_forget(veil_generation_t *g);
 
 #endif

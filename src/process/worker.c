@@ -42,6 +42,7 @@
 #include "event/resolver.h"
 #include "event/tls.h"
 #include "process/channel.h"
+#include "process/diagnostic.h"
 #include "process/leftover.h"
 #include "process/message.h"
 #include "process/prepare.h"
@@ -158,6 +159,8 @@ worker_start(void)
     }
     worker.state = WORKER_SERVING;
     veil_prepare_tell_stderr(&veil_cycle->log, false);
+    veil_diagnostic_tell(&veil_cycle->log, false);
+    veil_diagnostic_use(-1);
     if (worker.detach) {
         veil_prepare_detach_stderr(&veil_cycle->log);
     }
@@ -459,6 +462,7 @@ worker_init(const veil_worker_options_t *o, int *signals)
     worker.detach = o->detach;
     worker.conf = veil_main_conf(veil_cycle);
     worker.log = &veil_cycle->log;
+    veil_diagnostic_use(o->channel); /* the keeper's was inherited */
     worker.adopted =
         veil_array_create(veil_cycle->pool, sizeof(worker_adopted_t), 4);
 

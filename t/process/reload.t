@@ -52,6 +52,7 @@ $u->wait_note(qr/at one/);
 my $idle = $t->connect;
 is($idle->get('/version')->body, 1, 'a kept connection');
 
+my $reloaded = $t->log_mark;
 write_version(2);
 ok($t->reload, 'reload');
 is(version(), 2, 'the second configuration') for 1 .. 10;
@@ -61,6 +62,11 @@ $u->release('one');
 is($old->read_response->body, 'one', 'it is finished');
 ok($t->wait_for(sub { $t->worker_pids == 2 }), 'then the old workers go');
 ok(kill(0, $master), 'the master stays');
+like(substr($t->log, $reloaded),
+    qr/\[notice\].*reloaded: generation 2 follows 1 after \d+ ms, 0 warnings/,
+    'one line says what became of it') if !$t->is_nginx;
+ok($t->wait_for_log(qr/generation 1 has ended/, from => $reloaded),
+    'and another when the old one has ended') if !$t->is_nginx;
 is($t->read_file('veil.pid'), "$master\n", 'and its pid file');
 
 # What is wrong is refused, and nothing changes.
@@ -86,6 +92,9 @@ for my $case (
     ok(!$t->reload(timeout => 5), "$name is refused");
     my @said = grep { /$emerg $says/ } split /\n/, substr $t->log, $mark;
     is(scalar @said, 1, '... with the reason and the place');
+    ok($t->wait_for_log(
+        qr/was not taken \(E_INVALID\), generation 2 goes on serving: $says/m,
+        from => $mark), '... which the result has too') if !$t->is_nginx;
     is(version(), 2, '... and the old configuration serves');
     is(join(' ', sort $t->worker_pids), "@workers",
         '... with the same workers');
