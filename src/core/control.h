@@ -56,6 +56,7 @@ typedef enum {
 #define VEIL_CONTROL_REQUIRED 0x01u
 #define VEIL_CONTROL_POSITION 0x02u /* veilctl takes it without its name */
 #define VEIL_CONTROL_FILE 0x04u     /* a path: veilctl makes it absolute */
+#define VEIL_CONTROL_SECRET 0x08u   /* its value is in no log */
 
 typedef struct {
     const char *name; /* NULL ends the table; "max_conns" */

@@ -26,6 +26,13 @@ typedef struct {
     char path[VEIL_MESSAGE_PATH]; /* empty: standard error */
 } veil_log_message_t;
 
+/* AUDIT: one audit log, with its descriptor. */
+typedef struct {
+    bool json;
+    bool reads; /* what only looked is recorded as well */
+    char path[VEIL_MESSAGE_PATH];
+} veil_audit_message_t;
+
 /* LISTEN */
 typedef struct {
     veil_hold_listen_t listen;
