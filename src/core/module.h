@@ -10,6 +10,7 @@
 #define VEIL_CORE_MODULE_H
 
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "core/conf.h"
 
@@ -23,6 +24,10 @@ typedef struct {
     veil_rc_t (*check)(veil_conf_t *cf);
     /* In the keeper before its first worker; as the starting user. */
     veil_rc_t (*init_keeper)(veil_cycle_t *cycle);
+    /* In the keeper: its generation serves from here on. */
+    void (*start_keeper)(veil_cycle_t *cycle);
+    /* In the keeper: a worker process of this slot is dead. */
+    void (*worker_ended)(veil_cycle_t *cycle, unsigned slot, pid_t pid);
     /* In each worker before its loop; after privileges were dropped. */
     veil_rc_t (*init_worker)(veil_cycle_t *cycle);
     /*

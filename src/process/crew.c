@@ -25,6 +25,7 @@
 #include "process/channel.h"
 #include "process/crew.h"
 #include "process/message.h"
+#include "process/prepare.h"
 #include "process/spawn.h"
 #include "process/worker.h"
 
@@ -355,6 +356,7 @@ veil_crew_reap(pid_t pid, int status)
     w = &crew.workers[i];
     crew_log_end(w, status);
 
+    veil_prepare_worker_ended(i, pid);
     w->pid = 0;
     w->state = CREW_ABSENT;
     if (w->channel >= 0) {

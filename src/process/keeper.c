@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "core/due.h"
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/pool.h"
@@ -263,6 +264,7 @@ keeper_start(void)
         }
     }
     veil_crew_start();
+    veil_prepare_started();
 }
 
 static void
@@ -360,6 +362,7 @@ keeper_turn(void)
 {
     unsigned max = keeper.conf->workers + 2;
     struct pollfd *fds = veil_alloc(max * sizeof(*fds));
+    int timeout, due;
     unsigned n;
 
     fds[0] = (struct pollfd){ .fd = keeper.signals, .events = POLLIN };
@@ -367,7 +370,12 @@ keeper_turn(void)
     n = veil_crew_poll(fds + 2);
 
     veil_time_update();
-    if (poll(fds, n + 2, veil_crew_timeout(veil_now_ms())) >= 0) {
+    timeout = veil_crew_timeout(veil_now_ms());
+    due = veil_due_timeout(veil_now_ms());
+    if (timeout < 0 || (due >= 0 && due < timeout)) {
+        timeout = due;
+    }
+    if (poll(fds, n + 2, timeout) >= 0) {
         veil_time_update();
         veil_crew_polled(fds + 2, n);
         if (fds[1].revents != 0) {
@@ -378,6 +386,7 @@ keeper_turn(void)
         }
     }
     veil_crew_run_due(veil_now_ms());
+    veil_due_run(veil_now_ms());
     veil_free(fds);
 }
 

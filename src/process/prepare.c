@@ -66,6 +66,34 @@ veil_prepare_modules(void)
 }
 
 void
+veil_prepare_started(void)
+{
+    const veil_core_module_t *core;
+    unsigned i;
+
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        core = veil_modules[i]->core;
+        if (core != NULL && core->start_keeper != NULL) {
+            core->start_keeper(veil_cycle);
+        }
+    }
+}
+
+void
+veil_prepare_worker_ended(unsigned slot, pid_t pid)
+{
+    const veil_core_module_t *core;
+    unsigned i;
+
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        core = veil_modules[i]->core;
+        if (core != NULL && core->worker_ended != NULL) {
+            core->worker_ended(veil_cycle, slot, pid);
+        }
+    }
+}
+
+void
 veil_prepare_where(const veil_conf_node_t *node, char *buf, size_t n)
 {
     if (node == NULL) {

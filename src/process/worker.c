@@ -30,6 +30,7 @@
 #include <signal.h>
 
 #include "core/assert.h"
+#include "core/due.h"
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/syslog.h"
@@ -87,6 +88,7 @@ static struct {
     veil_handle_t signals;
     veil_op_t signal_ready;
     veil_timer_t deadline;
+    veil_timer_t due;      /* without a keeper: what it would do later */
     veil_array_t *adopted; /* of worker_adopted_t */
 } worker;
 
@@ -403,6 +405,28 @@ worker_signals_ready(veil_op_t *op)
     veil_op_poll(op, POLLIN);
 }
 
+/* --- the keeper's part, where there is none --------------------------------
+ */
+
+static void
+worker_due_changed(void)
+{
+    int ms = veil_due_timeout(veil_now_ms());
+
+    if (ms >= 0) {
+        veil_timer_set(worker.loop, &worker.due, (uint64_t) ms);
+    }
+}
+
+static void
+worker_due(veil_timer_t *t)
+{
+    (void) t; /* there is one */
+
+    veil_due_run(veil_now_ms());
+    worker_due_changed();
+}
+
 /* --- beginning ---------------------------------------------------------- */
 
 static veil_rc_t
@@ -487,6 +511,7 @@ static void
 worker_open_handles(const veil_worker_options_t *o, int signals)
 {
     veil_timer_init(&worker.deadline, worker_deadline);
+    veil_timer_init(&worker.due, worker_due);
 
     veil_handle_init(&worker.signals, worker.loop, NULL, signals);
     veil_op_init(&worker.signal_ready, &worker.signals, worker_signals_ready);
@@ -496,6 +521,8 @@ worker_open_handles(const veil_worker_options_t *o, int signals)
         veil_handle_init(&worker.channel, worker.loop, NULL, o->channel);
         veil_op_init(&worker.receive, &worker.channel, worker_received);
         worker_receive();
+    } else {
+        veil_due_changed = worker_due_changed;
     }
 }
 
@@ -510,6 +537,7 @@ worker_say_ready(const veil_worker_options_t *o)
             return VEIL_ERROR;
         }
         worker_start();
+        veil_prepare_started();
         return VEIL_OK;
     }
     rc = veil_channel_send(o->channel, VEIL_MSG_READY, NULL, 0, NULL, 0);
@@ -537,6 +565,8 @@ worker_leave(void)
 
     worker.state = WORKER_LEAVING;
     veil_timer_cancel(&worker.deadline);
+    veil_timer_cancel(&worker.due);
+    veil_due_changed = NULL;
 
     for (i = veil_modules_count(); i-- > 0;) {
         if (veil_modules[i]->core != NULL
