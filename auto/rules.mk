@@ -19,6 +19,10 @@ LAYER_SRCS = $(filter-out src/process/veil.c $(LEFT_OUT),$(sort $(wildcard \
 # veil-fetch is a program of its own; what it shares with veil is the library.
 FETCH_SRCS = $(if $(filter yes,$(FETCH)),$(sort $(wildcard src/fetch/*.c)))
 FETCH_OBJS = $(FETCH_SRCS:%.c=$(B)/%.o)
+# veilctl too, and it is always built: but not for fuzzing, as that has a
+# main() of its own.
+CTL_SRCS = $(if $(filter yes,$(FUZZ)),,$(sort $(wildcard src/ctl/*.c)))
+CTL_OBJS = $(CTL_SRCS:%.c=$(B)/%.o)
 MAIN_SRC = $(wildcard src/process/veil.c)
 MAIN_OBJ = $(MAIN_SRC:%.c=$(B)/%.o)
 # The list of modules can be compiled once the core has the type of a module.
@@ -33,8 +37,9 @@ COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@
 
 # Without main() there is a library to test, but no program yet.
 all: $(if $(filter yes,$(FUZZ)),lib fuzz,$(if $(MAIN_SRC),veil,lib)) \
-    $(if $(FETCH_SRCS),fetch)
+    $(if $(FETCH_SRCS),fetch) $(if $(CTL_SRCS),ctl)
 veil: $(B)/veil
+ctl: $(B)/veilctl $(B)/veilctl.8 $(B)/veilctl.bash
 fetch: $(B)/veil-fetch
 lib: $(B)/libveil.a
 
@@ -53,6 +58,14 @@ $(B)/veil: $(MAIN_OBJ) $(B)/libveil.a
 
 $(B)/veil-fetch: $(FETCH_OBJS) $(B)/libveil.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(FETCH_OBJS) $(B)/libveil.a $(LIBS)
+
+$(B)/veilctl: $(CTL_OBJS) $(B)/libveil.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(CTL_OBJS) $(B)/libveil.a $(LIBS)
+# It knows its verbs: the manual page and the completion are its own words.
+$(B)/veilctl.8: $(B)/veilctl
+	$(B)/veilctl --man > $@
+$(B)/veilctl.bash: $(B)/veilctl
+	$(B)/veilctl --completion bash > $@
 
 # "objects" lists LIB_OBJS and changes when a source comes or goes.
 $(B)/libveil.a: $(LIB_OBJS) $(B)/objects
@@ -123,7 +136,8 @@ $(B)/t/ktls/transfer: t/ktls/transfer.c $(B)/flags
 
 # For auto/quick: what of the changed files is a part of this build.
 sources:
-	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS) $(FETCH_SRCS)
+	@printf '%s\n' $(LAYER_SRCS) $(MAIN_SRC) $(MODULE_SRCS) $(FETCH_SRCS) \
+	    $(CTL_SRCS)
 
 style: lib
 	@CC="$(CC)" auto/check-style $(B)
@@ -148,6 +162,12 @@ install: all
 	    "$(DESTDIR)"$(SBIN_PATH).old
 	cp $(B)/veil "$(DESTDIR)"$(SBIN_PATH)
 	$(if $(FETCH_SRCS),cp $(B)/veil-fetch "$(DESTDIR)"$(SBIN_DIR)/veil-fetch)
+	cp $(B)/veilctl "$(DESTDIR)"$(SBIN_DIR)/veilctl
+	mkdir -p "$(DESTDIR)"$(DATA_DIR)/man/man8 \
+	    "$(DESTDIR)"$(DATA_DIR)/bash-completion/completions
+	cp $(B)/veilctl.8 "$(DESTDIR)"$(DATA_DIR)/man/man8/veilctl.8
+	cp $(B)/veilctl.bash \
+	    "$(DESTDIR)"$(DATA_DIR)/bash-completion/completions/veilctl
 	cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types.default
 	test -f "$(DESTDIR)"$(CONF_DIR)/mime.types \
 	    || cp conf/mime.types "$(DESTDIR)"$(CONF_DIR)/mime.types
@@ -157,7 +177,7 @@ install: all
 	test -d "$(DESTDIR)"$(PREFIX)/html \
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
-.PHONY: all veil fetch lib unit unit-changed unit-none unit-programs \
+.PHONY: all veil fetch ctl lib unit unit-changed unit-none unit-programs \
     bench-responder bench-tlsload sources style check fuzz install
 
--include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(FETCH_OBJS:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(FETCH_OBJS:.o=.d) $(CTL_OBJS:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

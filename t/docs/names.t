@@ -45,7 +45,7 @@ my @pages = (glob('docs/*.md'), glob('docs/devel/*.md'), glob('src/*/README.md')
     'src/http/http.h', 'src/http/upstream/upstream.h', glob('README*.md'));
 @pages = grep { -f && $_ ne 'docs/directives.md' } @pages;
 
-my $path = qr{(?:core|event|process|http|modules|fetch)/[\w/]+\.[ch]};
+my $path = qr{(?:core|event|process|http|modules|fetch|ctl)/[\w/]+\.[ch]};
 my $places = 0;
 
 for my $page (@pages) {

@@ -1,0 +1,260 @@
+/*
+ * call.c -- carrying out a verb: asked, answered, printed.
+ *
+ * The server keeps the deadline of a call, and tells which worker missed it.
+ * The client waits a little longer than that, and gives up by itself only
+ * when the server says nothing at all.  Verbs that take their time, or go on
+ * for ever, have no deadline unless one is asked for.
+ */
+
+#include "core/platform.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "ctl/call.h"
+#include "ctl/output.h"
+#include "ctl/show.h"
+#include "ctl/where.h"
+
+/* The server's deadline when none is asked for, and what is added to one. */
+#define CALL_TIMEOUT_MS 10000
+#define CALL_GRACE_MS 3000
+
+/* --- signals --------------------------------------------------------------*/
+
+static void
+call_on_signal(int signo VEIL_UNUSED)
+{
+    veil_ctl_interrupted = 1;
+}
+
+void
+veil_ctl_call_catch_signals(void)
+{
+    struct sigaction sa = { .sa_handler = call_on_signal };
+
+    (void) sigemptyset(&sa.sa_mask);
+    (void) sigaction(SIGINT, &sa, NULL);
+    (void) sigaction(SIGTERM, &sa, NULL);
+}
+
+/* --- connecting, failing --------------------------------------------------*/
+
+veil_ctl_code_t
+veil_ctl_call_failed(const veil_ctl_command_t *c, const veil_ctl_link_t *link,
+                     veil_ctl_got_t got)
+{
+    if (got == VEIL_CTL_GOT_INTERRUPT) {
+        return VEIL_CTL_OK;
+    }
+    veil_ctl_output_failure(c, link->code, link->msg, link->hint);
+    return strcmp(link->code, VEIL_E_TIMEOUT) == 0 ? VEIL_CTL_TIMEOUT
+                                                   : VEIL_CTL_FAILED;
+}
+
+bool
+veil_ctl_call_connect(veil_pool_t *pool, veil_ctl_link_t *link,
+                      const veil_ctl_command_t *c, veil_ctl_code_t *code)
+{
+    const char *why = NULL;
+    const char *path = veil_ctl_where(pool, c, &why);
+
+    *code = VEIL_CTL_FAILED;
+    if (path == NULL) {
+        veil_ctl_output_failure(c, VEIL_CTL_E_CONNECT, why, NULL);
+        return false;
+    }
+    if (!veil_ctl_link_open(
+            link, path, c->timeout_ms >= 0 ? c->timeout_ms : CALL_TIMEOUT_MS))
+    {
+        *code = veil_ctl_call_failed(c, link, VEIL_CTL_GOT_FAILURE);
+        return false;
+    }
+    return true;
+}
+
+/* --- answers --------------------------------------------------------------*/
+
+static bool
+call_print(const veil_ctl_command_t *c, const json_t *data)
+{
+    veil_ctl_text_t t = { .color = veil_ctl_output_has_color(STDOUT_FILENO) };
+    bool written;
+
+    if (c->json) {
+        veil_ctl_render_json(&t, data);
+        veil_ctl_text_z(&t, "\n");
+    } else {
+        veil_ctl_show(&t, c->verb, c->args, data);
+    }
+    written = veil_ctl_output_write(STDOUT_FILENO, &t);
+    veil_ctl_text_done(&t);
+    return written;
+}
+
+/* What else the answer says, for people. */
+static void
+call_print_notes(const json_t *answer)
+{
+    if (json_is_true(json_object_get(answer, "dry_run"))) {
+        veil_ctl_say("this was a dry run: nothing was changed");
+    } else if (json_is_true(json_object_get(answer, "volatile"))) {
+        veil_ctl_say("a reload or restart will undo this; --persist "
+                     "keeps it");
+    }
+}
+
+static bool
+call_has_failed_worker(const json_t *workers)
+{
+    size_t i;
+
+    for (i = 0; i < json_array_size(workers); i++) {
+        if (!json_is_true(json_object_get(json_array_get(workers, i), "ok"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static veil_ctl_code_t
+call_answered(const veil_ctl_command_t *c, const json_t *answer)
+{
+    const json_t *workers = json_object_get(answer, "workers");
+    const json_t *err = json_object_get(answer, "err");
+    const char *code;
+
+    if (json_is_true(json_object_get(answer, "ok"))) {
+        if (!call_print(c, json_object_get(answer, "data"))) {
+            return VEIL_CTL_FAILED;
+        }
+        if (!c->json) {
+            call_print_notes(answer);
+        }
+        if (!call_has_failed_worker(workers)
+            && !json_is_true(json_object_get(answer, "partial")))
+        {
+            return VEIL_CTL_OK;
+        }
+        if (!c->json) {
+            veil_ctl_say("not every worker did it:");
+            veil_ctl_output_error(c, NULL, workers);
+        }
+        return VEIL_CTL_PARTIAL;
+    }
+    veil_ctl_output_error(c, err, workers);
+    code = json_string_value(json_object_get(err, "code"));
+    return code != NULL && strcmp(code, VEIL_E_TIMEOUT) == 0 ? VEIL_CTL_TIMEOUT
+                                                             : VEIL_CTL_FAILED;
+}
+
+/* Progress is for people, on standard error; lines are the answer. */
+static bool
+call_print_line(const veil_ctl_command_t *c, bool progress, const json_t *v)
+{
+    int fd = progress ? STDERR_FILENO : STDOUT_FILENO;
+    veil_ctl_text_t t = { .color = veil_ctl_output_has_color(fd) };
+    bool written = true;
+
+    if (!progress || !c->json) {
+        if (c->json) {
+            veil_ctl_render_json(&t, v);
+            veil_ctl_text_z(&t, "\n");
+        } else {
+            veil_ctl_show_line(&t, c->verb, v);
+        }
+        written = veil_ctl_output_write(fd, &t);
+    }
+    veil_ctl_text_done(&t);
+    return written;
+}
+
+/* --- asking ---------------------------------------------------------------*/
+
+static int64_t
+call_until(const veil_ctl_command_t *c)
+{
+    if (c->timeout_ms >= 0) {
+        return veil_ctl_link_now() + c->timeout_ms + CALL_GRACE_MS;
+    }
+    if ((c->verb->flags & (VEIL_CONTROL_STREAMS | VEIL_CONTROL_SLOW)) != 0) {
+        return -1;
+    }
+    return veil_ctl_link_now() + CALL_TIMEOUT_MS + CALL_GRACE_MS;
+}
+
+static veil_ctl_code_t
+call_once(veil_ctl_link_t *link, const veil_ctl_command_t *c)
+{
+    veil_ctl_request_t r = { .verb = c->verb->name,
+                             .args = c->args,
+                             .dry_run = c->dry_run,
+                             .persist = c->persist,
+                             .if_gen = c->if_gen,
+                             .timeout_ms = c->timeout_ms };
+    int64_t until = call_until(c);
+    veil_ctl_code_t code;
+    veil_ctl_got_t got;
+    json_t *v;
+
+    if (!veil_ctl_link_send(link, &r)) {
+        return veil_ctl_call_failed(c, link, VEIL_CTL_GOT_FAILURE);
+    }
+    for (;;) {
+        got = veil_ctl_link_next(link, until, &v);
+        if (got == VEIL_CTL_GOT_ANSWER) {
+            code = call_answered(c, v);
+            json_decref(v);
+            return code;
+        }
+        if (got != VEIL_CTL_GOT_PROGRESS && got != VEIL_CTL_GOT_LINE) {
+            return veil_ctl_call_failed(c, link, got);
+        }
+        if (!call_print_line(c, got == VEIL_CTL_GOT_PROGRESS, v)) {
+            json_decref(v);
+            return VEIL_CTL_FAILED;
+        }
+        json_decref(v);
+    }
+}
+
+/* Again and again; on a terminal each answer takes the place of the last. */
+static veil_ctl_code_t
+call_watch(veil_ctl_link_t *link, const veil_ctl_command_t *c)
+{
+    veil_ctl_text_t clear = { .color = isatty(STDOUT_FILENO) == 1 };
+    veil_ctl_code_t code = VEIL_CTL_OK;
+    bool first = true;
+    struct timespec ts = { .tv_sec = (time_t) (c->watch_ms / 1000),
+                           .tv_nsec = (long) (c->watch_ms % 1000) * 1000000 };
+
+    while (code == VEIL_CTL_OK && !veil_ctl_interrupted) {
+        if (!c->json) {
+            veil_ctl_text_z(&clear, clear.color ? "\033[H\033[2J"
+                                    : first     ? ""
+                                                : "\n");
+            (void) veil_ctl_output_write(STDOUT_FILENO, &clear);
+        }
+        code = call_once(link, c);
+        first = false;
+        if (code == VEIL_CTL_OK && !veil_ctl_interrupted) {
+            (void) nanosleep(&ts, NULL);
+        }
+    }
+    veil_ctl_text_done(&clear);
+    return code;
+}
+
+veil_ctl_code_t
+veil_ctl_call(veil_ctl_link_t *link, const veil_ctl_command_t *c)
+{
+    if (c->watch_ms >= 0) {
+        veil_ctl_call_catch_signals();
+        return call_watch(link, c);
+    }
+    if ((c->verb->flags & VEIL_CONTROL_STREAMS) != 0) {
+        veil_ctl_call_catch_signals();
+    }
+    return call_once(link, c);
+}

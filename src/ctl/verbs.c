@@ -1,0 +1,286 @@
+/*
+ * verbs.c -- the verbs of veilctl, and their help.
+ *
+ * The library that veilctl is linked with has the same tables of modules as
+ * the server, so the command line, the help, the completion and the man page
+ * are made from what the server checks by.  A verb of the client's own hides
+ * one of the same name.
+ *
+ * All are kept sorted by name, so that verbs of one noun stand together.
+ */
+
+#include "core/platform.h"
+
+#include "ctl/verbs.h"
+
+#define VERBS_MAX 256
+
+static struct {
+    const veil_control_verb_t *verb[VERBS_MAX];
+    unsigned n;
+} verbs;
+
+static int
+verbs_compare(const void *a, const void *b)
+{
+    const veil_control_verb_t *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static void
+verbs_add(const veil_control_verb_t *v)
+{
+    unsigned i;
+
+    for (i = 0; i < verbs.n; i++) {
+        if (strcmp(verbs.verb[i]->name, v->name) == 0) {
+            return;
+        }
+    }
+    VEIL_ASSERT(verbs.n < VERBS_MAX);
+    verbs.verb[verbs.n++] = v;
+}
+
+const veil_control_verb_t *
+veil_ctl_verb_at(unsigned i)
+{
+    const veil_control_verb_t *v;
+    unsigned k;
+
+    if (verbs.n == 0) {
+        for (v = veil_ctl_local_verbs; v->name != NULL; v++) {
+            verbs_add(v);
+        }
+        for (k = 0; (v = veil_control_verb_at(k)) != NULL; k++) {
+            verbs_add(v);
+        }
+        qsort(verbs.verb, verbs.n, sizeof(verbs.verb[0]), verbs_compare);
+    }
+    return i < verbs.n ? verbs.verb[i] : NULL;
+}
+
+bool
+veil_ctl_verb_is_local(const veil_control_verb_t *verb)
+{
+    return verb->run == NULL;
+}
+
+bool
+veil_ctl_name_eq(veil_str_t a, veil_str_t b)
+{
+    size_t i;
+
+    if (a.len != b.len) {
+        return false;
+    }
+    for (i = 0; i < a.len; i++) {
+        if ((a.data[i] == '-' ? '_' : a.data[i])
+            != (b.data[i] == '-' ? '_' : b.data[i]))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+const veil_control_verb_t *
+veil_ctl_verb_find(veil_str_t name)
+{
+    const veil_control_verb_t *v;
+    unsigned i;
+
+    for (i = 0; (v = veil_ctl_verb_at(i)) != NULL; i++) {
+        if (veil_ctl_name_eq(name, veil_str_z(v->name))) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+const char *
+veil_ctl_verb_words(const veil_control_verb_t *verb, char *buf)
+{
+    char *p;
+
+    (void) veil_str_copy_z(buf, VEIL_CTL_WORDS, veil_str_z(verb->name));
+    for (p = buf; *p != '\0'; p++) {
+        if (*p == '.') {
+            *p = ' ';
+        }
+    }
+    return buf;
+}
+
+/* --- help -----------------------------------------------------------------*/
+
+const char *
+veil_ctl_arg_value(const veil_control_arg_t *a, char *buf, size_t n)
+{
+    size_t i;
+
+    if (a->type == VEIL_CONTROL_WORD) {
+        return a->words;
+    }
+    if (a->type == VEIL_CONTROL_NUMBER
+        && (a->flags & VEIL_CONTROL_POSITION) == 0) {
+        return "N";
+    }
+    if (a->type == VEIL_CONTROL_TIME) {
+        return "TIME";
+    }
+    if ((a->flags & VEIL_CONTROL_FILE) != 0) {
+        return "FILE";
+    }
+    n = veil_str_copy_z(buf, n, veil_str_z(a->name));
+    for (i = 0; i < n; i++) {
+        if (buf[i] >= 'a' && buf[i] <= 'z') {
+            buf[i] = (char) (buf[i] - ('a' - 'A'));
+        }
+    }
+    return buf;
+}
+
+/* "SERVER", "[state=ready|drain]", "[--force]". */
+static void
+verbs_usage_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
+{
+    bool optional = (a->flags & VEIL_CONTROL_REQUIRED) == 0;
+    char buf[VEIL_CTL_WORDS];
+    const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
+
+    veil_ctl_text_z(t, optional ? " [" : " ");
+    if (a->type == VEIL_CONTROL_FLAG) {
+        veil_ctl_text_z(t, "--");
+        veil_ctl_text_z(t, a->name);
+    } else if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
+        veil_ctl_text_z(t, value);
+    } else {
+        veil_ctl_text_printf(t, "%s=%s", a->name, value);
+    }
+    veil_ctl_text_z(t, optional ? "]" : "");
+}
+
+void
+veil_ctl_verb_usage(veil_ctl_text_t *t, const veil_control_verb_t *verb)
+{
+    char words[VEIL_CTL_WORDS];
+    const veil_control_arg_t *a;
+
+    veil_ctl_text_printf(t, "veilctl %s", veil_ctl_verb_words(verb, words));
+    for (a = verb->args; a != NULL && a->name != NULL; a++) {
+        if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
+            verbs_usage_arg(t, a);
+        }
+    }
+    for (a = verb->args; a != NULL && a->name != NULL; a++) {
+        if ((a->flags & VEIL_CONTROL_POSITION) == 0) {
+            verbs_usage_arg(t, a);
+        }
+    }
+    if ((verb->flags & VEIL_CONTROL_CHANGES) != 0) {
+        veil_ctl_text_z(t, " [--dry-run] [--if-gen=N]");
+    }
+    if ((verb->flags & VEIL_CONTROL_PERSISTS) != 0) {
+        veil_ctl_text_z(t, " [--persist]");
+    }
+    veil_ctl_text_z(t, "\n");
+}
+
+static void
+verbs_help_row(veil_ctl_text_t *t, const char *left, const char *help)
+{
+    size_t n = strlen(left);
+
+    veil_ctl_text_printf(t, "  %s", left);
+    if (n > 24) {
+        veil_ctl_text_z(t, "\n");
+        n = 0;
+        veil_ctl_text_fill(t, ' ', 2);
+    }
+    veil_ctl_text_fill(t, ' ', 26 - n);
+    veil_ctl_text_printf(t, "%s\n", help == NULL ? "" : help);
+}
+
+static void
+verbs_help_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
+{
+    char buf[VEIL_CTL_WORDS], left[160];
+    const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
+
+    if (a->type == VEIL_CONTROL_FLAG) {
+        (void) veil_snprintf(left, sizeof(left), "--%s", a->name);
+    } else if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
+        (void) veil_snprintf(left, sizeof(left), "%s", value);
+    } else {
+        (void) veil_snprintf(left, sizeof(left), "%s=%s", a->name, value);
+    }
+    verbs_help_row(t, left, a->help);
+}
+
+static const char *
+verbs_role(const veil_control_verb_t *verb)
+{
+    switch (verb->role) {
+    case VEIL_CONTROL_READ:
+        return "read";
+    case VEIL_CONTROL_OPERATE:
+        return "operate";
+    case VEIL_CONTROL_ADMIN:
+        break;
+    }
+    return "admin";
+}
+
+void
+veil_ctl_verb_help(veil_ctl_text_t *t, const veil_control_verb_t *verb)
+{
+    const veil_control_arg_t *a;
+
+    veil_ctl_text_z(t, "usage: ");
+    veil_ctl_verb_usage(t, verb);
+    veil_ctl_text_printf(t, "\n%s\n", verb->help);
+    if ((verb->args != NULL && verb->args->name != NULL)
+        || (verb->flags & VEIL_CONTROL_CHANGES) != 0)
+    {
+        veil_ctl_text_z(t, "\n");
+    }
+    for (a = verb->args; a != NULL && a->name != NULL; a++) {
+        verbs_help_arg(t, a);
+    }
+    if ((verb->flags & VEIL_CONTROL_CHANGES) != 0) {
+        verbs_help_row(t, "--dry-run", "check everything, change nothing");
+        verbs_help_row(t, "--if-gen=N",
+                       "only while generation N of the configuration serves");
+    }
+    if ((verb->flags & VEIL_CONTROL_PERSISTS) != 0) {
+        verbs_help_row(t, "--persist", "keep the change across reloads");
+    }
+    if (!veil_ctl_verb_is_local(verb)) {
+        veil_ctl_text_printf(t, "\nNeeds the role \"%s\".%s\n",
+                             verbs_role(verb),
+                             (verb->flags & VEIL_CONTROL_STREAMS) != 0
+                                 ? "  Goes on until it is interrupted."
+                                 : "");
+    }
+}
+
+bool
+veil_ctl_verb_list(veil_ctl_text_t *t, veil_str_t noun)
+{
+    const veil_control_verb_t *v;
+    char words[VEIL_CTL_WORDS];
+    bool any = false;
+    veil_str_t rest;
+    unsigned i;
+
+    for (i = 0; (v = veil_ctl_verb_at(i)) != NULL; i++) {
+        rest = veil_str_z(v->name);
+        if (noun.len == 0 || veil_ctl_name_eq(noun, veil_str_cut(&rest, '.')))
+        {
+            verbs_help_row(t, veil_ctl_verb_words(v, words), v->help);
+            any = true;
+        }
+    }
+    return any;
+}
