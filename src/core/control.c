@@ -60,6 +60,12 @@ veil_control_say(veil_control_call_t *call, json_t *line)
     call->say(call, line);
 }
 
+bool
+veil_control_is_behind(const veil_control_call_t *call)
+{
+    return call->is_behind != NULL && call->is_behind(call);
+}
+
 void
 veil_control_event(const char *kind, json_t *data)
 {

@@ -122,12 +122,18 @@ struct veil_control_call_s {
     bool is_volatile; /* lost at a reload: the answer says so */
     /* While it is LATER. */
     void *ctx; /* the verb's own */
+    /*
+     * In master and keeper, which have no loop: called about ten times a
+     * second.  NULL: not.
+     */
+    void (*tick)(veil_control_call_t *call);
     /* The caller is gone or the time is up: stop, and do not say done. */
     void (*cancel)(veil_control_call_t *call);
     /* The process layer's. */
     uint64_t id;
     void (*finish)(veil_control_call_t *call, veil_control_rc_t rc);
     void (*say)(veil_control_call_t *call, json_t *line);
+    bool (*is_behind)(const veil_control_call_t *call);
     void *owner;
 };
 
@@ -155,6 +161,11 @@ veil_control_rc_t veil_control_forward(veil_control_call_t *call,
                                        json_t *args);
 /* Ends a call that was LATER; it is freed. */
 void veil_control_done(veil_control_call_t *call, veil_control_rc_t rc);
+/*
+ * The client does not keep up: what goes on for ever should leave lines out
+ * rather than say more.  Known in the master only.
+ */
+bool veil_control_is_behind(const veil_control_call_t *call);
 /* Takes over line: one of many that a streaming or slow call sends. */
 void veil_control_say(veil_control_call_t *call, json_t *line);
 

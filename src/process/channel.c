@@ -41,6 +41,10 @@ static const char *const channel_names[VEIL_MSG_KINDS] = {
     [VEIL_MSG_RELEASE] = "RELEASE",
 
     [VEIL_MSG_DIAGNOSTIC] = "DIAGNOSTIC",
+    [VEIL_MSG_ANSWER] = "ANSWER",
+    [VEIL_MSG_EVENT] = "EVENT",
+    [VEIL_MSG_CONTROL] = "CONTROL",
+    [VEIL_MSG_CANCEL] = "CANCEL",
 };
 
 const char *
@@ -79,8 +83,8 @@ channel_wait(int fd, short events, int msec)
 }
 
 int
-veil_channel_send(int fd, veil_message_type_t type, const void *data,
-                  size_t len, const int *fds, unsigned nfds)
+veil_channel_try_send(int fd, veil_message_type_t type, const void *data,
+                      size_t len, const int *fds, unsigned nfds)
 {
     uint32_t head = type;
     _Alignas(struct cmsghdr) char
@@ -88,7 +92,7 @@ veil_channel_send(int fd, veil_message_type_t type, const void *data,
     struct iovec iov[2];
     struct msghdr msg;
     struct cmsghdr *c;
-    int rc;
+    ssize_t n;
 
     if (len > VEIL_MESSAGE_MAX || nfds > VEIL_MESSAGE_FDS) {
         return -EMSGSIZE;
@@ -114,15 +118,26 @@ veil_channel_send(int fd, veil_message_type_t type, const void *data,
         memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
     }
 
+    do {
+        n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+
+    if (n >= 0) {
+        return 0;
+    }
+    return errno == ECONNRESET ? -EPIPE : -errno;
+}
+
+int
+veil_channel_send(int fd, veil_message_type_t type, const void *data,
+                  size_t len, const int *fds, unsigned nfds)
+{
+    int rc;
+
     for (;;) {
-        if (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) {
-            return 0;
-        }
-        if (errno == EINTR) {
-            continue;
-        }
-        if (errno != EAGAIN) {
-            return errno == ECONNRESET ? -EPIPE : -errno;
+        rc = veil_channel_try_send(fd, type, data, len, fds, nfds);
+        if (rc != -EAGAIN) {
+            return rc;
         }
         rc = channel_wait(fd, POLLOUT, CHANNEL_SEND_WAIT_MS);
         if (rc < 0) {

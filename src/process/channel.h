@@ -33,14 +33,18 @@ typedef enum {
     /* either way, upwards */
     VEIL_MSG_READY,      /* all is prepared; waits for START */
     VEIL_MSG_DIAGNOSTIC, /* veil_diagnostic_message_t: a line of the log */
+    VEIL_MSG_ANSWER,     /* veil_answer_message_t of control.h, JSON */
+    VEIL_MSG_EVENT,      /* veil_event_message_t, JSON */
     /* master to keeper */
     VEIL_MSG_SOCKETS, /* veil_sockets_message_t, descriptors */
     VEIL_MSG_MEMORY,  /* veil_memory_message_t, a descriptor */
     /* downwards */
-    VEIL_MSG_START,  /* accept */
-    VEIL_MSG_DRAIN,  /* veil_drain_message_t */
-    VEIL_MSG_REOPEN, /* master to keeper: empty; to a worker:
-                        veil_reopen_message_t, new descriptors of logs */
+    VEIL_MSG_START,   /* accept */
+    VEIL_MSG_DRAIN,   /* veil_drain_message_t */
+    VEIL_MSG_CONTROL, /* veil_control_message_t of control.h, JSON */
+    VEIL_MSG_CANCEL,  /* veil_cancel_message_t */
+    VEIL_MSG_REOPEN,  /* master to keeper: empty; to a worker:
+                         veil_reopen_message_t, new descriptors of logs */
     /* keeper to worker */
     VEIL_MSG_ADOPT,   /* veil_slot_message_t: accept for an absent worker */
     VEIL_MSG_RELEASE, /* veil_slot_message_t: it is back */
@@ -71,6 +75,10 @@ int veil_channel_pair(int ends[2]);
  */
 int veil_channel_send(int fd, veil_message_type_t type, const void *data,
                       size_t len, const int *fds, unsigned nfds);
+
+/* The same without waiting: -EAGAIN while the other end does not read. */
+int veil_channel_try_send(int fd, veil_message_type_t type, const void *data,
+                          size_t len, const int *fds, unsigned nfds);
 
 /*
  * Receives one message.  1: there is one; 0: the other end is closed;

@@ -414,7 +414,70 @@ veil_crew_run_due(uint64_t now_ms)
     }
 }
 
+/* --- control calls ------------------------------------------------------ */
+
+json_t *
+veil_crew_pids(void)
+{
+    json_t *pids = json_array();
+    unsigned i;
+
+    for (i = 0; i < crew.o.workers; i++) {
+        const crew_worker_t *w = &crew.workers[i];
+
+        if (w->state >= CREW_READY && w->channel >= 0) {
+            json_array_append_new(pids,
+                                  json_pack("[ii]", (int) i, (int) w->pid));
+        }
+    }
+    return pids;
+}
+
+int
+veil_crew_control(pid_t pid, const veil_control_message_t *m,
+                  const json_t *args)
+{
+    unsigned i;
+
+    for (i = 0; i < crew.o.workers; i++) {
+        if (crew.workers[i].pid == pid && crew.workers[i].channel >= 0) {
+            return veil_control_send(crew.workers[i].channel, VEIL_MSG_CONTROL,
+                                     m, sizeof(*m), args);
+        }
+    }
+    return -ESRCH;
+}
+
+void
+veil_crew_cancel(const veil_message_t *m)
+{
+    unsigned i;
+
+    for (i = 0; i < crew.o.workers; i++) {
+        if (crew.workers[i].channel >= 0) {
+            /* One that is stuck does nothing anyway. */
+            (void) veil_channel_try_send(crew.workers[i].channel,
+                                         VEIL_MSG_CANCEL, m->data, m->len,
+                                         NULL, 0);
+        }
+    }
+}
+
 /* --- messages ----------------------------------------------------------- */
+
+/* What a worker says to the master. */
+static void
+crew_pass_up(const veil_message_t *m)
+{
+    int rc = veil_channel_try_send(crew.o.up, m->type, m->data, m->len, m->fds,
+                                   m->nfds);
+
+    if (rc < 0 && rc != -EPIPE) {
+        veil_log(crew.o.log, VEIL_LOG_ERR, -rc,
+                 "the master does not take a worker's message %s",
+                 veil_message_name(m->type));
+    }
+}
 
 unsigned
 veil_crew_poll(struct pollfd *fds)
@@ -449,6 +512,8 @@ crew_receive(unsigned slot)
             if (crew.started && !crew.draining) {
                 crew_serve(slot);
             }
+        } else if (m.type == VEIL_MSG_ANSWER || m.type == VEIL_MSG_EVENT) {
+            crew_pass_up(&m);
         }
         veil_message_close_fds(&m);
     }

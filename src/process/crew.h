@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include "core/cycle.h"
+#include "process/control.h"
 
 typedef struct {
     unsigned workers;
@@ -33,6 +34,13 @@ void veil_crew_start(void);
 void veil_crew_drain(uint64_t timeout_ms);
 /* Opens the logs anew and hands the descriptors to all. */
 void veil_crew_reopen_logs(veil_cycle_t *cycle);
+/* [[slot, pid], ...] of those that can be asked; a new reference. */
+json_t *veil_crew_pids(void);
+/* Hands a call to one of them; 0 or -errno, never waits. */
+int veil_crew_control(pid_t pid, const veil_control_message_t *m,
+                      const json_t *args);
+/* Hands a message CANCEL to all. */
+void veil_crew_cancel(const veil_message_t *m);
 /* Processes that have not ended. */
 unsigned veil_crew_alive(void);
 

@@ -20,6 +20,7 @@
 #include "core/fault.h"
 #include "core/pool.h"
 #include "core/time.h"
+#include "process/control.h"
 #include "process/diagnostic.h"
 #include "process/generation.h"
 #include "process/keeper.h"
@@ -248,6 +249,9 @@ generation_note_worker(veil_generation_t *g, const veil_message_t *m)
 {
     const veil_worker_message_t *w = (const void *) m->data;
 
+    if (w->pid == 0 && w->slot < g->nworkers) {
+        veil_control_process_ended(g->workers[w->slot]);
+    }
     if (w->slot >= g->nworkers) {
         unsigned n = w->slot + 1;
 
@@ -301,6 +305,12 @@ generation_on_message(veil_generation_t *g, veil_message_t *m,
         break;
     case VEIL_MSG_DIAGNOSTIC:
         generation_note(g, m);
+        break;
+    case VEIL_MSG_ANSWER:
+        veil_control_answer(g, m);
+        break;
+    case VEIL_MSG_EVENT:
+        veil_control_event_message(m);
         break;
     default:
         veil_log(log, VEIL_LOG_ALERT, 0, "unexpected message %s from %d",

@@ -32,7 +32,7 @@ typedef struct {
     veil_log_t log;
 } veil_generation_log_t;
 
-typedef struct {
+typedef struct veil_generation_s {
     veil_list_t link;
     veil_generation_state_t state;
     uint64_t number;

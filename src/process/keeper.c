@@ -32,6 +32,7 @@
 #include "core/time.h"
 #include "event/listen.h"
 #include "process/channel.h"
+#include "process/control.h"
 #include "process/crew.h"
 #include "process/diagnostic.h"
 #include "process/keeper.h"
@@ -104,6 +105,7 @@ keeper_send_settings(void)
     m.worker_shutdown_timeout_ms = keeper.conf->worker_shutdown_timeout_ms;
     m.shutdown_timeout_ms = keeper.conf->shutdown_timeout_ms;
     m.workers = keeper.conf->workers;
+    m.control = *veil_control_settings(veil_cycle);
     keeper_copy_path(m.pid_path, keeper.conf->pid);
     if (keeper_send(VEIL_MSG_SETTINGS, &m, sizeof(m), NULL, 0) != VEIL_OK) {
         return VEIL_ERROR;
@@ -294,6 +296,10 @@ keeper_on_master(void)
         case VEIL_MSG_REOPEN:
             keeper_reopen();
             break;
+        case VEIL_MSG_CONTROL:
+        case VEIL_MSG_CANCEL:
+            veil_control_keeper_message(&keeper.message);
+            break;
         default:
             veil_log(keeper.log, VEIL_LOG_ALERT, 0,
                      "unexpected message %s from the master",
@@ -356,13 +362,27 @@ keeper_on_signals(void)
     }
 }
 
+/* Of two times to wait, -1 being for ever, the shorter. */
+static int
+keeper_sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static int
+keeper_timeout(uint64_t now)
+{
+    return keeper_sooner(
+        keeper_sooner(veil_crew_timeout(now), veil_due_timeout(now)),
+        veil_control_calls_timeout(now));
+}
+
 /* One round of waiting for and doing what there is to do. */
 static void
 keeper_turn(void)
 {
     unsigned max = keeper.conf->workers + 2;
     struct pollfd *fds = veil_alloc(max * sizeof(*fds));
-    int timeout, due;
     unsigned n;
 
     fds[0] = (struct pollfd){ .fd = keeper.signals, .events = POLLIN };
@@ -370,12 +390,7 @@ keeper_turn(void)
     n = veil_crew_poll(fds + 2);
 
     veil_time_update();
-    timeout = veil_crew_timeout(veil_now_ms());
-    due = veil_due_timeout(veil_now_ms());
-    if (timeout < 0 || (due >= 0 && due < timeout)) {
-        timeout = due;
-    }
-    if (poll(fds, n + 2, timeout) >= 0) {
+    if (poll(fds, n + 2, keeper_timeout(veil_now_ms())) >= 0) {
         veil_time_update();
         veil_crew_polled(fds + 2, n);
         if (fds[1].revents != 0) {
@@ -387,6 +402,7 @@ keeper_turn(void)
     }
     veil_crew_run_due(veil_now_ms());
     veil_due_run(veil_now_ms());
+    veil_control_calls_run_due(veil_now_ms());
     veil_free(fds);
 }
 
@@ -490,6 +506,7 @@ keeper_prepare(void)
     crew.detach = keeper.o->detach;
     crew.log = keeper.log;
     veil_crew_init(&crew);
+    veil_control_keeper_init(keeper.channel, keeper.o->generation, keeper.log);
     return veil_crew_fork_all();
 }
 

@@ -34,6 +34,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
+#include "process/control_server.h"
 #include "process/master_state.h"
 #include "process/pidfile.h"
 #include "process/signal.h"
@@ -221,6 +222,7 @@ master_on_signal(const struct signalfd_siginfo *info)
 static int
 master_timeout(uint64_t now)
 {
+    int control = veil_control_server_timeout(now);
     uint64_t due = veil_master.restart_ms;
     veil_generation_t *g;
     veil_list_t *n;
@@ -232,12 +234,16 @@ master_timeout(uint64_t now)
         }
     }
     if (due == 0) {
-        return -1;
+        return control;
     }
     if (due <= now) {
         return 0;
     }
-    return due - now > 60000 ? 60000 : (int) (due - now);
+    if (due - now > 60000) {
+        due = now + 60000;
+    }
+    return control >= 0 && control < (int) (due - now) ? control
+                                                       : (int) (due - now);
 }
 
 static void
@@ -279,8 +285,9 @@ master_turn(void)
     struct pollfd *fds;
     veil_generation_t *g;
     veil_list_t *n;
-    unsigned count = 1;
+    unsigned count = VEIL_CONTROL_CLIENTS + 2;
     unsigned used = 1;
+    unsigned control;
 
     veil_list_foreach (n, &veil_master.generations) {
         count++;
@@ -291,10 +298,13 @@ master_turn(void)
         g = veil_list_entry(n, veil_generation_t, link);
         fds[used++] = (struct pollfd){ .fd = g->channel, .events = POLLIN };
     }
+    control = used;
+    used += veil_control_server_poll(fds + control);
     veil_time_update();
-    (void) poll(fds, used, master_timeout(veil_now_ms()));
+    if (poll(fds, used, master_timeout(veil_now_ms())) < 0) {
+        used = control; /* nothing is known of them */
+    }
     veil_time_update();
-    veil_free(fds);
 
     veil_list_foreach (n, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
@@ -307,6 +317,10 @@ master_turn(void)
     while (veil_signals_read(veil_master.signals, &info)) {
         master_on_signal(&info);
     }
+    veil_control_server_polled(fds + control, used - control,
+                               &veil_master.log);
+    veil_free(fds);
+    veil_control_server_run_due(veil_now_ms());
     master_run_due(veil_now_ms());
 }
 
@@ -323,6 +337,7 @@ veil_master_run(const veil_master_options_t *o)
     veil_master.first = true;
     veil_hold_init(&veil_master.hold);
     veil_list_init(&veil_master.generations);
+    veil_control_master_init();
     veil_time_update();
     veil_title_set("master process %s", veil_title_command());
 
@@ -342,6 +357,7 @@ veil_master_run(const veil_master_options_t *o)
            || !veil_list_is_empty(&veil_master.generations)) {
         master_turn();
     }
+    veil_control_server_close(true);
     veil_hold_done(&veil_master.hold, true);
     master_remove_pid_file();
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0, "exit");

@@ -14,6 +14,7 @@
 
 #include "core/control.h"
 #include "core/time.h"
+#include "process/control.h"
 #include "process/master_state.h"
 #include "process/spawn.h"
 
@@ -78,6 +79,7 @@ master_keeper_ended(veil_generation_t *g, int status)
     (void) veil_generation_receive(g, &veil_master.hold, &veil_master.log);
     master_log_keeper(g, status);
     g->keeper = 0;
+    veil_control_generation_ended(g->number);
 
     if (g == veil_master.loading) {
         veil_master_load_failed(g, status);

@@ -16,6 +16,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
+#include "process/control_server.h"
 #include "process/master_state.h"
 #include "process/spawn.h"
 
@@ -102,6 +103,7 @@ master_take(veil_generation_t *g)
     veil_master.loading = NULL;
     veil_master.restart_ms = 0;
     veil_master.stop_ms = g->settings.shutdown_timeout_ms;
+    veil_control_master_settings(&g->settings.control);
     if (veil_master.text_fd >= 0) {
         close(veil_master.text_fd);
     }
@@ -122,8 +124,9 @@ veil_master_switch(veil_generation_t *g)
     veil_reload_log_t noted;
 
     veil_reload_log(&noted, g->result, &veil_master.log);
-    if (veil_master_write_pid_file(g->settings.pid_path, &noted.log)
-        != VEIL_OK) {
+    if (veil_master_write_pid_file(g->settings.pid_path, &noted.log) != VEIL_OK
+        || veil_control_server_open(&g->settings.control, &noted.log) < 0)
+    {
         veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
                  "generation %llu is given up",
                  (unsigned long long) g->number);

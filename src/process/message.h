@@ -7,6 +7,7 @@
 #ifndef VEIL_PROCESS_MESSAGE_H
 #define VEIL_PROCESS_MESSAGE_H
 
+#include "process/control_conf.h"
 #include "process/hold.h"
 
 #define VEIL_MESSAGE_PATH 1024
@@ -18,6 +19,7 @@ typedef struct {
     bool has_log; /* LOG messages follow */
     unsigned workers;
     char pid_path[VEIL_MESSAGE_PATH];
+    veil_control_settings_t control;
 } veil_settings_message_t;
 
 /* LOG: one file of the main error log. */

@@ -23,10 +23,12 @@
 
 #include "core/assert.h"
 #include "core/conf.h"
+#include "core/control.h"
 #include "core/fault.h"
 #include "core/log.h"
 #include "core/main_conf.h"
 #include "core/module.h"
+#include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
 #include "process/check.h"
@@ -413,6 +415,7 @@ int
 main(int argc, char **argv)
 {
     veil_open_standard_fds();
+    json_set_alloc_funcs(veil_alloc, veil_free);
     veil_fault_init();
     veil_title_init(argc, argv);
     veil_panic_catch_signals();

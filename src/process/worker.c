@@ -43,6 +43,7 @@
 #include "event/resolver.h"
 #include "event/tls.h"
 #include "process/channel.h"
+#include "process/control.h"
 #include "process/diagnostic.h"
 #include "process/leftover.h"
 #include "process/message.h"
@@ -309,6 +310,13 @@ worker_on_message(veil_message_t *m)
         worker_release(
             ((const veil_slot_message_t *) (const void *) m->data)->slot);
         break;
+    case VEIL_MSG_CONTROL:
+        veil_control_calls_message(m);
+        break;
+    case VEIL_MSG_CANCEL:
+        veil_control_calls_cancel(
+            ((const veil_cancel_message_t *) (const void *) m->data)->id);
+        break;
     default:
         veil_log(worker.log, VEIL_LOG_ALERT, 0, "unexpected message %s",
                  veil_message_name(m->type));
@@ -508,6 +516,32 @@ worker_init(const veil_worker_options_t *o, int *signals)
 }
 
 static void
+worker_answer(const veil_answer_message_t *head, const json_t *json)
+{
+    int rc = veil_control_send(worker.o->channel, VEIL_MSG_ANSWER, head,
+                               sizeof(*head), json);
+
+    if (rc < 0) {
+        veil_log(worker.log, VEIL_LOG_ERR, -rc,
+                 "the keeper does not take the answer to a control call");
+    }
+}
+
+/* Calls that the keeper had under way are not this process's. */
+static void
+worker_take_calls(void)
+{
+    veil_control_calls_t o;
+
+    memset(&o, 0, sizeof(o));
+    o.answer = worker_answer;
+    o.generation = veil_cycle->generation;
+    o.worker = worker.slot;
+    veil_control_calls_init(&o);
+    veil_control_events_to(worker.o->channel, o.generation, o.worker);
+}
+
+static void
 worker_open_handles(const veil_worker_options_t *o, int signals)
 {
     veil_timer_init(&worker.deadline, worker_deadline);
@@ -518,6 +552,7 @@ worker_open_handles(const veil_worker_options_t *o, int signals)
     veil_op_poll(&worker.signal_ready, POLLIN);
 
     if (!worker.alone) {
+        worker_take_calls();
         veil_handle_init(&worker.channel, worker.loop, NULL, o->channel);
         veil_op_init(&worker.receive, &worker.channel, worker_received);
         worker_receive();
@@ -567,6 +602,7 @@ worker_leave(void)
     veil_timer_cancel(&worker.deadline);
     veil_timer_cancel(&worker.due);
     veil_due_changed = NULL;
+    veil_control_calls_stop();
 
     for (i = veil_modules_count(); i-- > 0;) {
         if (veil_modules[i]->core != NULL
@@ -580,6 +616,7 @@ worker_leave(void)
 
     veil_handle_close(&worker.signals, worker_handle_closed);
     if (!worker.alone) {
+        veil_control_events_to(-1, 0, 0);
         veil_handle_close(&worker.channel, worker_handle_closed);
     }
     until = veil_now_ms() + WORKER_LEAVE_MS;

@@ -60,10 +60,17 @@ sub census {
     } qw/master keeper/;
 }
 
+# A keeper that has ended is the master's to reap: then it closes its channel,
+# and says so.
+
 sub settled {
     return $t->wait_for(sub {
         my @all = Test::Veil::Proc::group($t->pid);
-        !(grep { $_->{ending} } @all)
+        my $log = $t->log;
+        my $started = () = $log =~ /generation \d+ serves/g;
+        my $ended = () = $log =~ /keeper process \d+ of generation \d+ (?:exited|was)/g;
+        $ended == $started - 1
+            && !(grep { $_->{ending} } @all)
             && 2 == (grep { $_->{title} =~ /worker process/ } @all)
             && 1 == grep { $_->{title} =~ /keeper process/ } @all;
     });
