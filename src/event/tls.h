@@ -315,6 +315,12 @@ bool veil_tls_is_ktls_rx(const veil_tls_t *t);
  */
 const char *veil_tls_ktls_why_not(const veil_tls_t *t, bool tx);
 
+/*
+ * What was logged last of a failure of the library's, in this process: for
+ * done() with -EPROTO, which comes right after it.
+ */
+const char *veil_tls_last_error(void);
+
 /* Frees what is kept for reuse (at exit). */
 void veil_tls_trim(void);
 

@@ -38,6 +38,8 @@ tls_ctx_print_errors(char *buf, size_t n)
     return len;
 }
 
+static char tls_ctx_error[512];
+
 void
 veil_tls_log(const veil_log_t *log, veil_log_level_t level, const char *text)
 {
@@ -45,9 +47,18 @@ veil_tls_log(const veil_log_t *log, veil_log_level_t level, const char *text)
 
     if (tls_ctx_print_errors(errors, sizeof(errors)) == 0) {
         veil_log(log, level, 0, "%s", text);
+        (void) veil_snprintf(tls_ctx_error, sizeof(tls_ctx_error), "%s", text);
     } else {
         veil_log(log, level, 0, "%s (SSL: %s)", text, errors);
+        (void) veil_snprintf(tls_ctx_error, sizeof(tls_ctx_error), "%s",
+                             errors);
     }
+}
+
+const char *
+veil_tls_last_error(void)
+{
+    return tls_ctx_error;
 }
 
 bool

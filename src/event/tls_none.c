@@ -192,6 +192,12 @@ veil_tls_ktls_why_not(const veil_tls_t *t, bool tx)
     return NULL;
 }
 
+const char *
+veil_tls_last_error(void)
+{
+    return "";
+}
+
 void
 veil_tls_trim(void)
 {

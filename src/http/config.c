@@ -123,6 +123,7 @@ config_finish(veil_conf_t *cf, veil_http_main_t *main)
     }
     /* Checks may ask which servers meet on a port. */
     if (veil_http_ports_build(cf, main) != VEIL_OK
+        || veil_http_drain_declare(cf) != VEIL_OK
         || config_run_checks(cf) != VEIL_OK)
     {
         return VEIL_ERROR;

@@ -46,8 +46,7 @@ veil_http_is_draining(void)
 bool
 veil_http_conn_is_draining(const veil_http_conn_t *hc)
 {
-    (void) hc;
-    return drain.on;
+    return drain.on || veil_http_port_is_draining(hc->port);
 }
 
 uint64_t
@@ -164,6 +163,24 @@ veil_http_drain(uint64_t left_ms)
     } else {
         drain_plan_tunnels(left_ms);
     }
+}
+
+/* HTTP/1 can say it with its next response only. */
+static void
+drain_tell_conn(veil_http_conn_t *hc, void *data)
+{
+    (void) data;
+    if (hc->proto != NULL && hc->proto->frames
+        && veil_http_port_is_draining(hc->port))
+    {
+        hc->proto->drain(hc);
+    }
+}
+
+void
+veil_http_drain_tell(void)
+{
+    veil_http_conns_each(drain_tell_conn, NULL);
 }
 
 void

@@ -12,6 +12,7 @@
 
 #include "core/version.h"
 #include "http/http.h"
+#include "http/rejects.h"
 
 /* --- the built-in page
  * ------------------------------------------------------- */
@@ -219,6 +220,7 @@ veil_http_send_error(veil_http_request_t *r)
 
     VEIL_CHECK(r, VEIL_HTTP_REQUEST);
 
+    veil_http_reject_error(r);
     error_reset_response(r);
     if (error_may_search(r) && r->status >= 300) {
         page = error_find_page(r);

@@ -86,6 +86,7 @@ pipeline_find_config(veil_http_request_t *r)
         veil_log(&r->log, VEIL_LOG_ERR, 0,
                  "client intended to send too large body: %lld bytes",
                  (long long) r->in.content_length);
+        r->reason = "a body that is too large";
         return veil_http_fail(r, 413);
     }
     return VEIL_HTTP_NEXT;

@@ -45,6 +45,19 @@ typedef enum {
 typedef veil_http_rc_t veil_http_handler_fn(veil_http_request_t *r);
 typedef void veil_http_cancel_fn(veil_http_request_t *r);
 
+/* What a connection or one of its requests is at (conn_info.h). */
+typedef enum {
+    VEIL_HTTP_STAGE_HANDSHAKE, /* of TLS */
+    VEIL_HTTP_STAGE_IDLE,
+    VEIL_HTTP_STAGE_HEAD,     /* reading it */
+    VEIL_HTTP_STAGE_BODY,     /* waiting for more of the client's */
+    VEIL_HTTP_STAGE_UPSTREAM, /* waiting for an upstream's head */
+    VEIL_HTTP_STAGE_WORKING,  /* in a handler */
+    VEIL_HTTP_STAGE_SENDING,  /* the response */
+    VEIL_HTTP_STAGE_TUNNEL,
+    VEIL_HTTP_STAGE_CLOSING /* all is said; the client's end is awaited */
+} veil_http_stage_t;
+
 /* What a request came in as. */
 typedef struct {
     unsigned method;  /* one bit: VEIL_GET ... VEIL_METHOD_OTHER */
@@ -134,6 +147,14 @@ struct veil_http_proto_s {
                      void (*fn)(veil_http_request_t *r, void *data),
                      void *data);
     /*
+     * What the protocol knows of a request's stage: HEAD, BODY, or WORKING,
+     * which is any other.  r NULL: of a connection without one: IDLE, with
+     * the time since when, HEAD or CLOSING.
+     */
+    veil_http_stage_t (*stage)(const veil_http_conn_t *hc,
+                               const veil_http_request_t *r,
+                               uint64_t *since_ms);
+    /*
      * Of a connection: the worker ends.  Close it after its requests and,
      * when it is idle, after a grace (drain.h).
      */
@@ -195,6 +216,7 @@ struct veil_http_request_s {
     bool responding; /* the protocol has the response */
     bool aborted;    /* the client is gone */
     bool tunnelled;
+    bool rejected;     /* it is noted in rejects.h */
     bool abort_on_eof; /* a client that ends its side is taken for gone */
     veil_array_t *upstream_states; /* of veil_upstream_state_t (upstream.h) */
     struct veil_exchange_s *exchange;     /* the latest, for log lines */

@@ -47,6 +47,7 @@ struct veil_http_port_s {
     veil_addr_t addr;
     const veil_http_listen_t *from; /* the "listen" whose options count */
     bool explicit_default;
+    bool draining; /* private to drain_zone.c */
 };
 
 /* "listen" and "server_name", as setters of the core module. */

@@ -15,6 +15,7 @@
 #include "event/tls.h"
 #include "http/drain.h"
 #include "http/http.h"
+#include "http/rejects.h"
 
 static veil_http_conn_t *
 tls_of(veil_conn_t *c)
@@ -25,11 +26,21 @@ tls_of(veil_conn_t *c)
     return hc;
 }
 
+/* Whoever has said nothing at all was a port scan or a health check. */
+static void
+tls_reject(veil_conn_t *c, const char *why)
+{
+    if (c->bytes_in != 0) {
+        veil_http_reject(tls_of(c), 0, why, VEIL_STR_NULL, NULL);
+    }
+}
+
 static void
 tls_on_timeout(veil_conn_t *c)
 {
     veil_log(&c->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while SSL handshaking");
+    tls_reject(c, "a handshake of TLS that is not complete in time");
     veil_conn_close(c);
 }
 
@@ -70,6 +81,8 @@ tls_done(veil_conn_t *c, int rc)
     const veil_http_alternative_t *other;
 
     if (rc < 0) {
+        tls_reject(c, rc == -EPROTO ? veil_tls_last_error()
+                                    : "a handshake of TLS that ends early");
         veil_conn_close(c);
         return;
     }

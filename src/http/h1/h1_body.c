@@ -16,6 +16,7 @@
 #include "core/platform.h"
 
 #include "http/h1/h1_impl.h"
+#include "http/rejects.h"
 
 /* Received and not consumed, before reading is held. */
 #define H1_BODY_WINDOW (128 * 1024)
@@ -92,6 +93,7 @@ h1_body_fail(veil_h1_body_t *b, int status, const char *why)
     b->error = status;
     b->body.error = status;
     b->r->keepalive = false;
+    veil_http_reject_request(b->r, status, why, b->r->in.request_line, NULL);
     veil_log(&b->r->log, VEIL_LOG_INFO, 0, "client sent %s", why);
     veil_h1_enter(b->hc, &veil_h1_hold, 0);
     h1_body_wake(b);
@@ -297,6 +299,8 @@ veil_h1_on_body_timeout(veil_http_conn_t *hc)
     b->error = 408;
     b->body.error = 408;
     b->r->keepalive = false;
+    veil_http_reject_request(b->r, 408, "a body that does not come",
+                             b->r->in.request_line, NULL);
     veil_log(&b->r->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while sending its request's body");
     veil_h1_enter(hc, &veil_h1_hold, 0);

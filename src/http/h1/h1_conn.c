@@ -34,6 +34,9 @@ static void h1_drain(veil_http_conn_t *hc);
 static void h1_requests(veil_http_conn_t *hc,
                         void (*fn)(veil_http_request_t *r, void *data),
                         void *data);
+static veil_http_stage_t h1_stage(const veil_http_conn_t *hc,
+                                  const veil_http_request_t *r,
+                                  uint64_t *since_ms);
 static void h1_on_linger_data(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_keep(veil_http_conn_t *hc, veil_buf_t *b);
 static void h1_eof_close(veil_http_conn_t *hc, int err);
@@ -64,6 +67,7 @@ const veil_http_proto_t veil_h1_proto = {
     .drop = veil_h1_drop,
     .ended = veil_h1_ended,
     .requests = h1_requests,
+    .stage = h1_stage,
     .drain = h1_drain,
     .close = veil_h1_close,
 };
@@ -169,6 +173,22 @@ h1_requests(veil_http_conn_t *hc,
     if (hc->h1.r != NULL) {
         fn(hc->h1.r, data);
     }
+}
+
+static veil_http_stage_t
+h1_stage(const veil_http_conn_t *hc, const veil_http_request_t *r,
+         uint64_t *since_ms)
+{
+    if (r != NULL) {
+        return hc->h1.state == &veil_h1_read_body ? VEIL_HTTP_STAGE_BODY
+                                                  : VEIL_HTTP_STAGE_WORKING;
+    }
+    if (hc->h1.state == &veil_h1_idle) {
+        *since_ms = hc->h1.idle_since_ms;
+        return VEIL_HTTP_STAGE_IDLE;
+    }
+    return hc->h1.state == &veil_h1_head ? VEIL_HTTP_STAGE_HEAD
+                                         : VEIL_HTTP_STAGE_CLOSING;
 }
 
 /* --- the drain ------------------------------------------------------------

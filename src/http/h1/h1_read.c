@@ -17,6 +17,7 @@
 #include "core/time.h"
 #include "http/h1/h1_impl.h"
 #include "http/parse/token.h"
+#include "http/rejects.h"
 
 /* Fields for which room is made at once; a browser sends some fifteen. */
 #define H1_HEADERS_RESERVE 20
@@ -48,12 +49,13 @@ h1_new_request(veil_http_conn_t *hc)
     return r;
 }
 
-/* text: what came of the head, for the log's request="...". */
+/* head: what came of it; fault: where in it, NULL: nowhere. */
 static void
 h1_refuse(veil_http_conn_t *hc, veil_http_request_t *r, int status,
-          const char *why)
+          const char *why, veil_str_t head, const char *fault)
 {
     r->keepalive = false;
+    veil_http_reject_request(r, status, why, head, fault);
     veil_h1_enter(hc, &veil_h1_hold, 0);
     veil_http_request_refuse(r, status, why);
 }
@@ -62,14 +64,16 @@ void
 veil_h1_refuse_head(veil_http_conn_t *hc, int status, const char *why)
 {
     veil_http_request_t *r = h1_new_request(hc);
-    veil_str_t text = veil_str_n(hc->h1.head, hc->h1.head_len);
+    veil_str_t head = veil_str_n(hc->h1.head, hc->h1.head_len);
+    veil_str_t text = head;
     ptrdiff_t eol = veil_str_chr(text, '\r');
 
     text.len = eol >= 0 ? (size_t) eol : veil_min_size(text.len, 256);
     r->in.request_line = veil_pool_str(r->pool, text);
     hc->h1.timed_out = status == 408;
+    veil_http_reject_request(r, status, why, head, head.data + head.len);
     veil_h1_free_head(hc);
-    h1_refuse(hc, r, status, why);
+    h1_refuse(hc, r, status, why, VEIL_STR_NULL, NULL);
 }
 
 /* --- parsing ---------------------------------------------------------------
@@ -178,7 +182,7 @@ h1_line_limit(veil_http_conn_t *hc)
 
 static veil_http_parse_t
 h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
-                size_t n)
+                size_t n, const char **fault)
 {
     int64_t max = veil_http_conn_server(hc)->max_headers;
     size_t longest = h1_line_limit(hc);
@@ -191,8 +195,10 @@ h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
     veil_http_framing_init(&framing);
 
     while ((e = veil_http_fields_next(&it, &f)) == VEIL_PARSE_OK) {
+        *fault = f.name.data;
         e = veil_http_framing_add(&framing, &f);
         if (e != VEIL_PARSE_OK) {
+            *fault = f.value.data;
             return e;
         }
         if (f.name.len + f.value.len > longest) {
@@ -213,9 +219,11 @@ h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
         veil_http_headers_add_id(&r->in.headers, f.id, f.name, f.value);
     }
     if (e != VEIL_PARSE_END) {
+        *fault = veil_http_parse_fault(e, it.p, (size_t) (it.end - it.p));
         return e;
     }
 
+    *fault = NULL;
     e = veil_http_framing_request(&framing, r->in.version);
     if (e != VEIL_PARSE_OK) {
         return e;
@@ -228,7 +236,7 @@ h1_parse_fields(veil_http_conn_t *hc, veil_http_request_t *r, const char *p,
 
 /* Host against the target: RFC 9112, 3.2. */
 static veil_http_parse_t
-h1_parse_host(veil_http_request_t *r)
+h1_parse_host(veil_http_request_t *r, const char **fault)
 {
     const veil_http_header_t *h;
     veil_http_host_t host;
@@ -246,6 +254,7 @@ h1_parse_host(veil_http_request_t *r)
         return VEIL_PARSE_OK; /* allowed for targets without authority */
     }
     e = veil_http_host_parse(h->value, &host);
+    *fault = h->value.data;
     if (e != VEIL_PARSE_OK || r->in.host_from_target) {
         return e;
     }
@@ -256,7 +265,8 @@ h1_parse_host(veil_http_request_t *r)
 }
 
 static veil_http_parse_t
-h1_parse(veil_http_conn_t *hc, veil_http_request_t *r, const char *p, size_t n)
+h1_parse(veil_http_conn_t *hc, veil_http_request_t *r, const char *p, size_t n,
+         const char **fault)
 {
     veil_http_parse_t e;
     size_t len;
@@ -265,11 +275,13 @@ h1_parse(veil_http_conn_t *hc, veil_http_request_t *r, const char *p, size_t n)
     if (e == VEIL_PARSE_OK && len > h1_line_limit(hc)) {
         e = VEIL_PARSE_LINE_LONG;
     }
-    if (e == VEIL_PARSE_OK) {
-        e = h1_parse_fields(hc, r, p + len, n - len);
+    if (e != VEIL_PARSE_OK) {
+        *fault = veil_http_parse_fault(e, p, len);
+        return e;
     }
+    e = h1_parse_fields(hc, r, p + len, n - len, fault);
     if (e == VEIL_PARSE_OK) {
-        e = h1_parse_host(r);
+        e = h1_parse_host(r, fault);
     }
     if (e == VEIL_PARSE_OK && r->in.headers.n != 0) {
         h1_parse_connection(r);
@@ -286,17 +298,18 @@ h1_on_head(veil_http_conn_t *hc, const char *head, size_t n)
     veil_http_request_t *r = h1_new_request(hc);
     char *p = veil_pool_chars(r->pool, n);
     veil_http_parse_t e;
-    const char *why;
+    const char *why, *fault = NULL;
 
     memcpy(p, head, n);
     veil_h1_free_head(hc);
     r->bytes_received = n;
 
     veil_http_headers_init(&r->in.headers, r->pool, H1_HEADERS_RESERVE);
-    e = h1_parse(hc, r, p, n);
+    e = h1_parse(hc, r, p, n, &fault);
     if (e != VEIL_PARSE_OK) {
         why = r->reason != NULL ? r->reason : veil_http_parse_reason(e);
-        h1_refuse(hc, r, veil_http_parse_status(e), why);
+        h1_refuse(hc, r, veil_http_parse_status(e), why, veil_str_n(p, n),
+                  fault);
         return;
     }
 

@@ -253,6 +253,16 @@ void veil_http_fields_init(veil_http_fields_t *it, const char *p, size_t n,
 veil_http_parse_t veil_http_fields_next(veil_http_fields_t *it,
                                         veil_http_field_t *f);
 
+/* --- faults (parse_fault.c) -----------------------------------------------*/
+
+/*
+ * The byte that made these be refused for that reason: a request line, or the
+ * fields from the one on that was.  p where no byte can be blamed, p + n when
+ * more should have come.
+ */
+const char *veil_http_parse_fault(veil_http_parse_t e, const char *p,
+                                  size_t n);
+
 /* --- framing (parse_framing.c) --------------------------------------------*/
 
 typedef enum {

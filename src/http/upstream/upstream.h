@@ -247,6 +247,10 @@ void veil_exchange_abort(veil_exchange_t *x);
  * may be told; harmless when the response is complete.
  */
 void veil_exchange_cut(veil_exchange_t *x);
+/* The peer it is at, "127.0.0.1:80"; empty: none, or none any more. */
+veil_str_t veil_exchange_peer(const veil_exchange_t *x);
+/* It has been started and there is no response yet. */
+bool veil_exchange_is_waiting(const veil_exchange_t *x);
 /* ", upstream: "http://127.0.0.1:80/uri"" for log lines; the length. */
 size_t veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n);
 

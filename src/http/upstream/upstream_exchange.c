@@ -37,6 +37,20 @@ veil_exchange_print(const veil_exchange_t *x, char *buf, size_t n)
                          VEIL_STR_ARG(x->uri));
 }
 
+veil_str_t
+veil_exchange_peer(const veil_exchange_t *x)
+{
+    const veil_exchange_private_t *p = x->priv;
+
+    return p != NULL && p->peer != NULL ? p->peer->name : VEIL_STR_NULL;
+}
+
+bool
+veil_exchange_is_waiting(const veil_exchange_t *x)
+{
+    return x->priv != NULL && x->priv->state <= VEIL_X_HEAD;
+}
+
 void
 veil_exchange_log(veil_exchange_t *x, veil_log_level_t level, int err,
                   const char *text, const char *action)

@@ -27,6 +27,7 @@
 #include "core/time.h"
 #include "http/conn.h"
 #include "http/http.h"
+#include "http/rejects.h"
 #include "modules/http2/h2_guard.h"
 
 #define VEIL_H2_MAGIC 0x48325f43u
@@ -119,6 +120,7 @@ struct veil_h2_s {
     bool has_skipped;   /* the client did, a stream's number */
     int32_t last_id;    /* the latest stream of the client */
     bool idle;          /* the read timer runs, for the next request */
+    uint64_t idle_since_ms;
     veil_http_conn_t *hc;
     nghttp2_session *session;
     const h2_conf_t *conf;

@@ -201,6 +201,8 @@ veil_h2_body_timed_out(veil_timer_t *t)
 {
     veil_h2_stream_t *s = veil_container_of(t, veil_h2_stream_t, timer);
 
+    veil_http_reject_request(s->r, 408, "a body that does not come",
+                             s->r->in.request_line, NULL);
     veil_log(&s->r->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while sending its request's body");
     s->in.error = 408;
@@ -228,6 +230,8 @@ h2_body_check(h2_body_t *b)
     if (limit != 0 && b->received > limit) {
         veil_log(&s->r->log, VEIL_LOG_INFO, 0,
                  "client sent a body that is too large");
+        veil_http_reject_request(s->r, 413, "a body that is too large",
+                                 s->r->in.request_line, NULL);
         b->error = 413;
         b->body.error = 413;
     }

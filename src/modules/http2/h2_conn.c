@@ -61,6 +61,7 @@ h2_conn_arm(veil_h2_t *h2)
             return; /* not begun anew by a PING */
         }
         h2->idle = true;
+        h2->idle_since_ms = veil_now_ms();
         ms = h2->hc->nrequests == 0
                  ? veil_http_conn_server(h2->hc)->client_header_timeout
                  : h2_conn_loc(h2)->keepalive_timeout;
@@ -678,6 +679,27 @@ h2_conn_requests(veil_http_conn_t *hc,
     }
 }
 
+static veil_http_stage_t
+h2_conn_stage(const veil_http_conn_t *hc, const veil_http_request_t *r,
+              uint64_t *since_ms)
+{
+    const veil_h2_t *h2 = hc->h2;
+    const veil_h2_stream_t *s;
+
+    if (r != NULL) {
+        s = h2_stream_of(r);
+        if (s->state == H2_STREAM_HEAD) {
+            return VEIL_HTTP_STAGE_HEAD;
+        }
+        return s->in.waiting ? VEIL_HTTP_STAGE_BODY : VEIL_HTTP_STAGE_WORKING;
+    }
+    if (h2->lingering || veil_h2_guard_is_broken(&h2->guard)) {
+        return VEIL_HTTP_STAGE_CLOSING;
+    }
+    *since_ms = h2->idle ? h2->idle_since_ms : veil_now_ms();
+    return VEIL_HTTP_STAGE_IDLE;
+}
+
 static void
 h2_conn_drain(veil_http_conn_t *hc)
 {
@@ -694,6 +716,7 @@ const veil_http_proto_t veil_h2_proto = {
     .drop = h2_stream_drop,
     .ended = h2_stream_ended,
     .requests = h2_conn_requests,
+    .stage = h2_conn_stage,
     .drain = h2_conn_drain,
     .close = h2_conn_close,
 };

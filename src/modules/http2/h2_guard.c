@@ -153,8 +153,13 @@ veil_h2_guard_report(const veil_log_t *log)
 static int
 h2_guard_break(veil_h2_t *h2, h2_guard_kind_t kind)
 {
+    char why[64];
+
     h2->guard.breach = (uint8_t) (kind + 1);
     veil_h2_guard_counts.breaches[kind]++;
+    (void) veil_snprintf(why, sizeof(why), "HTTP/2 beyond a limit: %s",
+                         h2_guards[kind].name);
+    veil_http_reject(h2->hc, 0, why, VEIL_STR_NULL, NULL);
     veil_conn_read_timeout(&h2->hc->c, GUARD_GOODBYE_MS);
     veil_h2_wake(h2);
     return NGHTTP2_ERR_CALLBACK_FAILURE;

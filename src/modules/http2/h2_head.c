@@ -10,6 +10,8 @@
 
 #include "modules/http2/h2.h"
 
+#include "http/drain.h"
+
 /* What a field counts beyond its bytes (RFC 9113, 6.5.2). */
 #define H2_FIELD_OVERHEAD 32
 #define H2_HEADERS_RESERVE 16
@@ -59,7 +61,7 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     conf = h2->hc->server->loc_conf[veil_http_core_module.index];
     if (h2->hc->nrequests >= (uint64_t) conf->keepalive_requests
         || veil_now_ms() - h2->hc->start_ms > conf->keepalive_time
-        || conf->keepalive_timeout == 0)
+        || conf->keepalive_timeout == 0 || veil_http_conn_is_draining(h2->hc))
     {
         veil_h2_drain(h2);
     }

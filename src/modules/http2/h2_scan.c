@@ -196,6 +196,20 @@ veil_h2_check_frame(veil_h2_t *h2, const nghttp2_frame_hd *hd)
     }
 }
 
+/* The error ends a stream, or the connection. */
+static VEIL_PRINTF(2, 3) void h2_scan_reject(const veil_h2_t *h2,
+                                             const char *fmt, ...)
+{
+    char why[128] = "HTTP/2: ";
+    size_t n = strlen(why);
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void) vsnprintf(why + n, sizeof(why) - n, fmt, ap);
+    va_end(ap);
+    veil_http_reject(h2->hc, 0, why, VEIL_STR_NULL, NULL);
+}
+
 /* It may have been reset for that, or will be. */
 int
 veil_h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
@@ -204,6 +218,7 @@ veil_h2_on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_t *h2 = data;
 
     (void) session;
+    h2_scan_reject(h2, "%s", nghttp2_strerror(error));
     h2->has_reset = true;
     h2->invalid_id = frame->hd.stream_id;
     h2->invalid = error;
@@ -239,6 +254,14 @@ veil_h2_check_control(veil_h2_t *h2, const nghttp2_frame *frame)
 void
 veil_h2_check_sent(veil_h2_t *h2, const nghttp2_frame *frame)
 {
+    if (frame->hd.type == NGHTTP2_GOAWAY
+        && frame->goaway.error_code != NGHTTP2_NO_ERROR && h2->invalid == 0)
+    {
+        h2_scan_reject(h2, "%s %.*s",
+                       nghttp2_http2_strerror(frame->goaway.error_code),
+                       (int) veil_min_size(frame->goaway.opaque_data_len, 80),
+                       (const char *) frame->goaway.opaque_data);
+    }
     if (frame->hd.type != NGHTTP2_RST_STREAM) {
         return;
     }

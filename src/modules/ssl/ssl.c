@@ -346,6 +346,7 @@ ssl_verify(veil_http_request_t *r, const veil_tls_t *t, veil_tls_verify_t how)
                  "client SSL certificate verify error: (%ld:%s)", rc,
                  veil_tls_verify_error(t));
         r->keepalive = false;
+        r->reason = veil_tls_verify_error(t);
         return veil_http_fail(r, 495);
     }
     if (how == VEIL_TLS_VERIFY_ON

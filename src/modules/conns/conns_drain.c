@@ -1,0 +1,137 @@
+/*
+ * conns_drain.c -- drain and undrain: whether clients are asked to go
+ * elsewhere.
+ *
+ * The keeper notes it in a zone, where workers that are forked later find it
+ * too; then the workers that are there tell those connections that can be
+ * told at once, and count all that it concerns.
+ */
+
+#include "core/platform.h"
+
+#include "modules/conns/conns.h"
+
+#include "http/conn_info.h"
+#include "http/drain.h"
+#include "http/http.h"
+
+static veil_control_rc_t
+conns_drain_set(veil_control_call_t *call, bool on)
+{
+    const char *listener = veil_control_text(call, "listener");
+    veil_str_t name = listener == NULL ? VEIL_STR("") : veil_str_z(listener);
+    json_t *args = json_object();
+    int rc;
+
+    /* What a reload took away may still be let go of. */
+    if (on && !veil_conns_check_listener(call)) {
+        json_decref(args);
+        return VEIL_CONTROL_FAILED;
+    }
+    if (!on && listener != NULL && veil_http_drains_all()) {
+        json_decref(args);
+        veil_control_hint(call, "\"undrain\" without a listener ends that");
+        return veil_control_fail(call, VEIL_E_CONFLICT,
+                                 "all listeners are drained");
+    }
+    if (!call->dry_run) {
+        rc = veil_http_drain_listener(name, on);
+        if (rc < 0) {
+            json_decref(args);
+            return veil_control_fail(
+                call, VEIL_E_FAILED,
+                rc == -ENOSPC ? "too many listeners are drained one by one"
+                              : "there is no http {} here");
+        }
+        veil_log(&veil_cycle->log, VEIL_LOG_NOTICE, 0, "%s %s",
+                 on ? "draining" : "no longer draining",
+                 listener == NULL ? "all listeners" : listener);
+    }
+    if (listener != NULL) {
+        json_object_set_new(args, "listener", json_string(listener));
+    }
+    return veil_control_forward(call, args);
+}
+
+veil_control_rc_t
+veil_conns_drain(veil_control_call_t *call)
+{
+    return conns_drain_set(call, true);
+}
+
+veil_control_rc_t
+veil_conns_undrain(veil_control_call_t *call)
+{
+    return conns_drain_set(call, false);
+}
+
+/* --- in the workers -------------------------------------------------------
+ */
+
+typedef struct {
+    const char *listener; /* NULL: all */
+    uint64_t connections;
+} conns_drain_t;
+
+static void
+conns_drain_count(veil_http_conn_t *hc, void *data)
+{
+    conns_drain_t *d = data;
+
+    if (d->listener == NULL
+        || veil_http_port_is(hc->port, veil_str_z(d->listener)))
+    {
+        d->connections++;
+    }
+}
+
+static json_t *
+conns_drain_listeners(void)
+{
+    const veil_http_main_t *main = veil_cycle->http;
+    const veil_http_port_t *port;
+    char text[VEIL_ADDR_TEXT_MAX];
+    json_t *names = json_array();
+    unsigned i;
+
+    for (i = 0; main != NULL && i < main->ports.n; i++) {
+        port = *veil_array_at(&main->ports, veil_http_port_t *, i);
+        if (veil_http_port_is_draining(port)) {
+            json_array_append_new(
+                names, json_stringn(text, veil_http_port_print(port, text,
+                                                               sizeof(text))));
+        }
+    }
+    return names;
+}
+
+veil_control_rc_t
+veil_conns_drain_worker(veil_control_call_t *call)
+{
+    conns_drain_t d = { .listener = veil_control_text(call, "listener"),
+                        .connections = 0 };
+
+    veil_http_conns_each(conns_drain_count, &d);
+    if (!call->dry_run) {
+        veil_http_drain_tell();
+    }
+    call->data = json_object();
+    json_object_set_new(call->data, "connections",
+                        json_integer((json_int_t) d.connections));
+    json_object_set_new(call->data, "draining", conns_drain_listeners());
+    return VEIL_CONTROL_DONE;
+}
+
+json_t *
+veil_conns_gather_drain(const json_t *args, const json_t *answers)
+{
+    json_t *data = json_object();
+    json_t *names = json_object_get(
+        json_object_get(json_array_get(answers, 0), "data"), "draining");
+
+    (void) args;
+    json_object_set_new(data, "connections",
+                        json_integer(veil_conns_sum(answers, "connections")));
+    json_object_set(data, "draining", names == NULL ? json_null() : names);
+    return data;
+}
