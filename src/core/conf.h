@@ -155,6 +155,7 @@ struct veil_conf_scope_s {
     bool *own[VEIL_CONF_KINDS];   /* already copied here */
     void *object;                 /* the layer's: server, location, group */
     veil_conf_begun_t *begun;     /* lists that were begun in this block */
+    veil_conf_scope_t *next;      /* of all, as they began: cycle->scopes */
 };
 
 /* What a setter sees. */
@@ -222,6 +223,28 @@ veil_rc_t veil_conf_error_node(veil_conf_t *cf, const veil_conf_node_t *node,
     VEIL_PRINTF(4, 5);
 void veil_conf_warn_node(veil_conf_t *cf, const veil_conf_node_t *node,
                          const char *fmt, ...) VEIL_PRINTF(3, 4);
+/*
+ * Who wants to know what a load reports, instead of the log
+ * (cycle->conf_report): file is NULL where there is no place.
+ */
+typedef void veil_conf_report_fn(void *data, veil_log_level_t level,
+                                 const veil_conf_file_t *file, unsigned line,
+                                 unsigned column, veil_str_t text);
+/* Characters of a line shown before and behind the caret. */
+#define VEIL_CONF_BEFORE 60
+#define VEIL_CONF_BEHIND 60
+/*
+ * The line with control bytes as blanks, or a window of a long one, and a
+ * line of blanks that ends with the caret.  False: there is nothing to see.
+ */
+typedef struct {
+    char line[(VEIL_CONF_BEFORE + VEIL_CONF_BEHIND) * 4 + 1];
+    char caret[VEIL_CONF_BEFORE + 2];
+} veil_conf_excerpt_t;
+bool veil_conf_excerpt(veil_conf_excerpt_t *to, const veil_conf_file_t *file,
+                       unsigned line, unsigned column);
+/* A line of a file, from 1, without its end. */
+veil_str_t veil_conf_line(const veil_conf_file_t *file, unsigned line);
 /*
  * Argument i of the directive is none of these words: error with the nearest
  * as a suggestion.

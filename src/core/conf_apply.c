@@ -23,6 +23,7 @@
 
 #include "core/assert.h"
 #include "core/conf.h"
+#include "core/cycle.h"
 #include "core/module.h"
 
 struct veil_conf_begun_s {
@@ -117,6 +118,21 @@ conf_new_array(veil_conf_t *cf, const veil_conf_layer_t *layer,
     return array;
 }
 
+/* Tests of what needs no cycle have none. */
+static void
+conf_remember_scope(veil_cycle_t *cycle, veil_conf_scope_t *scope)
+{
+    if (cycle == NULL) {
+        return;
+    }
+    if (cycle->last_scope == NULL) {
+        cycle->scopes = scope;
+    } else {
+        cycle->last_scope->next = scope;
+    }
+    cycle->last_scope = scope;
+}
+
 veil_conf_scope_t *
 veil_conf_scope_create(veil_conf_t *cf, const veil_conf_layer_t *layer,
                        veil_conf_scope_t *parent, unsigned where,
@@ -131,6 +147,7 @@ veil_conf_scope_create(veil_conf_t *cf, const veil_conf_layer_t *layer,
     scope->parent = parent;
     scope->node = cf->node;
     scope->owns = parent == NULL ? (1u << VEIL_CONF_KINDS) - 1 : owns;
+    conf_remember_scope(cf->cycle, scope);
 
     for (kind = 0; kind < VEIL_CONF_KINDS; kind++) {
         if (!(scope->owns & (1u << kind))) {

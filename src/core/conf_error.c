@@ -19,10 +19,7 @@
 #include "core/platform.h"
 
 #include "core/conf.h"
-
-/* Characters of the line shown before and behind the caret. */
-#define CONF_BEFORE 60
-#define CONF_BEHIND 60
+#include "core/cycle.h"
 
 static bool
 conf_is_continuation(char c)
@@ -30,10 +27,10 @@ conf_is_continuation(char c)
     return ((unsigned char) c & 0xc0) == 0x80;
 }
 
-/* The text of a line, without its end. */
-static veil_str_t
-conf_line(veil_str_t text, unsigned line)
+veil_str_t
+veil_conf_line(const veil_conf_file_t *file, unsigned line)
 {
+    veil_str_t text = file->text;
     ptrdiff_t end;
 
     while (line > 1) {
@@ -54,43 +51,53 @@ conf_line(veil_str_t text, unsigned line)
     return text;
 }
 
-static void
-conf_excerpt(const veil_log_t *log, veil_log_level_t level,
-             const veil_conf_file_t *file, unsigned line, unsigned column)
+bool
+veil_conf_excerpt(veil_conf_excerpt_t *to, const veil_conf_file_t *file,
+                  unsigned line, unsigned column)
 {
-    veil_str_t text = conf_line(file->text, line);
-    unsigned from = column > CONF_BEFORE ? column - CONF_BEFORE : 1;
+    veil_str_t text = veil_conf_line(file, line);
+    unsigned from = column > VEIL_CONF_BEFORE ? column - VEIL_CONF_BEFORE : 1;
     unsigned at = 0;
-    char shown[(CONF_BEFORE + CONF_BEHIND) * 4 + 1];
-    char blanks[CONF_BEFORE + 1];
     size_t i, n = 0;
 
     /* At the end of a file there is nothing to see. */
     if (veil_str_trim(text).len == 0) {
-        return;
+        return false;
     }
     if (line == 1 && veil_str_starts(text, VEIL_STR("\xef\xbb\xbf"))) {
         text = veil_str_from(text, 3);
     }
-    for (i = 0; i < text.len && n < sizeof(shown) - 1; i++) {
+    for (i = 0; i < text.len && n < sizeof(to->line) - 1; i++) {
         if (!conf_is_continuation(text.data[i])) {
             at++;
         }
-        if (at >= column + CONF_BEHIND) {
+        if (at >= column + VEIL_CONF_BEHIND) {
             break;
         }
         if (at >= from) {
-            shown[n++] =
+            to->line[n++] =
                 (unsigned char) text.data[i] < 0x20 || text.data[i] == 0x7f
                     ? ' '
                     : text.data[i];
         }
     }
-    memset(blanks, ' ', column - from);
-    blanks[column - from] = '\0';
+    to->line[n] = '\0';
+    memset(to->caret, ' ', column - from);
+    to->caret[column - from] = '^';
+    to->caret[column - from + 1] = '\0';
+    return true;
+}
 
-    veil_log(log, level, 0, "    %.*s", (int) n, shown);
-    veil_log(log, level, 0, "    %s^", blanks);
+static void
+conf_excerpt(const veil_log_t *log, veil_log_level_t level,
+             const veil_conf_file_t *file, unsigned line, unsigned column)
+{
+    veil_conf_excerpt_t e;
+
+    if (veil_conf_excerpt(&e, file, line, column)) {
+        veil_log(log, level, 0, "    %s", e.line);
+        veil_log(log, level, 0, "    %s", e.caret);
+    }
 }
 
 /* Whether an error may still be reported; says once that it is enough. */
@@ -121,6 +128,14 @@ conf_report(veil_conf_t *cf, veil_log_level_t level,
         return;
     }
     n = veil_vsnprintf(text, sizeof(text), fmt, ap);
+    if (cf->cycle != NULL && cf->cycle->conf_report != NULL) {
+        if (hint != NULL) {
+            n += veil_snprintf(text + n, sizeof(text) - n, " (%s)", hint);
+        }
+        cf->cycle->conf_report(cf->cycle->conf_report_data, level, file, line,
+                               column, veil_str_n(text, n));
+        return;
+    }
     if (file == NULL) {
         veil_log(cf->log, level, 0, "%.*s%s%s%s", (int) n, text,
                  hint == NULL ? "" : " (", hint == NULL ? "" : hint,

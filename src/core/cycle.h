@@ -21,6 +21,11 @@ struct veil_cycle_s {
     veil_log_t log;            /* of the main context */
     veil_conf_scope_t *scope;  /* the main block's confs */
     veil_conf_node_t *tree;    /* as read */
+    veil_conf_scope_t *scopes; /* of all layers, as they began: by next */
+    veil_conf_scope_t *last_scope;
+    /* What the load reports goes there; NULL: to the log. */
+    veil_conf_report_fn *conf_report;
+    void *conf_report_data;
     veil_array_t conf_files;   /* of veil_conf_file_t *: for -T */
     veil_list_t log_files;     /* of veil_log_file_t: reopened on USR1 */
     veil_list_t listens;       /* of veil_listen_t (event/listen.h) */

@@ -14,8 +14,11 @@
 
 #include "core/conf.h"
 
+/* A look at the whole configuration: core/lint.h. */
+typedef void veil_lint_fn(veil_lint_t *lint);
+
 /* Goes up when a module compiled before would misbehave. */
-#define VEIL_MODULE_ABI 2
+#define VEIL_MODULE_ABI 3
 
 /* Hooks of modules that belong to no protocol: events, logs, processes. */
 typedef struct {
@@ -42,6 +45,8 @@ typedef struct {
     void (*exit_worker)(veil_cycle_t *cycle);
     /* Prints what "veil -m" shows below the list of modules. */
     void (*describe)(FILE *out);
+    /* Looks for what is allowed and not meant; see core/lint.h. */
+    veil_lint_fn *lint;
 } veil_core_module_t;
 
 struct veil_module_s {

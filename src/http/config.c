@@ -17,6 +17,7 @@
 #include "core/main_conf.h"
 #include "http/drain.h"
 #include "http/http.h"
+#include "http/lint.h"
 #include "http/location.h"
 #include "http/mime.h"
 #include "http/regex.h"
@@ -520,6 +521,7 @@ static const veil_core_module_t config_core = {
     .exit_worker = config_exit_worker,
     .drain_worker = config_drain_worker,
     .describe = veil_http_pipeline_print,
+    .lint = veil_http_lint,
 };
 
 veil_module_t veil_http_main_module = {

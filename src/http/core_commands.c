@@ -10,6 +10,7 @@
 
 #include "http/core_module.h"
 #include "http/http.h"
+#include "http/lint.h"
 #include "http/server.h"
 #include "http/spool.h"
 
@@ -752,6 +753,7 @@ static const veil_http_module_t core_http = {
     .loc_conf_size = sizeof(veil_http_core_loc_t),
     .loc_conf_default = veil_http_core_loc_default,
     .loc_conf_finish = veil_http_core_loc_finish,
+    .lint = veil_http_lint_core,
 };
 
 veil_module_t veil_http_core_module = {

@@ -37,6 +37,10 @@
 
 typedef struct veil_http_module_s veil_http_module_t;
 
+/* Each block of http {}, in the order of the file, when all is loaded. */
+typedef void veil_http_lint_fn(veil_lint_t *lint,
+                               const veil_conf_scope_t *block);
+
 /* Hooks of an http module; all optional. */
 struct veil_http_module_s {
     size_t main_conf_size;
@@ -73,6 +77,8 @@ struct veil_http_module_s {
     bool keeps_ctx;
     /* A protocol to upstreams; see http/upstream/upstream_impl.h. */
     const struct veil_upstream_wire_s *wire;
+    /* Looks at a block for what is allowed and not meant; http/lint.h. */
+    veil_http_lint_fn *lint;
 };
 
 static inline const void *

@@ -20,6 +20,7 @@
 
 #include "http/conn.h"
 #include "http/http.h"
+#include "http/lint.h"
 
 typedef enum { ACCESS_CIDR, ACCESS_UNIX, ACCESS_ALL } access_kind_t;
 
@@ -189,6 +190,85 @@ access_handler(veil_http_request_t *r)
     return allowed ? VEIL_HTTP_SKIP : VEIL_HTTP_NEXT;
 }
 
+/* --- lint ------------------------------------------------------------------
+ */
+
+static const veil_lint_rule_t access_after_all = { "L801", "access-after-all",
+                                                   VEIL_LINT_WARNING };
+static const veil_lint_rule_t access_no_deny = { "L802", "allow-without-deny",
+                                                 VEIL_LINT_WARNING };
+static const veil_lint_rule_t access_return = { "L803", "return-before-access",
+                                                VEIL_LINT_WARNING };
+
+static bool
+access_is_rule(const veil_conf_node_t *node)
+{
+    return veil_lint_is(node, "allow") || veil_lint_is(node, "deny");
+}
+
+/* The first rule of the block; all: the first of them that is for all. */
+static const veil_conf_node_t *
+access_lint_rules(veil_lint_t *lint, const veil_conf_node_t *block,
+                  const veil_conf_node_t **all, bool *denies)
+{
+    const veil_conf_node_t *node = NULL, *first = NULL;
+
+    *all = NULL;
+    *denies = false;
+    while ((node = veil_lint_next(block, node)) != NULL) {
+        if (!access_is_rule(node)) {
+            continue;
+        }
+        if (*all != NULL) {
+            veil_lint_add(lint, &access_after_all, node, 0,
+                          "this rule is never asked: \"%.*s all\" in line %u "
+                          "decides for everybody before it",
+                          VEIL_STR_ARG((*all)->args[0].str),
+                          (*all)->args[0].line);
+            veil_lint_advise(lint, "the first rule that matches decides: put "
+                                   "this one before it");
+        } else if (veil_str_eq_z(veil_lint_arg(node, 1), "all")) {
+            *all = node;
+        }
+        *denies |= veil_lint_is(node, "deny");
+        first = first == NULL ? node : first;
+    }
+    return first;
+}
+
+/* "satisfy any" is another matter: there an "allow" lets in by itself. */
+static void
+access_lint(veil_lint_t *lint, const veil_conf_scope_t *block)
+{
+    const veil_http_core_loc_t *core =
+        veil_http_lint_conf(block, &veil_http_core_module);
+    const veil_conf_node_t *first, *all, *back;
+    bool denies;
+
+    first = access_lint_rules(lint, block->node, &all, &denies);
+    if (first == NULL) {
+        return;
+    }
+    if (!denies && all == NULL && core->satisfy == VEIL_SATISFY_ALL) {
+        veil_lint_add(lint, &access_no_deny, first, 0,
+                      "this \"allow\" keeps nobody out: whom no rule matches "
+                      "is let in");
+        veil_lint_advise(lint, "end the list with \"deny all\", or use "
+                               "\"allowed_ips\"");
+    }
+    /* "deny all; return 404;" is a belt and braces. */
+    back = veil_lint_child(block->node, "return", NULL);
+    if (denies && back != NULL
+        && veil_str_to_int(veil_lint_arg(back, 1)) < 400) {
+        veil_lint_add(lint, &access_return, back, 0,
+                      "everybody gets this answer: \"return\" comes before "
+                      "the rules of line %u are asked",
+                      first->args[0].line);
+        veil_lint_advise(lint, "use \"redirect\", or \"try_files\" with a "
+                               "status, which come after them");
+    }
+}
+
 /* --- the module ------------------------------------------------------------
  */
 
@@ -238,6 +318,7 @@ static const veil_command_t access_commands[] = {
 static const veil_http_module_t access_http = {
     .loc_conf_size = sizeof(access_conf_t),
     .handler = { VEIL_PHASE_ACCESS, access_handler },
+    .lint = access_lint,
 };
 
 veil_module_t veil_http_access_module = {

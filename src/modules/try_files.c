@@ -21,6 +21,7 @@
 
 #include "http/files.h"
 #include "http/http.h"
+#include "http/lint.h"
 #include "http/parse/uri.h"
 
 typedef struct {
@@ -229,6 +230,74 @@ try_files_handler(veil_http_request_t *r)
     return try_files_last(r, tcf->tries);
 }
 
+/* --- lint ------------------------------------------------------------------
+ */
+
+static const veil_lint_rule_t try_files_loop = { "L205", "try-files-loops",
+                                                 VEIL_LINT_WARNING };
+static const veil_lint_rule_t try_files_last_only = { "L207",
+                                                      "try-files-not-last",
+                                                      VEIL_LINT_WARNING };
+static const veil_lint_rule_t try_files_relative = { "L208",
+                                                     "try-files-relative",
+                                                     VEIL_LINT_WARNING };
+
+static void
+try_files_lint_name(veil_lint_t *lint, const veil_conf_node_t *node,
+                    unsigned arg)
+{
+    veil_str_t name = veil_lint_arg(node, arg);
+
+    if (name.len == 0) {
+        return;
+    }
+    if (name.data[0] == '@' || name.data[0] == '=') {
+        veil_lint_add(lint, &try_files_last_only, node, arg,
+                      "a file called \"%.*s\" is looked for: only the last "
+                      "argument may be a %s",
+                      VEIL_STR_ARG(name),
+                      name.data[0] == '@' ? "named location" : "status");
+        veil_lint_advise(lint, "put it at the end, and nothing behind it");
+    } else if (name.data[0] != '/' && name.data[0] != '$') {
+        veil_lint_add(lint, &try_files_relative, node, arg,
+                      "\"%.*s\" is put behind the root without a slash, as "
+                      "in \"/srv/www%.*s\"",
+                      VEIL_STR_ARG(name), VEIL_STR_ARG(name));
+        veil_lint_advise(lint, "write \"/%.*s\"", VEIL_STR_ARG(name));
+    }
+}
+
+static void
+try_files_lint(veil_lint_t *lint, const veil_conf_scope_t *block)
+{
+    const veil_conf_node_t *node =
+        veil_lint_child(block->node, "try_files", NULL);
+    veil_str_t last;
+    unsigned i;
+
+    if (node == NULL) {
+        return;
+    }
+    for (i = 1; i + 1 < node->nargs; i++) {
+        try_files_lint_name(lint, node, i);
+    }
+    last = veil_lint_arg(node, i);
+    veil_http_lint_named(lint, block, node, i);
+    if (veil_str_starts(last, VEIL_STR("$uri"))) {
+        veil_lint_add(lint, &try_files_loop, node, i,
+                      "the last argument is not looked for but gone to: "
+                      "\"%.*s\" comes back here until an error 500 ends it",
+                      VEIL_STR_ARG(last));
+        veil_lint_advise(lint, "add \"=404\" behind it");
+    } else if (last.len != 0 && strchr("/@=$", last.data[0]) == NULL) {
+        veil_lint_add(lint, &try_files_relative, node, i,
+                      "\"%.*s\" is gone to as it is, and no location has a "
+                      "path without a slash at its beginning",
+                      VEIL_STR_ARG(last));
+        veil_lint_advise(lint, "write \"/%.*s\"", VEIL_STR_ARG(last));
+    }
+}
+
 static const veil_command_t try_files_commands[] = {
     { .name = "try_files",
       .where = VEIL_CONF_SERVER | VEIL_CONF_LOCATION,
@@ -246,6 +315,7 @@ static const veil_command_t try_files_commands[] = {
 static const veil_http_module_t try_files_http = {
     .loc_conf_size = sizeof(try_files_conf_t),
     .handler = { VEIL_PHASE_PRECONTENT, try_files_handler },
+    .lint = try_files_lint,
 };
 
 veil_module_t veil_http_try_files_module = {

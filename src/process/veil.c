@@ -7,6 +7,7 @@
  *
  *     tell something   -h -v -V -m --doc
  *     test             -t -T: load the configuration, start nothing
+ *     look             --lint: the same, and say what may not be meant
  *     signal           -s: to the master whose pid file is configured
  *     run              without any of these
  *
@@ -32,6 +33,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/check.h"
+#include "process/lint.h"
 #include "process/master.h"
 #include "process/peek.h"
 #include "process/pidfile.h"
@@ -49,8 +51,11 @@ static struct {
     bool quiet;
     bool modules;
     bool doc;
-    int signo;            /* of -s; 0: none */
-    const char *sig_word; /* its name */
+    bool lint;
+    bool json;
+    veil_lint_options_t lint_options; /* its launch is filled in last */
+    int signo;                        /* of -s; 0: none */
+    const char *sig_word;             /* its name */
 } veil;
 
 static void
@@ -66,6 +71,13 @@ veil_usage(FILE *out)
         "  -t               test the configuration and exit\n"
         "  -T               test the configuration, print it and exit\n"
         "  -q               with -t: print errors only\n"
+        "  --lint           test the configuration and look for what is "
+        "hardly meant\n"
+        "     --strict      warnings fail, too\n"
+        "     --notes       tell what is only worth knowing, too\n"
+        "     --expires-in TIME\n"
+        "                   tell of certificates that end within (14d)\n"
+        "     --json        as JSON\n"
         "  -m               print the modules in their effective order\n"
         "  --doc            print the reference of all directives, as "
         "Markdown\n"
@@ -184,10 +196,50 @@ veil_set_flag(char letter)
 }
 
 static int
+veil_set_expires_in(const char *value)
+{
+    int64_t ms = value == NULL ? -1 : veil_str_to_msec(veil_str_z(value));
+
+    if (ms <= 0) {
+        return value == NULL ? -1 : veil_bad_option("invalid time", value);
+    }
+    veil.lint_options.expires_in_ms = (uint64_t) ms;
+    return 0;
+}
+
+/* Options that go with --lint; false: it is none of them. */
+static bool
+veil_lint_option(veil_str_t word)
+{
+    static const struct {
+        const char *name;
+        bool *to;
+    } flags[] = {
+        { "--lint", &veil.lint },
+        { "--json", &veil.json },
+        { "--strict", &veil.lint_options.strict },
+        { "--notes", &veil.lint_options.notes },
+    };
+    unsigned i;
+
+    for (i = 0; i < veil_countof(flags); i++) {
+        if (veil_str_eq_z(word, flags[i].name)) {
+            *flags[i].to = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
 veil_long_option(char **argv, int *i)
 {
     veil_str_t word = veil_str_z(argv[*i]);
     const char *value;
+
+    if (veil_lint_option(word)) {
+        return 0;
+    }
 
     if (veil_str_eq_z(word, "--help")) {
         veil.help = true;
@@ -201,6 +253,8 @@ veil_long_option(char **argv, int *i)
     } else if (veil_str_eq_z(word, "--config")) {
         value = veil_value("", argv, i, "--config");
         return value == NULL ? -1 : veil_set_value('c', value);
+    } else if (veil_str_eq_z(word, "--expires-in")) {
+        return veil_set_expires_in(veil_value("", argv, i, "--expires-in"));
     } else {
         return veil_bad_option("unknown option", argv[*i]);
     }
@@ -438,6 +492,10 @@ main(int argc, char **argv)
     if (veil.doc) {
         veil_conf_doc(stdout);
         return fflush(stdout) == 0 ? 0 : 1;
+    }
+    if (veil.lint) {
+        veil.lint_options.launch = veil.launch;
+        return veil_lint_run(&veil.lint_options, stdout, veil.json);
     }
     if (veil.test) {
         return veil_check(&veil.launch, veil.dump, veil.quiet);

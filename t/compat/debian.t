@@ -64,6 +64,10 @@ is($status, 0, 'the configuration is well') or diag($said);
 like($said, qr/"tcp_nopush" .*(?:no|without) effect/,
     'what has no effect is said');
 note("taken out: @out");
+(undef, $said) = $t->command('--lint');
+is_deeply([ grep { !/L607|does not exist/ }
+    $said =~ m{^(\S+: (?:warning|error): .*)$}mg ],
+    [], 'and has no trap but the old protocols');
 
 $t->run;
 is($t->get('/', port => 80)->body, '<p>Welcome</p>', 'the index');

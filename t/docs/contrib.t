@@ -23,7 +23,7 @@ is("@missing", '', 'with all directives');
 like($syntax, qr/^syn match veilBlock .*server\\>/m, 'blocks among them');
 
 my $help = `$program -h`;
-my %options = map { $_ => 1 } $help =~ /^  (-\w)\b/mg, $help =~ /(--[\w]+)/g;
+my %options = map { $_ => 1 } $help =~ /^  (-\w)\b/mg, $help =~ /(--[\w-]+)/g;
 my $completion = do {
     open my $f, '<', 'contrib/bash/veil' or die "contrib/bash/veil: $!";
     local $/;

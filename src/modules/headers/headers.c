@@ -22,6 +22,7 @@
 
 #include "core/time.h"
 #include "http/http.h"
+#include "http/lint.h"
 #include "modules/headers/expires.h"
 
 typedef struct {
@@ -437,6 +438,46 @@ headers_filter(veil_http_request_t *r, const veil_http_filter_t *next)
     return veil_http_next_header(r, next);
 }
 
+/* --- lint ------------------------------------------------------------------
+ */
+
+static const veil_lint_rule_t headers_hides = { "L101", "add-header-hides",
+                                                VEIL_LINT_WARNING };
+
+static void
+headers_lint_of(veil_lint_t *lint, const veil_conf_scope_t *block,
+                const char *name, int inherit)
+{
+    const veil_conf_node_t *outer;
+    char hidden[256];
+
+    if (inherit != INHERIT_ON
+        || veil_http_lint_hidden(block, name, hidden, sizeof(hidden), &outer)
+               == 0)
+    {
+        return;
+    }
+    veil_lint_add(lint, &headers_hides,
+                  veil_lint_child(block->node, name, NULL), 0,
+                  "responses from here lack %s of line %u: a block with one "
+                  "\"%s\" gets none of the blocks around",
+                  hidden, outer->args[0].line, name);
+    veil_lint_advise(lint,
+                     "write \"%s_inherit merge;\" here or around, or repeat "
+                     "them",
+                     name);
+}
+
+static void
+headers_lint(veil_lint_t *lint, const veil_conf_scope_t *block)
+{
+    const headers_conf_t *conf =
+        veil_http_lint_conf(block, &veil_http_headers_module);
+
+    headers_lint_of(lint, block, "add_header", conf->header_inherit);
+    headers_lint_of(lint, block, "add_trailer", conf->trailer_inherit);
+}
+
 /* --- the module ------------------------------------------------------------
  */
 
@@ -514,6 +555,7 @@ static const veil_http_module_t headers_http = {
     .loc_conf_size = sizeof(headers_conf_t),
     .loc_conf_finish = headers_conf_finish,
     .filter = { .order = VEIL_FILTER_HEADERS, .header = headers_filter },
+    .lint = headers_lint,
 };
 
 veil_module_t veil_http_headers_module = {

@@ -309,6 +309,12 @@ static const veil_http_var_def_t grpc_variables[] = {
 /* --- the module ------------------------------------------------------------
  */
 
+static void
+grpc_lint(veil_lint_t *lint, const veil_conf_scope_t *block)
+{
+    veil_proxy_lint(lint, block, &grpc_kind, "grpc_set_header");
+}
+
 static const veil_http_module_t grpc_http = {
     .loc_conf_size = sizeof(grpc_conf_t),
     .loc_conf_default = grpc_conf_default,
@@ -317,6 +323,7 @@ static const veil_http_module_t grpc_http = {
     .filter = { .order = VEIL_FILTER_HEADERS - 50,
                 .header = veil_grpc_error_filter },
     .variables = grpc_variables,
+    .lint = grpc_lint,
 };
 
 veil_module_t veil_http_grpc_module = {

@@ -155,12 +155,19 @@ static const veil_http_var_def_t proxy_variables[] = {
     { .name = NULL },
 };
 
+static void
+proxy_lint(veil_lint_t *lint, const veil_conf_scope_t *block)
+{
+    veil_proxy_lint(lint, block, &proxy_kind, "proxy_set_header");
+}
+
 static const veil_http_module_t proxy_http = {
     .loc_conf_size = sizeof(proxy_conf_t),
     .loc_conf_default = proxy_conf_defaults,
     .loc_conf_finish = proxy_conf_finish,
     .handler = { VEIL_PHASE_CONTENT, proxy_handler },
     .variables = proxy_variables,
+    .lint = proxy_lint,
 };
 
 veil_module_t veil_http_proxy_module = {

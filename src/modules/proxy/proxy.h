@@ -16,6 +16,7 @@
  *   proxy_request.c    the request's head
  *   proxy_response.c   what of the response's head goes on
  *   proxy_rewrite.c    proxy_redirect and proxy_cookie_...
+ *   proxy_lint.c       what is allowed and hardly meant
  */
 
 #ifndef VEIL_MODULES_PROXY_PROXY_H
@@ -241,5 +242,10 @@ bool veil_proxy_rewrite_location(veil_http_request_t *r,
                                  size_t skip);
 void veil_proxy_rewrite_cookie(veil_http_request_t *r,
                                const proxy_conf_t *conf, veil_str_t *value);
+
+/* proxy_lint.c */
+/* Of a module: set_header is "proxy_set_header". */
+void veil_proxy_lint(veil_lint_t *lint, const veil_conf_scope_t *block,
+                     const proxy_kind_t *kind, const char *set_header);
 
 #endif

@@ -166,9 +166,6 @@ rewrite_set_warn(veil_conf_t *cf, const veil_command_t *cmd,
     return VEIL_OK;
 }
 
-#define REWRITE_WHERE                                                         \
-    (VEIL_CONF_SERVER | VEIL_CONF_IF_SERVER | VEIL_CONF_LOCATION              \
-     | VEIL_CONF_IF_LOCATION)
 #define REWRITE_FLAGS (VEIL_CONF_ORDERED | VEIL_CONF_OWN | VEIL_CONF_MULTI)
 
 static const veil_command_t rewrite_commands[] = {
@@ -246,6 +243,7 @@ static const veil_http_phase_handler_t rewrite_handlers[] = {
 static const veil_http_module_t rewrite_http = {
     .loc_conf_size = sizeof(rewrite_conf_t),
     .handlers = rewrite_handlers,
+    .lint = veil_rewrite_lint,
 };
 
 veil_module_t veil_http_rewrite_module = {

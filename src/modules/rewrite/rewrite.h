@@ -42,7 +42,12 @@ typedef struct {
 
 extern veil_module_t veil_http_rewrite_module;
 
+#define REWRITE_WHERE                                                         \
+    (VEIL_CONF_SERVER | VEIL_CONF_IF_SERVER | VEIL_CONF_LOCATION              \
+     | VEIL_CONF_IF_LOCATION)
+
 veil_conf_set_fn veil_rewrite_set_if; /* rewrite_if.c */
+veil_http_lint_fn veil_rewrite_lint;  /* rewrite_lint.c */
 
 /* rewrite_run.c */
 rewrite_op_fn veil_rewrite_run_return;

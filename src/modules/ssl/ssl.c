@@ -400,6 +400,7 @@ static const veil_http_module_t ssl_http = {
     .exit_worker = ssl_exit_worker,
     .handler = { VEIL_PHASE_POST_READ, ssl_handler },
     .variables = veil_ssl_variables,
+    .lint = veil_ssl_lint,
 };
 
 veil_module_t veil_http_ssl_module = {

@@ -48,6 +48,9 @@ veil_ssl_conf_of(const veil_http_server_t *s)
 /* The session of the request's connection; NULL: there is none. */
 veil_tls_t *veil_ssl_session(const veil_http_request_t *r);
 
+/* --- ssl_lint.c */
+veil_http_lint_fn veil_ssl_lint;
+
 /* --- ssl_conf.c: setters */
 
 veil_conf_set_fn veil_ssl_set_certificate;

@@ -1,0 +1,150 @@
+/*
+ * lint_print.c -- findings for people and for programs.
+ *
+ *     /etc/veil.conf:12:9: warning: ... [L101 add-header-hides]
+ *         add_header X-A 1;
+ *         ^
+ *       repeat them here, or ...
+ *
+ * as compilers do it, so that editors find the place.  Errors of a load have
+ * the same form, without a code: they are no matter of opinion.
+ */
+
+#include "core/platform.h"
+
+#include "core/lint.h"
+
+const char *
+veil_lint_severity_name(veil_lint_severity_t severity)
+{
+    switch (severity) {
+    case VEIL_LINT_NOTE:
+        return "note";
+    case VEIL_LINT_WARNING:
+        return "warning";
+    case VEIL_LINT_ERROR:
+        return "error";
+    }
+    return "";
+}
+
+static void
+lint_print_one(const veil_lint_finding_t *f, FILE *out)
+{
+    veil_conf_excerpt_t e;
+
+    if (f->file != NULL) {
+        fprintf(out, "%.*s:%u:%u: ", VEIL_STR_ARG(f->file->name), f->line,
+                f->column);
+    }
+    fprintf(out, "%s: %.*s [%s %s]\n", veil_lint_severity_name(f->severity),
+            VEIL_STR_ARG(f->what), f->rule->code, f->rule->name);
+    if (f->file != NULL && veil_conf_excerpt(&e, f->file, f->line, f->column))
+    {
+        fprintf(out, "    %s\n    %s\n", e.line, e.caret);
+    }
+    if (f->advice.len != 0) {
+        fprintf(out, "  %.*s\n", VEIL_STR_ARG(f->advice));
+    }
+}
+
+static void
+lint_print_count(unsigned n, const char *what, const char *sep, FILE *out)
+{
+    fprintf(out, "%s%u %s%s", sep, n, what, n == 1 ? "" : "s");
+}
+
+void
+veil_lint_print(const veil_lint_t *lint, bool notes, FILE *out)
+{
+    const veil_lint_finding_t *f;
+    unsigned i;
+
+    for (i = 0; i < lint->findings.n; i++) {
+        f = veil_array_at(&lint->findings, veil_lint_finding_t, i);
+        if (notes || f->severity != VEIL_LINT_NOTE) {
+            lint_print_one(f, out);
+        }
+    }
+    lint_print_count(veil_lint_count(lint, VEIL_LINT_ERROR), "error", "", out);
+    lint_print_count(veil_lint_count(lint, VEIL_LINT_WARNING), "warning", ", ",
+                     out);
+    lint_print_count(veil_lint_count(lint, VEIL_LINT_NOTE), "note", ", ", out);
+    fprintf(out, " in %.*s\n", VEIL_STR_ARG(lint->cycle->conf_path));
+}
+
+/* A file's bytes may be anything; JSON is UTF-8. */
+static json_t *
+lint_json_text(const char *data, size_t len)
+{
+    json_t *text = json_stringn(data, len);
+    char *clean;
+    size_t i;
+
+    if (text != NULL) {
+        return text;
+    }
+    clean = veil_alloc(len + 1);
+    for (i = 0; i < len; i++) {
+        clean[i] = (unsigned char) data[i] >= 0x80 ? '?' : data[i];
+    }
+    text = json_stringn(clean, len);
+    veil_free(clean);
+    return text;
+}
+
+static json_t *
+lint_json_one(const veil_lint_finding_t *f)
+{
+    json_t *o = json_object();
+    veil_conf_excerpt_t e;
+
+    (void) json_object_set_new(o, "code", json_string(f->rule->code));
+    (void) json_object_set_new(o, "name", json_string(f->rule->name));
+    (void) json_object_set_new(
+        o, "severity", json_string(veil_lint_severity_name(f->severity)));
+    (void) json_object_set_new(o, "message",
+                               lint_json_text(f->what.data, f->what.len));
+    if (f->advice.len != 0) {
+        (void) json_object_set_new(
+            o, "advice", lint_json_text(f->advice.data, f->advice.len));
+    }
+    if (f->file == NULL) {
+        return o;
+    }
+    (void) json_object_set_new(
+        o, "file", lint_json_text(f->file->name.data, f->file->name.len));
+    (void) json_object_set_new(o, "line", json_integer(f->line));
+    (void) json_object_set_new(o, "column", json_integer(f->column));
+    if (veil_conf_excerpt(&e, f->file, f->line, f->column)) {
+        (void) json_object_set_new(o, "excerpt",
+                                   lint_json_text(e.line, strlen(e.line)));
+    }
+    return o;
+}
+
+json_t *
+veil_lint_json(const veil_lint_t *lint, bool notes)
+{
+    json_t *o = json_object(), *list = json_array();
+    const veil_lint_finding_t *f;
+    unsigned i;
+
+    for (i = 0; i < lint->findings.n; i++) {
+        f = veil_array_at(&lint->findings, veil_lint_finding_t, i);
+        if (notes || f->severity != VEIL_LINT_NOTE) {
+            (void) json_array_append_new(list, lint_json_one(f));
+        }
+    }
+    (void) json_object_set_new(o, "findings", list);
+    (void) json_object_set_new(
+        o, "errors", json_integer(veil_lint_count(lint, VEIL_LINT_ERROR)));
+    (void) json_object_set_new(
+        o, "warnings", json_integer(veil_lint_count(lint, VEIL_LINT_WARNING)));
+    (void) json_object_set_new(
+        o, "notes", json_integer(veil_lint_count(lint, VEIL_LINT_NOTE)));
+    (void) json_object_set_new(o, "file",
+                               lint_json_text(lint->cycle->conf_path.data,
+                                              lint->cycle->conf_path.len));
+    return o;
+}
