@@ -154,9 +154,13 @@ proxy_lint_is_default(const veil_http_server_t *s)
 static size_t
 proxy_lint_authority(veil_str_t rest)
 {
-    static const char *const paths[] = { "/", "$uri", "$request_uri",
-                                         "$document_uri", "${uri}",
-                                         "${request_uri}", NULL };
+    static const char *const paths[] = { "/",
+                                         "$uri",
+                                         "$request_uri",
+                                         "$document_uri",
+                                         "${uri}",
+                                         "${request_uri}",
+                                         NULL };
     size_t end = rest.len;
     ptrdiff_t at;
     unsigned i;
