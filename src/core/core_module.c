@@ -17,6 +17,7 @@
 
 #include "core/inet.h"
 #include "core/main_conf.h"
+#include "core/overlay.h"
 
 #define CORE_DEFAULT_CONNECTIONS 512
 #define CORE_MAX_WORKERS 1024
@@ -183,6 +184,19 @@ core_group(veil_conf_t *cf, const char *name, unsigned arg, gid_t *gid)
     }
     *gid = gr->gr_gid;
     return true;
+}
+
+static veil_rc_t
+core_set_overlay(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
+                 void *conf)
+{
+    veil_main_conf_t *mcf = conf;
+    veil_str_t path = veil_conf_arg(cf, 1);
+
+    mcf->overlay = veil_str_eq_z(path, "off")
+                       ? VEIL_STR("")
+                       : veil_conf_full_path(cf, path, false);
+    return VEIL_OK;
 }
 
 static veil_rc_t
@@ -415,6 +429,10 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
     if (mcf->pid.len == 0) {
         mcf->pid = veil_conf_full_path(cf, veil_str_z(VEIL_PID_PATH), false);
     }
+    if (mcf->overlay.data == NULL) {
+        mcf->overlay =
+            veil_conf_full_path(cf, VEIL_STR("run/overlay.ini"), false);
+    }
     if (mcf->error_log == NULL) {
         sink = VEIL_POOL_NEW(cf->pool, veil_log_sink_t);
         sink->level = VEIL_LOG_INFO;
@@ -422,6 +440,14 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
         mcf->error_log = sink;
     }
     return core_default_user(cf, mcf);
+}
+
+/* First of all modules, which find their sections there. */
+static veil_rc_t
+core_init_keeper(veil_cycle_t *cycle)
+{
+    veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log);
+    return VEIL_OK;
 }
 
 /* --- tables ---------------------------------------------------------------
@@ -563,6 +589,15 @@ static const veil_command_t core_commands[] = {
       .syntax = "file",
       .def = "as configured",
       .help = "The file with the master's process number." },
+
+    { .name = "control_overlay",
+      .where = VEIL_CONF_MAIN,
+      .args = VEIL_ARGS_1,
+      .set = core_set_overlay,
+      .syntax = "file | off",
+      .def = "run/overlay.ini",
+      .help = "Where changes of the run time that are to stay are kept; read "
+              "after the configuration." },
 
     { .name = "lock_file",
       .where = VEIL_CONF_MAIN,
@@ -746,6 +781,7 @@ static const veil_core_module_t core_module = {
         .init = core_init,
         .finish = core_finish,
     },
+    .init_keeper = core_init_keeper,
 };
 
 veil_module_t veil_core_main_module = {

@@ -58,6 +58,7 @@ typedef struct {
 
     veil_str_t working_directory; /* empty: stay */
     veil_str_t pid;
+    veil_str_t overlay; /* of changes that stay; empty: they do not */
 
     veil_str_t user; /* empty: stay who we are (not root) */
     uid_t uid;

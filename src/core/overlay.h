@@ -1,0 +1,77 @@
+/*
+ * overlay.h -- changes of the run time that stay: a file of sections.
+ *
+ * What is changed with "persist" is written to the file that control_overlay
+ * names, by the keeper that serves, and read by every keeper after its
+ * configuration.  A section is a verb's own:
+ *
+ *     [server backend/10.0.0.1:8080]
+ *     state = drain
+ *
+ * Whose section it is applies it in its init_keeper hook, and says with
+ * veil_overlay_bad() what it cannot use.  A file that is broken costs the
+ * lines that are, and a warning each: it must not take a server down.
+ */
+
+#ifndef VEIL_CORE_OVERLAY_H
+#define VEIL_CORE_OVERLAY_H
+
+#include <jansson.h>
+
+#include "core/cycle.h"
+
+/* A line "key = value". */
+typedef struct {
+    veil_list_t link;
+    const char *section; /* "server backend/10.0.0.1:8080" */
+    const char *key;
+    const char *value;
+    unsigned line;
+    bool bad; /* it was told why */
+} veil_overlay_line_t;
+
+/* A change; key NULL: of the whole section, value NULL: it is removed. */
+typedef struct {
+    const char *section;
+    const char *key;
+    const char *value;
+} veil_overlay_edit_t;
+
+/*
+ * Reads the file, which need not be there; an empty path: there is none.
+ * Warns of what is malformed, and of a file that cannot be read.
+ */
+void veil_overlay_load(veil_str_t path, const veil_log_t *log);
+/* The lines of all sections, of veil_overlay_line_t, as they stand there. */
+veil_list_t *veil_overlay_lines(void);
+/* NULL: there is no such line. */
+const char *veil_overlay_get(const char *section, const char *key);
+/*
+ * The rest of the section's name when it begins with the word; NULL: it does
+ * not.  "server backend/a", "server": "backend/a".
+ */
+const char *veil_overlay_section_is(const char *section, const char *word);
+/* Whose section it is cannot use the line: warns with file, line and why. */
+void veil_overlay_bad(veil_overlay_line_t *line, const char *fmt, ...)
+    VEIL_PRINTF(2, 3);
+/* Whether changes can stay. */
+bool veil_overlay_is_on(void);
+
+/*
+ * Reads the file again, changes it and writes it in the place of the former
+ * one, which stays if that fails.  0, or -errno after a sentence in why.
+ * Sections and values are of one line each, keys have no "=" or ":".
+ */
+int veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n,
+                        char *why, size_t size);
+
+/*
+ * For "config.dump": the file as comments of a configuration, with the path;
+ * empty when there is nothing.  The caller frees it with veil_free().
+ */
+char *veil_overlay_print(void);
+
+/* Writes a whole file in the place of another: mode 0600, all or nothing. */
+int veil_file_replace(const char *path, const char *data, size_t n);
+
+#endif
