@@ -161,15 +161,30 @@ log_head(const veil_log_t *log, log_line_t *l, veil_log_level_t level)
     }
 }
 
+/* The level of a sink when a rule says "rule"; -1: none does. */
+static int
+log_sink_level(const veil_log_t *log, const veil_log_sink_t *sink, int rule)
+{
+    int level = (int) sink->level;
+
+    if (rule < 0) {
+        return level;
+    }
+    if (sink->level == log->level) {
+        return rule;
+    }
+    return level < rule ? level : rule;
+}
+
 static void
-log_send(const veil_log_t *log, veil_log_level_t level, const char *line,
-         size_t len)
+log_send(const veil_log_t *log, veil_log_level_t level, int rule,
+         const char *line, size_t len)
 {
     const veil_log_sink_t *sink;
     ssize_t n;
 
     for (sink = log->sinks; sink != NULL; sink = sink->next) {
-        if (sink->level < level && !log->all) {
+        if (log_sink_level(log, sink, rule) < (int) level && !log->all) {
             continue;
         }
         if (sink->write != NULL) {
@@ -184,9 +199,9 @@ log_send(const veil_log_t *log, veil_log_level_t level, const char *line,
     }
 }
 
-void
-veil_log_vwrite(const veil_log_t *log, veil_log_level_t level, int err,
-                const char *fmt, va_list ap)
+static void
+log_vwrite(const veil_log_t *log, veil_log_level_t level, int rule, int err,
+           const char *fmt, va_list ap)
 {
     char text[128];
     log_line_t l;
@@ -209,7 +224,14 @@ veil_log_vwrite(const veil_log_t *log, veil_log_level_t level, int err,
     }
     log_escape(&l, from);
     l.data[l.len++] = '\n';
-    log_send(log, level, l.data, l.len);
+    log_send(log, level, rule, l.data, l.len);
+}
+
+void
+veil_log_vwrite(const veil_log_t *log, veil_log_level_t level, int err,
+                const char *fmt, va_list ap)
+{
+    log_vwrite(log, level, -1, err, fmt, ap);
 }
 
 void
@@ -220,6 +242,21 @@ veil_log_write(const veil_log_t *log, veil_log_level_t level, int err,
 
     va_start(ap, fmt);
     veil_log_vwrite(log, level, err, fmt, ap);
+    va_end(ap);
+}
+
+void
+veil_log_write_at(const veil_log_t *log, veil_log_level_t level, int err,
+                  const char *file, const char *fmt, ...)
+{
+    int rule = veil_log_rule_level(file);
+    va_list ap;
+
+    if (!log->all && (rule >= 0 ? rule < (int) level : log->level < level)) {
+        return;
+    }
+    va_start(ap, fmt);
+    log_vwrite(log, level, rule, err, fmt, ap);
     va_end(ap);
 }
 

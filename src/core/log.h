@@ -68,11 +68,19 @@ struct veil_log_s {
                                  stands between the text and the context */
 };
 
-/* Writes a line when the level asks for it; err is an errno value or 0. */
+/*
+ * Writes a line when the level asks for it; err is an errno value or 0.  A
+ * rule (below) may ask for more: that is one more comparison for lines that
+ * are not written.
+ */
 #define veil_log(log, lv, err, ...)                                           \
     do {                                                                      \
-        if ((log)->level >= (lv)) {                                           \
-            veil_log_write(log, lv, err, __VA_ARGS__);                        \
+        if ((log)->level >= (lv)                                              \
+            || veil_unlikely(                                                 \
+                __atomic_load_n(&veil_log_rules_max, __ATOMIC_RELAXED)        \
+                >= (int) (lv)))                                               \
+        {                                                                     \
+            veil_log_write_at(log, lv, err, __FILE__, __VA_ARGS__);           \
         }                                                                     \
     } while (0)
 
@@ -83,10 +91,52 @@ struct veil_log_s {
 #define veil_debug(log, ...) ((void) sizeof(log))
 #endif
 
+/* Of a line in this source file, which rules may be about. */
+void veil_log_write_at(const veil_log_t *log, veil_log_level_t level, int err,
+                       const char *file, const char *fmt, ...)
+    VEIL_PRINTF(5, 6);
+/* Without looking at rules. */
 void veil_log_write(const veil_log_t *log, veil_log_level_t level, int err,
                     const char *fmt, ...) VEIL_PRINTF(4, 5);
 void veil_log_vwrite(const veil_log_t *log, veil_log_level_t level, int err,
                      const char *fmt, va_list ap);
+
+/*
+ * Rules: other levels than the configured ones, for a while.
+ *
+ * Copies of logs are everywhere, so a rule is the process's.  With one for a
+ * part of the source, or for all of it, the most verbose sink of a log takes
+ * that level, and the others are made no more verbose than it.  What
+ * debug_connection chose is not touched.
+ */
+#define VEIL_LOG_RULES 16
+#define VEIL_LOG_PART 32
+typedef struct {
+    char part[VEIL_LOG_PART]; /* a directory or file of the source; "": all */
+    int level;                /* veil_log_level_t */
+    uint64_t until_ms;        /* of veil_now_ms(); 0: no end */
+} veil_log_rule_t;
+
+typedef struct {
+    unsigned n;
+    veil_log_rule_t rules[VEIL_LOG_RULES];
+} veil_log_rules_t;
+
+/* The most verbose of the rules; 0: there are none. */
+extern int veil_log_rules_max;
+
+/* These take the place of those before, in this process and its children. */
+void veil_log_set_rules(const veil_log_rules_t *rules);
+/* Those that hold now. */
+void veil_log_get_rules(veil_log_rules_t *rules);
+/* Whether the program has such a part: "proxy", "upstream", "event" ... */
+bool veil_log_is_part(veil_str_t part);
+/* The level of a rule for "file"; -1: none holds. */
+int veil_log_rule_level(const char *file);
+
+/* Each file that may log is known by its name: see veil_log_is_part(). */
+static const char *const veil_log_file_name
+    __attribute__((section("veil_log_files"), used)) = __BASE_FILE__;
 
 /* "error" for VEIL_LOG_ERR, and back ("warning" too); -1 when unknown. */
 const char *veil_log_level_name(veil_log_level_t level);
