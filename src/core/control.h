@@ -15,7 +15,8 @@
  *
  * A call lives in the process that runs it, from run() to its answer.  A
  * function that cannot answer at once returns VEIL_CONTROL_LATER and says
- * veil_control_done() when it can; until then the call is valid.  Nobody
+ * veil_control_done() when it can; until then the call is valid.  Master and
+ * keeper have no loop: what they do later is core/due.h's.  Nobody
  * waits beyond the deadline: the caller is answered E_TIMEOUT by the master,
  * whatever the processes do.
  */
@@ -122,11 +123,6 @@ struct veil_control_call_s {
     bool is_volatile; /* lost at a reload: the answer says so */
     /* While it is LATER. */
     void *ctx; /* the verb's own */
-    /*
-     * In master and keeper, which have no loop: called about ten times a
-     * second.  NULL: not.
-     */
-    void (*tick)(veil_control_call_t *call);
     /* The caller is gone or the time is up: stop, and do not say done. */
     void (*cancel)(veil_control_call_t *call);
     /* The process layer's. */

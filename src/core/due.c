@@ -63,6 +63,14 @@ veil_due_timeout(uint64_t now_ms)
 }
 
 void
+veil_due_forget(void)
+{
+    while (!veil_list_is_empty(&due_list)) {
+        veil_list_remove(due_list.next);
+    }
+}
+
+void
 veil_due_run(uint64_t now_ms)
 {
     veil_list_t due;

@@ -24,6 +24,9 @@ void veil_due_set(veil_due_t *d, uint64_t after_ms);
 /* Harmless when it is not set. */
 void veil_due_cancel(veil_due_t *d);
 
+/* After a fork: what is due is the parent's. */
+void veil_due_forget(void);
+
 /* Milliseconds until the first is due; -1: there is none. */
 int veil_due_timeout(uint64_t now_ms);
 /* Runs what is due; what is set meanwhile runs the next time. */

@@ -109,9 +109,6 @@ void veil_control_calls_message(const veil_message_t *m);
 void veil_control_calls_cancel(uint64_t id);
 /* Cancels all. */
 void veil_control_calls_stop(void);
-/* Milliseconds until tick() of some call is due; -1: never. */
-int veil_control_calls_timeout(uint64_t now_ms);
-void veil_control_calls_run_due(uint64_t now_ms);
 
 /* Sends events of this process through the channel; -1: no more. */
 void veil_control_events_to(int channel, uint64_t generation, unsigned worker);

@@ -14,19 +14,18 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "core/due.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/control.h"
 
 /* JSON between processes at most: a list of all connections of a worker. */
 #define CONTROL_JSON_MAX ((size_t) 64 << 20)
-#define CONTROL_TICK_MS 100
 
 static struct {
     veil_control_calls_t o;
     veil_list_t calls; /* that answer later */
-    uint64_t tick_ms;
-    int events; /* the channel upwards; -1 */
+    int events;        /* the channel upwards; -1 */
     veil_event_message_t event;
     uint64_t lost; /* events nobody could be told of */
 } control;
@@ -245,6 +244,7 @@ void
 veil_control_calls_init(const veil_control_calls_t *options)
 {
     control.o = *options;
+    veil_due_forget();
     if (control.calls.next == NULL) {
         veil_list_init(&control.calls);
     }
@@ -331,50 +331,6 @@ veil_control_calls_stop(void)
     while (control.calls.next != NULL && !veil_list_is_empty(&control.calls)) {
         control_cancel(
             veil_list_first(&control.calls, veil_control_call_t, link));
-    }
-}
-
-/* --- those that wait for something --------------------------------------- */
-
-static bool
-control_has_ticks(void)
-{
-    veil_list_t *n;
-
-    veil_list_foreach (n, &control.calls) {
-        if (veil_list_entry(n, veil_control_call_t, link)->tick != NULL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-int
-veil_control_calls_timeout(uint64_t now_ms)
-{
-    if (!control_has_ticks()) {
-        return -1;
-    }
-    return control.tick_ms <= now_ms ? 0 : (int) (control.tick_ms - now_ms);
-}
-
-void
-veil_control_calls_run_due(uint64_t now_ms)
-{
-    veil_control_call_t *call;
-    veil_list_t *n;
-    veil_list_t *tmp;
-
-    if (control.tick_ms > now_ms) {
-        return;
-    }
-    control.tick_ms = now_ms + CONTROL_TICK_MS;
-    /* A tick ends no call but its own. */
-    veil_list_foreach_safe (n, tmp, &control.calls) {
-        call = veil_list_entry(n, veil_control_call_t, link);
-        if (call->tick != NULL) {
-            call->tick(call);
-        }
     }
 }
 

@@ -9,8 +9,6 @@
  * the user the master runs as are admin and need no rule; everybody else is
  * nobody until a rule says so.  The file's mode decides who may connect, the
  * rules what they may then do.
- *
- * The verbs that belong to the control socket itself are here too.
  */
 
 #include "core/platform.h"
@@ -251,75 +249,6 @@ veil_control_settings(const veil_cycle_t *cycle)
     return veil_core_conf(cycle, &veil_core_control_module);
 }
 
-/* --- verbs --------------------------------------------------------------- */
-
-static json_t *
-control_conf_describe_args(const veil_control_verb_t *verb)
-{
-    static const char *const types[] = { "string", "number", "flag", "time",
-                                         "word" };
-    json_t *args = json_array();
-    const veil_control_arg_t *a;
-    json_t *o;
-
-    for (a = verb->args; a != NULL && a->name != NULL; a++) {
-        o = json_pack("{s:s, s:s, s:b, s:s}", "name", a->name, "type",
-                      types[a->type], "required",
-                      (a->flags & VEIL_CONTROL_REQUIRED) != 0, "help",
-                      a->help);
-        if (a->words != NULL) {
-            json_object_set_new(o, "words", json_string(a->words));
-        }
-        json_array_append_new(args, o);
-    }
-    return args;
-}
-
-/* What there is to be asked: for programs, as "veilctl help" is for people. */
-static veil_control_rc_t
-control_conf_verbs(veil_control_call_t *call)
-{
-    static const char *const roles[] = { "read", "operate", "admin" };
-    const veil_control_verb_t *v;
-    unsigned i;
-
-    call->data = json_array();
-    for (i = 0; (v = veil_control_verb_at(i)) != NULL; i++) {
-        json_array_append_new(
-            call->data,
-            json_pack("{s:s, s:s, s:b, s:b, s:b, s:o, s:s}", "verb", v->name,
-                      "role", roles[v->role], "changes",
-                      (v->flags & VEIL_CONTROL_CHANGES) != 0, "persists",
-                      (v->flags & VEIL_CONTROL_PERSISTS) != 0, "streams",
-                      (v->flags & VEIL_CONTROL_STREAMS) != 0, "args",
-                      control_conf_describe_args(v), "help", v->help));
-    }
-    return VEIL_CONTROL_DONE;
-}
-
-static veil_control_rc_t
-control_conf_ping(veil_control_call_t *call)
-{
-    call->data = json_pack("{s:i}", "pid", (int) getpid());
-    return VEIL_CONTROL_DONE;
-}
-
-static const veil_control_verb_t control_conf_verbs_table[] = {
-    { .name = "verbs",
-      .role = VEIL_CONTROL_READ,
-      .place = VEIL_CONTROL_IN_MASTER,
-      .run = control_conf_verbs,
-      .help = "Lists the verbs and their arguments." },
-
-    { .name = "ping",
-      .role = VEIL_CONTROL_READ,
-      .place = VEIL_CONTROL_IN_ALL_WORKERS,
-      .run = control_conf_ping,
-      .help = "Asks every worker for a sign of life." },
-
-    { .name = NULL },
-};
-
 /* --- tables -------------------------------------------------------------- */
 
 static const veil_command_t control_conf_commands[] = {
@@ -356,5 +285,5 @@ veil_module_t veil_core_control_module = {
     .name = "control",
     .commands = control_conf_commands,
     .core = &control_conf_core,
-    .control = control_conf_verbs_table,
+    .control = veil_control_own_verbs,
 };

@@ -20,6 +20,9 @@ typedef struct {
     bool group;
 } veil_control_rule_t;
 
+/* Verbs of the socket itself and of the master: control_verbs.c. */
+extern const veil_control_verb_t veil_control_own_verbs[];
+
 /* As the master needs it, without pointers. */
 typedef struct {
     bool on;

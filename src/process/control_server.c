@@ -237,6 +237,28 @@ veil_control_server_adopt(const char *path, int fd, int lock)
 
 /* --- clients ------------------------------------------------------------- */
 
+/* Writes what the socket takes; false: it is broken. */
+static bool
+control_server_flush(veil_control_client_t *c)
+{
+    ssize_t n;
+
+    while (c->out_off < c->out_len) {
+        n = send(c->fd, c->out + c->out_off, c->out_len - c->out_off,
+                 MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return errno == EAGAIN;
+        }
+        c->out_off += (size_t) n;
+    }
+    c->out_off = 0;
+    c->out_len = 0;
+    return true;
+}
+
 static void
 control_server_free_client(veil_control_client_t *c)
 {
@@ -252,10 +274,15 @@ control_server_free_client(veil_control_client_t *c)
 void
 veil_control_server_close(bool unlink_path)
 {
+    veil_control_client_t *c;
+
     control_server_init();
     while (!veil_list_is_empty(&control_server.clients)) {
-        control_server_free_client(veil_list_first(
-            &control_server.clients, veil_control_client_t, link));
+        c = veil_list_first(&control_server.clients, veil_control_client_t,
+                            link);
+        /* The last answers: who does not read them now never will. */
+        (void) control_server_flush(c);
+        control_server_free_client(c);
     }
     control_server_close_socket(unlink_path);
 }
@@ -313,28 +340,6 @@ control_server_accept(const veil_log_t *log)
         control_server.nclients++;
         veil_list_append(&control_server.clients, &c->link);
     }
-}
-
-/* Writes what the socket takes; false: it is broken. */
-static bool
-control_server_flush(veil_control_client_t *c)
-{
-    ssize_t n;
-
-    while (c->out_off < c->out_len) {
-        n = send(c->fd, c->out + c->out_off, c->out_len - c->out_off,
-                 MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return errno == EAGAIN;
-        }
-        c->out_off += (size_t) n;
-    }
-    c->out_off = 0;
-    c->out_len = 0;
-    return true;
 }
 
 bool

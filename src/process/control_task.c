@@ -17,6 +17,7 @@
 
 #include "core/platform.h"
 
+#include "core/due.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/control_task.h"
@@ -554,7 +555,7 @@ control_task_time_up(control_task_t *t)
 int
 veil_control_tasks_timeout(uint64_t now_ms)
 {
-    int wait = veil_control_calls_timeout(now_ms);
+    int wait = veil_due_timeout(now_ms);
     uint64_t due;
     veil_list_t *n;
 
@@ -578,7 +579,7 @@ veil_control_tasks_run_due(uint64_t now_ms)
     veil_list_t *n;
     veil_list_t *tmp;
 
-    veil_control_calls_run_due(now_ms);
+    veil_due_run(now_ms);
     veil_list_foreach_safe (n, tmp, &control_task.tasks) {
         t = veil_list_entry(n, control_task_t, link);
         if (t->head.deadline_ms != 0 && t->head.deadline_ms <= now_ms) {

@@ -372,9 +372,7 @@ keeper_sooner(int a, int b)
 static int
 keeper_timeout(uint64_t now)
 {
-    return keeper_sooner(
-        keeper_sooner(veil_crew_timeout(now), veil_due_timeout(now)),
-        veil_control_calls_timeout(now));
+    return keeper_sooner(veil_crew_timeout(now), veil_due_timeout(now));
 }
 
 /* One round of waiting for and doing what there is to do. */
@@ -402,7 +400,6 @@ keeper_turn(void)
     }
     veil_crew_run_due(veil_now_ms());
     veil_due_run(veil_now_ms());
-    veil_control_calls_run_due(veil_now_ms());
     veil_free(fds);
 }
 

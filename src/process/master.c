@@ -31,6 +31,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "core/due.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
@@ -127,10 +128,9 @@ veil_master_write_pid_file(const char *path, const veil_log_t *log)
 
 /* --- stopping ----------------------------------------------------------- */
 
-static void
-master_stop(void)
+void
+veil_master_stop(uint64_t timeout)
 {
-    uint64_t timeout = veil_master.stopping ? 0 : veil_master.stop_ms;
     veil_generation_t *g;
     veil_list_t *n;
 
@@ -204,7 +204,7 @@ master_on_signal(const struct signalfd_siginfo *info)
     case SIGTERM:
     case SIGINT:
     case SIGQUIT:
-        master_stop();
+        veil_master_stop(veil_master.stopping ? 0 : veil_master.stop_ms);
         break;
     case SIGHUP:
         veil_master_reload();
@@ -357,6 +357,7 @@ veil_master_run(const veil_master_options_t *o)
            || !veil_list_is_empty(&veil_master.generations)) {
         master_turn();
     }
+    veil_due_run(veil_now_ms() + VEIL_MASTER_GRACE_MS); /* who waits for it */
     veil_control_server_close(true);
     veil_hold_done(&veil_master.hold, true);
     master_remove_pid_file();

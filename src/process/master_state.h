@@ -40,6 +40,8 @@ extern veil_master_t veil_master;
 
 /* --- master.c ------------------------------------------------------------ */
 
+/* All generations end within that time; a later call may shorten it. */
+void veil_master_stop(uint64_t timeout_ms);
 /* The log becomes that of the generation. */
 void veil_master_take_log(veil_generation_t *g);
 /* With "daemon on" standard error becomes the log. */

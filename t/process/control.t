@@ -7,7 +7,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Fcntl ':mode';
-use IO::Socket::UNIX;
+use IO::Socket::INET;
 use JSON::PP ();
 use Time::HiRes qw/time sleep/;
 use Test::Veil;
@@ -233,5 +233,32 @@ SKIP: {
     }
 }
 
+# The end: a request that is under way is finished, then the caller is told.
+
+conf('');
+$t->reload;
+$c = Test::Veil::Control->new($t);
+is($c->code('stop', how => 'hard', deadline => 3), 'E_ARGUMENT',
+    'stop hard with a deadline');
+is($c->code('stop', how => 'hardly'), 'E_ARGUMENT', 'stop in another way');
+is($c->code('stop', { if_gen => 1 }), 'E_CONFLICT',
+    'stop of another generation');
+$r = $c->ask('stop', { dry_run => JSON::PP::true });
+ok($r->{ok} && $r->{dry_run}, 'stop --dry-run');
+sub client {
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $t->port(80),
+        Timeout => 5);
+}
+my $open = client();
+print $open "GET / HTTP/1.1\r\n";
+$c->send({ id => 'stop', verb => 'stop', args => { deadline => '20s' } });
+my $line = $c->next;
+cmp_ok($line->{progress}{processes}, '>=', 2, 'stop: progress is said');
+ok($t->wait_for(sub { !client() }), 'new clients are refused');
+print $open "Host: a\r\n\r\n";
+like(join('', <$open>) // '', qr/^HTTP\/1.1 200/, 'what was under way is answered');
+$line = $c->next while $line && !exists $line->{ok};
+ok($line->{ok}, 'then the answer comes');
+ok($c->eof, 'and the end');
 $t->stop;
 ok(!-e $path && !-e "$path.lock", 'nothing is left at the end');
