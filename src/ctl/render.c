@@ -389,8 +389,60 @@ veil_ctl_render_at(veil_ctl_text_t *out, const json_t *data, unsigned indent)
     }
 }
 
+/*
+ * The only list of rows of an object that has otherwise what fits a line, as
+ * {"total": 3, "connections": [{...}, ...]}; NULL: it is no such object.
+ */
+static const json_t *
+render_only_rows(const json_t *data)
+{
+    const json_t *rows = NULL;
+    const char *name;
+    json_t *v;
+    void *tmp;
+
+    json_object_foreach_safe((json_t *) (uintptr_t) data, tmp, name, v)
+    {
+        if (json_is_array(v)
+            && (render_is_rows(v) || !render_is_list(v)
+                || json_array_size(v) == 0))
+        {
+            if (rows != NULL) {
+                return NULL;
+            }
+            rows = v;
+        } else if (!render_is_inline(v)) {
+            return NULL;
+        }
+    }
+    return rows;
+}
+
 void
 veil_ctl_render(veil_ctl_text_t *out, const json_t *data)
 {
-    veil_ctl_render_at(out, data, 0);
+    const json_t *rows = json_is_object(data) ? render_only_rows(data) : NULL;
+    json_t *rest = rows == NULL ? NULL : json_object();
+    const char *name;
+    json_t *v;
+    void *tmp;
+
+    if (rows == NULL) {
+        veil_ctl_render_at(out, data, 0);
+        return;
+    }
+    json_object_foreach_safe((json_t *) (uintptr_t) data, tmp, name, v)
+    {
+        if (v != rows) {
+            json_object_set(rest, name, v);
+        }
+    }
+    render_object(out, rest, 0);
+    veil_ctl_text_z(out, json_object_size(rest) != 0 ? "\n" : "");
+    if (json_array_size(rows) == 0) {
+        veil_ctl_text_z(out, "none\n");
+    } else {
+        veil_ctl_render_at(out, rows, 0);
+    }
+    json_decref(rest);
 }

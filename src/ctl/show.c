@@ -8,17 +8,70 @@
 
 #include "core/platform.h"
 
-#include "ctl/show.h"
+#include "ctl/show_impl.h"
 #include "ctl/units.h"
 
-static veil_str_t
-show_str(const json_t *object, const char *name)
+veil_str_t
+veil_ctl_show_str(const json_t *object, const char *name)
 {
     const json_t *v = json_object_get(object, name);
 
     return json_is_string(v)
                ? veil_str_n(json_string_value(v), json_string_length(v))
                : VEIL_STR_NULL;
+}
+
+/* --- tables ---------------------------------------------------------------*/
+
+static bool
+show_has_column(const json_t *rows, const char *name)
+{
+    const json_t *v;
+    size_t i;
+
+    for (i = 0; i < json_array_size(rows); i++) {
+        v = json_object_get(json_array_get(rows, i), name);
+        if (v != NULL && !json_is_null(v)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define SHOW_COLUMNS 24
+
+void
+veil_ctl_show_rows(veil_ctl_text_t *out, const json_t *rows,
+                   const veil_ctl_column_t *columns)
+{
+    veil_pool_t *pool = veil_pool_create("rows", 4096);
+    const char *names[SHOW_COLUMNS];
+    const veil_ctl_column_t *c;
+    veil_ctl_table_t t;
+    size_t i;
+    unsigned k;
+
+    veil_ctl_table_init(&t, pool);
+    for (c = columns; c->name != NULL; c++) {
+        if (show_has_column(rows, c->name)) {
+            VEIL_ASSERT(t.heads.n < SHOW_COLUMNS);
+            names[t.heads.n] = c->name;
+            veil_ctl_table_head(&t, c->head);
+        }
+    }
+    for (i = 0; i < json_array_size(rows); i++) {
+        for (k = 0; k < t.heads.n; k++) {
+            veil_ctl_render_cell(
+                &t, names[k],
+                json_object_get(json_array_get(rows, i), names[k]));
+        }
+    }
+    if (t.heads.n != 0) {
+        veil_ctl_table_print(&t, out, 0);
+    } else {
+        veil_ctl_text_z(out, "none\n");
+    }
+    veil_pool_destroy(&pool);
 }
 
 /* --- errors ---------------------------------------------------------------*/
@@ -37,9 +90,9 @@ show_failed_worker(veil_ctl_text_t *out, const json_t *worker)
                              (long long) json_integer_value(gen));
     }
     veil_ctl_text_z(out, ": ");
-    veil_ctl_text_safe(out, show_str(err, "msg"), false);
+    veil_ctl_text_safe(out, veil_ctl_show_str(err, "msg"), false);
     veil_ctl_text_z(out, " (");
-    veil_ctl_text_safe(out, show_str(err, "code"), false);
+    veil_ctl_text_safe(out, veil_ctl_show_str(err, "code"), false);
     veil_ctl_text_z(out, ")\n");
 }
 
@@ -47,8 +100,9 @@ void
 veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
                     const json_t *workers)
 {
-    veil_str_t msg = show_str(err, "msg"), hint = show_str(err, "hint");
-    veil_str_t code = show_str(err, "code"), line;
+    veil_str_t msg = veil_ctl_show_str(err, "msg"),
+               hint = veil_ctl_show_str(err, "hint");
+    veil_str_t code = veil_ctl_show_str(err, "code"), line;
     size_t i;
 
     if (err != NULL) {
@@ -85,13 +139,14 @@ veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
 
 /* --- by verb --------------------------------------------------------------*/
 
-typedef bool show_fn(veil_ctl_text_t *out, const json_t *args,
-                     const json_t *data);
-
 static const struct {
     const char *verb;
-    show_fn *show; /* false: it is not what was expected */
+    veil_ctl_show_fn *show;
 } show_table[] = {
+    { "config.diff", veil_ctl_show_diff },
+    { "conn.list", veil_ctl_show_conn_list },
+    { "errors", veil_ctl_show_errors },
+    { "reload", veil_ctl_show_reload },
     { NULL, NULL },
 };
 

@@ -148,6 +148,9 @@ veil_ctl_unit_number(char *buf, const char *name, const json_t *v)
     };
     static const char *const bytes[] = { "bytes", "memory", "rss", NULL };
     static const char *const seconds[] = { "uptime", "age", NULL };
+    static const char *const times[] = { "at",         "time",      "since",
+                                         "not_before", "not_after", "expires",
+                                         NULL };
     double n = json_number_value(v);
 
     if (name == NULL || units_is(name, whole) || units_ends(name, "_pid")
@@ -156,6 +159,9 @@ veil_ctl_unit_number(char *buf, const char *name, const json_t *v)
         (void) veil_snprintf(buf, VEIL_CTL_UNIT,
                              units_is_whole(n) ? "%.0f" : "%g", n);
         return buf;
+    }
+    if (units_ends(name, "_ms") && n > 1e12) {
+        return veil_ctl_unit_date(buf, n / 1000); /* since 1970 */
     }
     if (units_ends(name, "_ms")) {
         return veil_ctl_unit_duration(buf, n / 1000);
@@ -168,15 +174,12 @@ veil_ctl_unit_number(char *buf, const char *name, const json_t *v)
     {
         return veil_ctl_unit_duration(buf, n);
     }
-    if (units_ends(name, "_bytes") || units_is(name, bytes)) {
+    if (units_ends(name, "_bytes") || strncmp(name, "bytes_", 6) == 0
+        || units_is(name, bytes))
+    {
         return veil_ctl_unit_bytes(buf, n);
     }
-    if ((units_ends(name, "_at")
-         || units_is(name,
-                     (const char *const[]){ "time", "since", "not_after",
-                                            "not_before", "expires", NULL }))
-        && n > 1e9)
-    {
+    if ((units_ends(name, "_at") || units_is(name, times)) && n > 1e9) {
         /* Milliseconds, if as seconds it were in a far future. */
         return veil_ctl_unit_date(buf, n > 1e11 ? n / 1000 : n);
     }

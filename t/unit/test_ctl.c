@@ -13,6 +13,8 @@
 #include "ctl/man.c"
 #include "ctl/render.c"
 #include "ctl/show.c"
+#include "ctl/show_config.c"
+#include "ctl/show_conns.c"
 #include "ctl/table.c"
 #include "ctl/text.c"
 #include "ctl/units.c"
@@ -400,6 +402,9 @@ Test(ctl, units)
         { "body_bytes", 1024, "1.0K" },
         { "memory", 1048575, "1.0M" },
         { "memory", 300e6, "286M" },
+        { "bytes_in", 2048, "2.0K" },
+        { "time_ms", 1800000000123, "2027-01-15 08:00:00" },
+        { "at", 1800000000, "2027-01-15 08:00:00" },
         { "idle_ms", 0, "0s" },
         { "idle_ms", 2, "2.0ms" },
         { "idle_ms", 250, "250ms" },
@@ -416,14 +421,14 @@ Test(ctl, units)
     json_t *v;
     size_t i;
 
+    setenv("TZ", "UTC", 1);
+    tzset();
     for (i = 0; i < veil_countof(numbers); i++) {
         v = json_real(numbers[i].n);
         cr_expect_str_eq(veil_ctl_unit_number(buf, numbers[i].name, v),
                          numbers[i].text);
         json_decref(v);
     }
-    setenv("TZ", "UTC", 1);
-    tzset();
     cr_expect_str_eq(veil_ctl_unit_date(buf, 784111777),
                      "1994-11-06 08:49:37");
     v = json_integer(1800000000123);
@@ -475,11 +480,99 @@ Test(ctl, generic)
                  "in:\n"
                  "  deep: x\n"
                  "none: -\n");
+    expect_shown("{\"total\":2,\"conns\":[{\"id\":1},{\"id\":2}]}",
+                 "total: 2\n"
+                 "\n"
+                 "ID\n"
+                 " 1\n"
+                 " 2\n");
+    expect_shown("{\"errors\":[]}", "none\n");
     /* Nothing that a terminal obeys, in keys nor in values. */
     expect_shown("{\"a\\u001b\":\"\\u001b[2J\\u009b\"}",
                  "a\\x1b: \\x1b[2J\\x9b\n");
     expect_shown("[{\"k\\n\":\"v\\n\"}]", "K\\N\nv\\n\n");
     expect_shown("\"a\\u001bb\"", "a\\x1bb\n");
+}
+
+static void
+expect_shown_by(veil_ctl_show_fn *show, const char *json, const char *expected)
+{
+    json_t *v = json_loads(json, JSON_DECODE_ANY, NULL);
+    veil_ctl_text_t t = { 0 };
+
+    cr_assert_not_null(v, "%s", json);
+    cr_expect(show(&t, NULL, v));
+    expect_text(&t, expected);
+    veil_ctl_text_done(&t);
+    json_decref(v);
+}
+
+Test(ctl, connections)
+{
+    expect_shown_by(
+        veil_ctl_show_conn_list,
+        "{\"total\":7,\"matched\":3,\"connections\":["
+        "{\"id\":\"10-1\",\"client\":\"127.0.0.1:4711\",\"tls\":null,"
+        "\"state\":\"idle\",\"age_ms\":200000,\"bytes_out\":1234567},"
+        "{\"id\":\"10-22\",\"client\":\"::1\",\"state\":\"writing\","
+        "\"age_ms\":5,\"request\":\"GET /\\u001b[2J\"}]}",
+        "ID     CLIENT          STATE      AGE   OUT  REQUEST\n"
+        "10-1   127.0.0.1:4711  idle     3m20s  1.2M  -\n"
+        "10-22  ::1             writing  5.0ms     -  GET /\\x1b[2J\n"
+        "and 1 more; 3 of 7 connections\n");
+    expect_shown_by(veil_ctl_show_conn_list,
+                    "{\"total\":1,\"matched\":0,\"connections\":[]}",
+                    "none\n0 of 1 connection\n");
+}
+
+Test(ctl, rejected)
+{
+    setenv("TZ", "UTC", 1);
+    tzset();
+    expect_shown_by(
+        veil_ctl_show_errors,
+        "{\"errors\":[{\"time_ms\":1800000000123,\"client\":\"::1\","
+        "\"listener\":\"*:80\",\"status\":400,\"reason\":\"a bad "
+        "name\",\"offset\":18,\"first\":10,"
+        "\"excerpt\":\"/ \\\\x00\\\\\\\\..x(y\"}]}",
+        "2027-01-15 08:00:00  ::1 > *:80  400 a bad name at byte 18\n"
+        "    / \\x00\\\\..x(y\n"
+        "                ^\n");
+    expect_shown_by(veil_ctl_show_errors, "{\"errors\":[]}", "none\n");
+}
+
+Test(ctl, loads)
+{
+    expect_shown_by(
+        veil_ctl_show_reload,
+        "{\"ok\":true,\"generation\":3,\"elapsed_ms\":120,\"diagnostics\":["
+        "{\"level\":\"warn\",\"message\":\"odd\",\"file\":\"/v.conf\","
+        "\"line\":3,\"column\":5,\"hint\":\"do it\","
+        "\"excerpt\":[\"lisen 80;\",\"^\"]}],"
+        "\"diff\":{\"summary\":\"2 directives\",\"more\":1,\"changes\":["
+        "{\"op\":\"changed\",\"path\":\"http > server\","
+        "\"from\":\"listen 80\",\"to\":\"listen 81\"},"
+        "{\"op\":\"added\",\"path\":\"http > server\",\"to\":\"gzip on\"},"
+        "{\"op\":\"removed\",\"path\":\"\",\"from\":\"user x\"}],"
+        "\"upstreams\":{\"added\":[{\"upstream\":\"u\",\"server\":\"a:1\"}],"
+        "\"removed\":[]},"
+        "\"listeners\":{\"changed\":[{\"address\":\"*:80\",\"from\":1,"
+        "\"to\":2}]},\"workers\":[1,2]}}",
+        "/v.conf:3:5: warning: odd (do it)\n"
+        "    lisen 80;\n"
+        "    ^\n"
+        "@ http > server\n"
+        "- listen 80\n"
+        "+ listen 81\n"
+        "+ gzip on\n"
+        "@ main\n"
+        "- user x\n"
+        "and 1 more\n"
+        "+ server u/a:1\n"
+        "~ listener *:80: 2 sockets, 1 before\n"
+        "~ 2 workers, 1 before\n"
+        "2 directives\n"
+        "generation 3 after 120ms\n");
 }
 
 Test(ctl, deep)

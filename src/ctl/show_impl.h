@@ -1,0 +1,38 @@
+/*
+ * show_impl.h -- between the files that show answers: show*.c.
+ */
+
+#ifndef VEIL_CTL_SHOW_IMPL_H
+#define VEIL_CTL_SHOW_IMPL_H
+
+#include "ctl/show.h"
+
+/* Shows the data of a verb; false: its shape is another one. */
+typedef bool veil_ctl_show_fn(veil_ctl_text_t *out, const json_t *args,
+                              const json_t *data);
+
+/* A member that is a text; empty if it is none. */
+veil_str_t veil_ctl_show_str(const json_t *object, const char *name);
+
+/* A column of a table of rows: the member, and its head. */
+typedef struct {
+    const char *name; /* NULL ends the list */
+    const char *head;
+} veil_ctl_column_t;
+
+/*
+ * A table with these columns, of those that any row has; what else rows have
+ * is left out.  "none" if there are no rows.
+ */
+void veil_ctl_show_rows(veil_ctl_text_t *out, const json_t *rows,
+                        const veil_ctl_column_t *columns);
+
+/* show_conns.c */
+veil_ctl_show_fn veil_ctl_show_conn_list;
+veil_ctl_show_fn veil_ctl_show_errors;
+
+/* show_config.c */
+veil_ctl_show_fn veil_ctl_show_reload;
+veil_ctl_show_fn veil_ctl_show_diff;
+
+#endif
