@@ -19,7 +19,7 @@
 
 /* The server's deadline when none is asked for, and what is added to one. */
 #define CALL_TIMEOUT_MS 10000
-#define CALL_GRACE_MS 3000
+#define CALL_GRACE_MS 2000
 
 /* --- signals --------------------------------------------------------------*/
 
@@ -123,6 +123,7 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
 {
     const json_t *workers = json_object_get(answer, "workers");
     const json_t *err = json_object_get(answer, "err");
+    json_t *nothing;
     const char *code;
 
     if (json_is_true(json_object_get(answer, "ok"))) {
@@ -143,7 +144,9 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         }
         return VEIL_CTL_PARTIAL;
     }
-    veil_ctl_output_error(c, err, workers);
+    nothing = json_object();
+    veil_ctl_output_error(c, json_is_object(err) ? err : nothing, workers);
+    json_decref(nothing);
     code = json_string_value(json_object_get(err, "code"));
     return code != NULL && strcmp(code, VEIL_E_TIMEOUT) == 0 ? VEIL_CTL_TIMEOUT
                                                              : VEIL_CTL_FAILED;

@@ -104,7 +104,8 @@ command_msec(command_reader_t *r, const char *name, veil_str_t value,
              int64_t *ms)
 {
     *ms = veil_str_to_msec(value);
-    if (*ms < 0) {
+    if (*ms <= 0) {
+        *ms = -1;
         return command_error(
             r, "\"%s\" takes a time, as 30s or 500ms, not \"%.*s\"", name,
             VEIL_STR_ARG(value));

@@ -222,10 +222,63 @@ render_columns(const json_t *rows)
     return keys;
 }
 
+/* Members of an object in a row, if each fits a cell. */
+static bool
+render_is_flat(const json_t *v)
+{
+    const char *name;
+    json_t *member;
+    void *tmp;
+
+    json_object_foreach_safe((json_t *) (uintptr_t) v, tmp, name, member)
+    {
+        if (!render_is_scalar(member) && !render_is_list(member)) {
+            return false;
+        }
+    }
+    return json_object_size(v) != 0;
+}
+
+/*
+ * Rows with the members of objects in them as their own: "tls_version" of
+ * {"tls": {"version": ...}}.  What a worker said is not called "data_...".
+ */
+static json_t *
+render_flatten(const json_t *rows)
+{
+    json_t *all = json_array(), *row, *flat, *v, *member;
+    const char *name, *inner;
+    char both[128];
+    size_t i;
+
+    json_array_foreach((json_t *) (uintptr_t) rows, i, row)
+    {
+        flat = json_object();
+        json_object_foreach(row, name, v)
+        {
+            if (!render_is_flat(v)) {
+                json_object_set(flat, name, v);
+                continue;
+            }
+            json_object_foreach(v, inner, member)
+            {
+                (void) veil_snprintf(both, sizeof(both), "%s%s%s",
+                                     strcmp(name, "data") == 0 ? "" : name,
+                                     strcmp(name, "data") == 0 ? "" : "_",
+                                     inner);
+                json_object_set(flat, both, member);
+            }
+        }
+        json_array_append_new(all, flat);
+    }
+    return all;
+}
+
 static void
-render_table(veil_ctl_text_t *out, const json_t *rows, unsigned indent)
+render_table(veil_ctl_text_t *out, const json_t *told, unsigned indent)
 {
     veil_pool_t *pool = veil_pool_create("table", 4096);
+    json_t *rows = render_flatten(told);
     json_t *keys = render_columns(rows), *row, *v;
     veil_ctl_table_t t;
     const char *name;
@@ -236,7 +289,7 @@ render_table(veil_ctl_text_t *out, const json_t *rows, unsigned indent)
     {
         veil_ctl_table_head(&t, render_head(pool, name));
     }
-    json_array_foreach((json_t *) (uintptr_t) rows, i, row)
+    json_array_foreach(rows, i, row)
     {
         json_object_foreach(keys, name, v)
         {
@@ -247,6 +300,7 @@ render_table(veil_ctl_text_t *out, const json_t *rows, unsigned indent)
         veil_ctl_table_print(&t, out, indent);
     }
     json_decref(keys);
+    json_decref(rows);
     veil_pool_destroy(&pool);
 }
 

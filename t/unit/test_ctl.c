@@ -487,6 +487,9 @@ Test(ctl, generic)
                  " 1\n"
                  " 2\n");
     expect_shown("{\"errors\":[]}", "none\n");
+    expect_shown("[{\"worker\":0,\"data\":{\"pid\":7},\"tls\":{\"v\":1}}]",
+                 "WORKER  PID  TLS V\n"
+                 "     0    7      1\n");
     /* Nothing that a terminal obeys, in keys nor in values. */
     expect_shown("{\"a\\u001b\":\"\\u001b[2J\\u009b\"}",
                  "a\\x1b: \\x1b[2J\\x9b\n");

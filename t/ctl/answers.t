@@ -1,0 +1,181 @@
+#!/usr/bin/perl
+
+# veilctl and what a server may say: answers, errors, exit codes, and servers
+# that are not what they should be.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use JSON::PP ();
+use Test::More;
+use Time::HiRes qw/time/;
+use Test::Veil::Ctl;
+
+my $ctl = Test::Veil::Ctl->new;
+my $mock;
+
+# asked($answer, @arguments): a run, with "ping" answered so.
+
+sub asked {
+    my ($answer, @args) = @_;
+    $mock->stop if $mock;
+    $mock = $ctl->mock(ping => $answer);
+    @args = ('ping') unless @args;
+    return $ctl->run(@args);
+}
+
+sub is_run {
+    my ($r, $status, $out, $err, $name) = @_;
+    is($r->{status}, $status, "$name: exit code $status");
+    ref $out ? like($r->{out}, $out, '  output') : is($r->{out}, $out, '  output');
+    ref $err ? like($r->{err}, $err, '  errors') : is($r->{err}, $err, '  errors');
+    return;
+}
+
+# ------------------------------------------------------------------- success --
+
+is_run(asked([ {} ]), 0, "ok\n", '', 'nothing to tell');
+is_deeply([ $mock->requests ], [ { v => 1, id => 1, verb => 'ping', args => {} } ],
+    'what was sent');
+is_run(asked([ [ { a => 1, b => 'x' }, { a => 22 } ] ]), 0,
+    " A  B\n 1  x\n22  -\n", '', 'rows');
+is_run(asked([ { name => 'x', idle_ms => 90_000 } ]), 0,
+    "idle ms: 1m30s\nname:    x\n", '', 'an object');
+is_run(asked([ { z => [ 1, { b => "\e" } ] } ], '--json', 'ping'), 0,
+    "{\"z\":[1,{\"b\":\"\\u001B\"}]}\n", '', 'JSON');
+is_run(asked([ 'text' ], 'ping', '-j'), 0, "\"text\"\n", '', 'a text as JSON');
+is_run(asked({ ok => \1, data => [], volatile => \1 }), 0, "none\n",
+    "veilctl: a reload or restart will undo this; --persist keeps it\n",
+    'what does not last');
+is_run(asked({ ok => \1, data => [], dry_run => \1, volatile => \1 }), 0,
+    "none\n", "veilctl: this was a dry run: nothing was changed\n", 'a dry run');
+is_run(asked({ ok => \1, data => {}, volatile => \1 }, '-j', 'ping'), 0,
+    "{}\n", '', 'nothing but the data with --json');
+is_run(asked(sub {
+    my ($s, $r) = @_;
+    syswrite $s, "{\"id\":$r->{id},\"progress\":{\"done\":$_}}\n" for 1, 2;
+    return [ 'end' ];
+}), 0, "end\n", "done=1\ndone=2\n", 'progress');
+is_run(asked(sub {
+    my ($s, $r) = @_;
+    syswrite $s, "{\"id\":$r->{id},\"line\":{\"n\":$_}}\n" for 1, 2;
+    return [ {} ];
+}, '--json', 'ping'), 0, "{\"n\":1}\n{\"n\":2}\n{}\n", '', 'lines as JSON');
+is_run(asked(sub {
+    my ($s, $r) = @_;
+    syswrite $s, "{\"id\":99,\"ok\":true,\"data\":\"of another\"}\n";
+    return [ 'mine' ];
+}), 0, "mine\n", '', 'an answer to somebody else is passed over');
+asked([ {} ], '-t', '1500ms', 'ping');
+is(($mock->requests)[0]{timeout}, 1.5, 'the timeout is passed on');
+
+# ------------------------------------------------------------------ failures --
+
+my $err = { code => 'E_NOT_FOUND', msg => 'there is none', hint => 'look' };
+is_run(asked({ ok => \0, err => $err }), 1, '',
+    "veilctl: there is none (E_NOT_FOUND)\nveilctl: look\n", 'a refusal');
+is_run(asked({ ok => \0, err => $err }, '-j', 'ping'), 1,
+    JSON::PP->new->canonical->encode($err) . "\n", '', 'the same as JSON');
+is_run(asked({ ok => \0, err => { code => 'E_TIMEOUT', msg => 'late' } }), 4,
+    '', "veilctl: late (E_TIMEOUT)\n", 'a timeout');
+my $workers = [ { worker => 1, generation => 3, ok => \0, err =>
+    { code => 'E_TIMEOUT', msg => 'it did not answer' } } ];
+is_run(asked({ ok => \1, data => [ { worker => 0 } ], partial => \1,
+    workers => $workers }), 3, "WORKER\n     0\n",
+    "veilctl: not every worker did it:\n"
+    . "  worker 1 of generation 3: it did not answer (E_TIMEOUT)\n",
+    'some workers');
+is_run(asked({ ok => \1, data => {}, workers => $workers }, '-j', 'ping'), 3,
+    "{}\n", '', 'some workers, as JSON');
+is_run(asked({ ok => \0, err => $err, workers => $workers }), 1, '',
+    qr/\Aveilctl: there is none.*\n.*look\n  worker 1 of generation 3: /,
+    'no worker');
+is_run(asked({ ok => \0 }), 1, '', qr/says no more than "no"/, 'no reason');
+
+# -------------------------------------------------------------- wrong servers --
+
+for my $case (
+    [ 'no JSON', "hello\n", qr/no JSON.*\(E_ANSWER\)/ ],
+    [ 'half of it', "{\"id\":1,\n", qr/no JSON/ ],
+    [ 'bytes', "\0\xff\e[2J\n", qr/no JSON/ ],
+    [ 'an empty line', "\n", qr/no JSON/ ],
+    [ 'a number', "7\n", qr/no JSON|no answer of veil's/ ],
+    [ 'an array', "[]\n", qr/no answer of veil's/ ],
+    [ 'an object', "{}\n", qr/no answer of veil's/ ],
+    [ 'ok that is no boolean', "{\"id\":1,\"ok\":1}\n", qr/no answer of veil's/ ],
+    [ 'the end at once', sub { return }, qr/hung up without an answer/ ],
+    [ 'the end in a line', sub { syswrite $_[0], '{"id":1,"ok":tr'; return },
+        qr/hung up in the middle/ ],
+    [ 'deep nesting', '[' x 100_000 . "\n", qr/no JSON/ ],
+) {
+    my ($name, $answer, $said) = @$case;
+    my $r = asked($answer);
+    is_run($r, 1, '', $said, $name);
+    unlike($r->{err}, qr/[^\n -~]/, '  nothing that a terminal obeys');
+}
+
+is_run(asked("{\"id\":1,\"ok\":false,\"err\":7,\"workers\":[1,{},[]]}\n"), 1, '',
+    qr/worker 0/, 'odd types in an error');
+is_run(asked({ ok => \0, err => { code => "E\e[2J", msg => "a\e[31m\x{9b}b",
+    hint => "\r\x7f" } }), 1, '',
+    "veilctl: a\\x1b[31m\\x9bb (E\\x1b[2J)\nveilctl: \\r\\x7f\n",
+    'control characters in an error');
+is_run(asked([ [ { "k\e" => "v\e]0;x\a" } ] ]), 0, "K\\X1B\nv\\x1b]0;x\\x07\n",
+    '', 'and in a table');
+
+# More than fits a pipe, and more than is read at once.
+my $r = asked([ [ map { { n => $_, text => 'x' x 100 } } 1 .. 20_000 ] ]);
+is($r->{status}, 0, 'a large answer');
+is(($r->{out} =~ tr/\n//), 20_001, 'all of it');
+
+# A line without an end.
+$r = asked(sub {
+    my ($s) = @_;
+    my $much = 'x' x 1_048_576;
+    1 while syswrite $s, $much;
+    return;
+});
+is_run($r, 1, '', qr/longer than 67108864 bytes/, 'an endless line');
+
+# Byte by byte.
+$r = asked(sub {
+    my ($s, $request) = @_;
+    for my $byte (split //, "{\"id\":$request->{id},\"ok\":true,\"data\":7}\n") {
+        syswrite $s, $byte;
+        select undef, undef, undef, 0.001;
+    }
+    select undef, undef, undef, 30;
+});
+is_run($r, 0, "7\n", '', 'an answer in pieces');
+
+# A server that says nothing at all.
+my $begin = time;
+$r = asked(sub { sleep 60 }, '-t', '200ms', 'ping');
+is_run($r, 4, '', qr/did not answer in time \(E_TIMEOUT\)/, 'silence');
+cmp_ok(time - $begin, '<', 20, 'does not last');
+is_run(asked(sub { sleep 60 }, '-j', '-t', '200ms', 'ping'), 4,
+    qr/\A\{"code":"E_TIMEOUT",.*\}\n\z/, '', 'silence, as JSON');
+
+# Output that goes nowhere.
+SKIP: {
+    skip 'there is no /dev/full', 1 unless -c '/dev/full';
+    $mock->stop;
+    $mock = $ctl->mock(ping => [ 'text' ]);
+    is_run($ctl->run({ out => '/dev/full' }, 'ping'), 1, '',
+        qr/cannot write to standard output: No space/, 'a full disk');
+}
+
+# -------------------------------------------------------------------- watching --
+
+$mock->stop;
+$mock = $ctl->mock(ping => [ 'again' ]);
+my $run = $ctl->run({ start => 1 }, '--watch', '20ms', 'ping');
+ok($ctl->wait_for(sub { $ctl->output($run) =~ /(?:again\s+){4}/ }),
+    'asked again and again');
+kill 'INT', $run->{pid};
+is($ctl->finish($run)->{status}, 0, 'until it is interrupted');
+$mock->stop;
+$mock = $ctl->mock(ping => sub { return { ok => \0, err => $err } });
+is($ctl->run('--watch', '20ms', 'ping')->{status}, 1, 'or refused');
+
+done_testing();
