@@ -1,0 +1,173 @@
+#!/usr/bin/perl
+
+# veilctl and a server: which socket it finds, and what it says when there is
+# none, or nobody at it; workers that do not answer.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use IO::Socket::UNIX;
+use Test::Veil;
+use Test::Veil::Control;
+use Test::Veil::Ctl;
+
+my $t = Test::Veil->new->has('http');
+$t->config(<<'EOC')->run;
+worker_processes 2;
+http { server { listen %%PORT_80%%; return 200; } }
+EOC
+my $ctl = Test::Veil::Ctl->new($t);
+my $socket = $ctl->{socket};
+my $conf = $t->testdir . '/nginx.conf';
+($conf) = glob($t->testdir . '/*.conf') unless -f $conf;
+
+# ----------------------------------------------------------------- the socket --
+
+my $r = $ctl->run('ping');
+is($r->{status}, 0, '-s names it') or diag($r->{err});
+like($r->{out}, qr/\AWORKER  GENERATION  +PID\n(?: +\d +1 +\d+\n){2}\z/,
+    'both workers');
+$r = $ctl->run({ socket => undef, env => { VEIL_CONTROL => $socket } }, 'ping');
+is($r->{status}, 0, 'the environment names it');
+$r = $ctl->run({ socket => undef, env => { VEIL_CONTROL => "unix:$socket" } },
+    'ping');
+is($r->{status}, 0, 'as veil writes addresses');
+$r = $ctl->run({ socket => undef }, '-c', $conf, 'ping');
+is($r->{status}, 0, 'the configuration names its pid file, and so it')
+    or diag($r->{err});
+$r = $ctl->run({ socket => undef, env => { VEIL_CONTROL => '/nonexistent' } },
+    '-c', $conf, 'ping');
+is($r->{status}, 0, 'which counts more than the environment');
+
+my $dir = $ctl->dir;
+sub conf {
+    my ($name, $text) = @_;
+    open my $f, '>', "$dir/$name" or die;
+    print $f $text;
+    close $f;
+    return "$dir/$name";
+}
+is($ctl->run({ socket => undef }, '-c', conf('named.conf',
+    "control_socket unix:$socket mode=0600;\nevents { broken\n"), 'ping')
+    ->{status}, 1, 'a file that cannot be read names nothing');
+is($ctl->run({ socket => undef }, '-c',
+    conf('inner.conf', "include $dir/more.conf;\n"), '-c',
+    conf('more.conf', "control_socket $socket mode=0600;\n"), 'ping')
+    ->{status}, 0, 'control_socket in it');
+is($ctl->run({ socket => undef }, '-c', "$dir/inner.conf", 'ping')->{status}, 0,
+    'or in what it includes');
+symlink $socket, "$dir/veil.sock" or die;
+is($ctl->run({ socket => undef }, '-c',
+    conf('relative.conf', "control_socket veil.sock;\n"), '-p', $dir, 'ping')
+    ->{status}, 0, 'relative to the prefix');
+is($ctl->run({ socket => undef }, '-c', conf('pid.conf', "pid veil.pid;\n"),
+    '-p', $dir, 'ping')->{status}, 0, 'beside the pid file');
+$r = $ctl->run({ socket => undef }, '-c', conf('off.conf',
+    "control_socket off;\n"), 'ping');
+is($r->{status}, 1, 'control_socket off');
+like($r->{err}, qr/"control_socket" is off in ".*off\.conf"/, 'is said');
+
+# --------------------------------------------------------------------- nobody --
+
+sub no_server {
+    my ($path, $said, $name) = @_;
+    my $r = $ctl->run({ socket => $path }, 'ping');
+    is($r->{status}, 1, $name);
+    like($r->{err}, $said, '  said');
+    $r = $ctl->run({ socket => $path }, '--json', 'ping');
+    like($r->{out}, qr/\A\{"code":"E_CONNECT",/, '  also as JSON');
+    is($r->{err}, '', '  and nothing else then');
+    return;
+}
+
+no_server("$dir/none", qr/there is no socket ".*none".*\n.*not running, or/,
+    'no socket');
+no_server("$dir/off.conf", qr/is no socket/, 'a file');
+no_server('/' . 'x' x 200, qr/at most 107 bytes/, 'a long path');
+IO::Socket::UNIX->new(Local => "$dir/dead", Listen => 1)->close;
+no_server("$dir/dead", qr/nobody listens.*\n.*left over/, 'a socket left over');
+SKIP: {
+    skip 'only root may become somebody else', 8 if $> != 0;
+    my $program = $ctl->{program};
+    my $nobody = getpwnam('nobody') // 65534;
+    chmod 0711, $dir;
+    my $closed = IO::Socket::UNIX->new(Local => "$dir/closed", Listen => 1);
+    chmod 0600, "$dir/closed";
+    mkdir "$dir/private", 0700;
+    for my $case ([ "$dir/closed", qr/belongs to root \(mode 0600\)/ ],
+        [ "$dir/private/x", qr/may not look into the directory/ ])
+    {
+        my ($path, $said) = @$case;
+        my $pid = open my $f, '-|' // die;
+        if ($pid == 0) {
+            open STDERR, '>&', \*STDOUT;
+            ($(, $)) = (65534, '65534 65534');
+            ($<, $>) = ($nobody, $nobody);
+            { exec $program, '-s', $path, 'ping' };
+            print "cannot be run: $!\n";
+            POSIX::_exit(0);
+        }
+        my $text = do { local $/; <$f> };
+        close $f;
+        my $status = $? >> 8;
+        SKIP: {
+            skip 'nobody may not run the program', 4
+                if $text =~ /cannot be run/;
+            is($status, 1, "somebody else's: $path");
+            like($text, $said, '  said');
+            like($text, qr/sudo/, '  with what helps');
+            unlike($text, qr/[^\n -~]/, '  readable');
+        }
+    }
+}
+
+# A server that accepts nothing: its queue is full.
+{
+    my $full = IO::Socket::UNIX->new(Local => "$dir/full", Listen => 1);
+    my @waiting;
+    for (1 .. 8) {
+        my $s = IO::Socket::UNIX->new(Type => SOCK_STREAM) or die;
+        $s->blocking(0);
+        $s->connect(IO::Socket::UNIX::pack_sockaddr_un("$dir/full"));
+        push @waiting, $s;
+    }
+    my $r = $ctl->run({ socket => "$dir/full" }, '-t', '300ms', 'ping');
+    is($r->{status}, 4, 'a full queue is a timeout');
+    like($r->{err}, qr/takes no connection|did not answer in time/, '  said');
+}
+
+# ------------------------------------------------------------------- mistakes --
+
+for my $case (
+    [ [], 'what shall be done' ],
+    [ ['pong'], 'did you mean "ping"' ],
+    [ ['ping', 'x'], '"ping" takes no "x"' ],
+    [ ['ping', 'x=1'], 'no argument "x"' ],
+    [ ['ping', '--dry-run'], 'it changes nothing' ],
+) {
+    my ($args, $said) = @$case;
+    my $r = $ctl->run({ socket => "$dir/none" }, @$args);
+    is($r->{status}, 2, "a mistake: @$args");
+    like($r->{err}, qr/\Q$said\E/, '  said');
+    is($r->{out}, '', '  and nothing answered');
+}
+
+# ----------------------------------------------------------- workers, the master --
+
+my ($stuck) = $t->worker_pids;
+kill 'STOP', $stuck;
+$r = $ctl->run('-t', '300ms', 'ping');
+is($r->{status}, 3, 'a worker that does not answer');
+like($r->{out}, qr/\AWORKER.*\n +\d +1 +\d+\n\z/, 'the other did');
+like($r->{err}, qr/not every worker did it:\n  worker \d of generation 1: .*E_TIMEOUT/,
+    'which one is said');
+kill 'CONT', $stuck;
+is($ctl->run('ping')->{status}, 0, 'it goes on');
+
+kill 'STOP', $t->pid;
+$r = $ctl->run('-t', '300ms', 'ping');
+kill 'CONT', $t->pid;
+is($r->{status}, 4, 'a master that does not answer');
+like($r->{err}, qr/did not answer in time/, 'is said');
+
+done_testing();
