@@ -25,7 +25,7 @@ man_help_option(veil_ctl_text_t *t, const veil_ctl_option_t *o)
         o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ',' : ' ', o->name,
         o->value != NULL ? "=" : "", o->value != NULL ? o->value : "");
     veil_ctl_text_printf(t, "  %s", left);
-    veil_ctl_text_fill(t, ' ', n < 24 ? 26 - n : 2);
+    veil_ctl_text_fill(t, ' ', n < 24 ? 24 - n : 2);
     veil_ctl_text_printf(t, "%s\n", o->help);
 }
 

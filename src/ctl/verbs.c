@@ -14,6 +14,8 @@
 #include "ctl/verbs.h"
 
 #define VERBS_MAX 256
+/* Of the help. */
+#define VERBS_COLUMNS 79
 
 static struct {
     const veil_control_verb_t *verb[VERBS_MAX];
@@ -187,19 +189,40 @@ veil_ctl_verb_usage(veil_ctl_text_t *t, const veil_control_verb_t *verb)
     veil_ctl_text_z(t, "\n");
 }
 
+/* Words of a sentence, in lines that end before the column. */
+static void
+verbs_wrap(veil_ctl_text_t *t, const char *z, size_t indent)
+{
+    veil_str_t rest = veil_str_z(z), word;
+    size_t column = indent;
+
+    while (rest.data != NULL) {
+        word = veil_str_cut(&rest, ' ');
+        if (column != indent && column + 1 + word.len > VERBS_COLUMNS) {
+            veil_ctl_text_z(t, "\n");
+            veil_ctl_text_fill(t, ' ', indent);
+            column = indent;
+        }
+        veil_ctl_text_z(t, column == indent ? "" : " ");
+        veil_ctl_text_add(t, word);
+        column += word.len + (column == indent ? 0 : 1);
+    }
+    veil_ctl_text_z(t, "\n");
+}
+
 static void
 verbs_help_row(veil_ctl_text_t *t, const char *left, const char *help)
 {
     size_t n = strlen(left);
 
     veil_ctl_text_printf(t, "  %s", left);
-    if (n > 24) {
+    if (n > 22) {
         veil_ctl_text_z(t, "\n");
         n = 0;
         veil_ctl_text_fill(t, ' ', 2);
     }
-    veil_ctl_text_fill(t, ' ', 26 - n);
-    veil_ctl_text_printf(t, "%s\n", help == NULL ? "" : help);
+    veil_ctl_text_fill(t, ' ', 24 - n);
+    verbs_wrap(t, help == NULL ? "" : help, 26);
 }
 
 static void
