@@ -126,6 +126,7 @@ man_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
 {
     char buf[VEIL_CTL_WORDS];
     const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
+    veil_ctl_text_t help = { 0 };
 
     veil_ctl_text_z(t, ".TP\n");
     if (a->type == VEIL_CONTROL_FLAG) {
@@ -144,7 +145,10 @@ man_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
         veil_ctl_text_z(t, "\\fR");
     }
     veil_ctl_text_z(t, "\n");
-    man_sentence(t, a->help != NULL && *a->help != '\0' ? a->help : a->name);
+    veil_ctl_arg_help(&help, a);
+    veil_ctl_text_add(&help, veil_str_n("", 1));
+    man_sentence(t, help.data);
+    veil_ctl_text_done(&help);
 }
 
 static void
@@ -252,6 +256,8 @@ veil_ctl_man(veil_ctl_text_t *t)
     veil_ctl_text_z(t,
                     ".\\\" Made by \"veilctl --man\"; not for editing.\n"
                     ".TH VEILCTL 8 \"\" \"veil " VEIL_VERSION "\" \"veil\"\n"
+                    ".ad l\n"
+                    ".nh\n"
                     ".SH NAME\n"
                     "veilctl \\- ask a running veil, and tell it\n"
                     ".SH SYNOPSIS\n"

@@ -16,6 +16,8 @@
 #define VERBS_MAX 256
 /* Of the help. */
 #define VERBS_COLUMNS 79
+/* Of the words of an argument in a usage; more stand in its help. */
+#define VERBS_WORDS 32
 
 static struct {
     const veil_control_verb_t *verb[VERBS_MAX];
@@ -121,7 +123,7 @@ veil_ctl_arg_value(const veil_control_arg_t *a, char *buf, size_t n)
 {
     size_t i;
 
-    if (a->type == VEIL_CONTROL_WORD) {
+    if (a->type == VEIL_CONTROL_WORD && strlen(a->words) <= VERBS_WORDS) {
         return a->words;
     }
     if (a->type == VEIL_CONTROL_NUMBER
@@ -210,6 +212,24 @@ verbs_wrap(veil_ctl_text_t *t, const char *z, size_t indent)
     veil_ctl_text_z(t, "\n");
 }
 
+void
+veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_arg_t *a)
+{
+    veil_str_t rest = veil_str_z(a->words);
+    const char *before = ": ";
+
+    veil_ctl_text_z(t, a->help == NULL ? a->name : a->help);
+    if (a->type != VEIL_CONTROL_WORD || rest.len <= VERBS_WORDS) {
+        return;
+    }
+    while (rest.data != NULL) {
+        veil_ctl_text_z(t, before);
+        veil_ctl_text_add(t, veil_str_cut(&rest, '|'));
+        before =
+            rest.data != NULL && veil_str_chr(rest, '|') < 0 ? " or " : ", ";
+    }
+}
+
 static void
 verbs_help_row(veil_ctl_text_t *t, const char *left, const char *help)
 {
@@ -230,6 +250,7 @@ verbs_help_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
 {
     char buf[VEIL_CTL_WORDS], left[160];
     const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
+    veil_ctl_text_t help = { 0 };
 
     if (a->type == VEIL_CONTROL_FLAG) {
         (void) veil_snprintf(left, sizeof(left), "--%s", a->name);
@@ -238,7 +259,10 @@ verbs_help_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
     } else {
         (void) veil_snprintf(left, sizeof(left), "%s=%s", a->name, value);
     }
-    verbs_help_row(t, left, a->help);
+    veil_ctl_arg_help(&help, a);
+    veil_ctl_text_add(&help, veil_str_n("", 1));
+    verbs_help_row(t, left, help.data);
+    veil_ctl_text_done(&help);
 }
 
 static const char *
@@ -262,7 +286,8 @@ veil_ctl_verb_help(veil_ctl_text_t *t, const veil_control_verb_t *verb)
 
     veil_ctl_text_z(t, "usage: ");
     veil_ctl_verb_usage(t, verb);
-    veil_ctl_text_printf(t, "\n%s\n", verb->help);
+    veil_ctl_text_z(t, "\n");
+    verbs_wrap(t, verb->help, 0);
     if ((verb->args != NULL && verb->args->name != NULL)
         || (verb->flags & VEIL_CONTROL_CHANGES) != 0)
     {

@@ -30,6 +30,8 @@ bool veil_ctl_name_eq(veil_str_t a, veil_str_t b);
 /* What stands for a value: "N", "TIME", "FILE", "ready|drain". */
 const char *veil_ctl_arg_value(const veil_control_arg_t *a, char *buf,
                                size_t n);
+/* What the argument is for; the words, if they are too many for a usage. */
+void veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_arg_t *a);
 /* "veilctl server set SERVER [weight=N] ..." and a line feed. */
 void veil_ctl_verb_usage(veil_ctl_text_t *t, const veil_control_verb_t *verb);
 /* All there is to say of one verb. */

@@ -37,7 +37,7 @@ my (@without, @unnamed);
 for my $verb (@verbs) {
     my $r = $ctl->run('help', split / /, $verb);
     push @without, $verb unless $r->{status} == 0
-        && $r->{out} =~ /\Ausage: veilctl \Q$verb\E\b.*\n\n[A-Z].*\.$/m;
+        && $r->{out} =~ /\Ausage: veilctl \Q$verb\E\b.*\n\n[A-Z](?:[^\n]|\n[^\n])*\.\n/;
     push @unnamed, $verb if $r->{out} =~ /^  \S+$/m;
 }
 is("@without", '', 'each has a usage and a sentence');
