@@ -123,9 +123,10 @@ $(B)/bench/responder: bench/responder.c $(B)/libveil.a $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(B)/libveil.a $(LIBS)
 
-# A client: nothing of the server is in it.
+# Clients: nothing of the server is in them.
 bench-tlsload: $(B)/bench/tlsload
-$(B)/bench/tlsload: bench/tlsload.c $(B)/flags
+bench-paceload: $(B)/bench/paceload
+$(B)/bench/tlsload $(B)/bench/paceload: $(B)/bench/%: bench/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(LDFLAGS) $(LIBS)
 
@@ -178,6 +179,6 @@ install: all
 	    || cp -R html "$(DESTDIR)"$(PREFIX)/html
 
 .PHONY: all veil fetch ctl lib unit unit-changed unit-none unit-programs \
-    bench-responder bench-tlsload sources style check fuzz install
+    bench-responder bench-tlsload bench-paceload sources style check fuzz install
 
 -include $(LIB_OBJS:.o=.d) $(MAIN_OBJ:.o=.d) $(FETCH_OBJS:.o=.d) $(CTL_OBJS:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

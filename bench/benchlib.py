@@ -213,11 +213,13 @@ class Bench:
         server.is_other = name in self.others
         return server
 
-    def spawn(self, server, args, core):
+    def spawn(self, server, args, core=None):
+        """Starts it, on that core or on any, and waits until it listens."""
         libc = ctypes.CDLL(None)
 
         def child():
-            os.sched_setaffinity(0, {core})
+            if core is not None:
+                os.sched_setaffinity(0, {core})
             libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -9,20 +9,20 @@ import subprocess
 import sys
 
 
-def build_tlsload(a, root):
-    """The program that makes handshakes: built beside the server."""
-    for d in (os.path.dirname(a.bench.veil), os.path.join(root, "objs")):
+def build(name, veil, root):
+    """A program of this directory, built beside the server; None: it cannot."""
+    for d in (os.path.dirname(veil), os.path.join(root, "objs")):
         if not os.path.exists(os.path.join(d, "Makefile")):
             continue
         made = subprocess.run(
             ["make", "-s", "-C", root, "-f",
-             os.path.join(os.path.abspath(d), "Makefile"), "bench-tlsload"],
+             os.path.join(os.path.abspath(d), "Makefile"), "bench-" + name],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         if made.returncode == 0:
-            return os.path.join(d, "bench", "tlsload")
+            return os.path.join(d, "bench", name)
         print(made.stdout)
     return None
 
