@@ -16,6 +16,7 @@
 #include "core/pool.h"
 
 void (*veil_control_event_sink)(const char *kind, json_t *data);
+int (*veil_control_gen_drained)(uint64_t generation);
 
 veil_control_rc_t
 veil_control_fail(veil_control_call_t *call, const char *code, const char *fmt,

@@ -194,6 +194,11 @@ bool veil_control_check_args(veil_control_call_t *call);
  * be lost when nobody reads (the loss is counted and told).
  */
 void veil_control_event(const char *kind, json_t *data);
+/*
+ * The process layer's, for "wait gen-drained": 1 when the generation and all
+ * before it are gone, 0 when not, -1 when there never was one.
+ */
+extern int (*veil_control_gen_drained)(uint64_t generation);
 /* The process layer's: where events go. */
 extern void (*veil_control_event_sink)(const char *kind, json_t *data);
 

@@ -705,6 +705,16 @@ veil_resolve(veil_resolver_t *r, veil_resolve_t *q)
 }
 
 void
+veil_resolver_forget(veil_resolver_t *r, veil_str_t name)
+{
+    resolver_entry_t *e = veil_hash_find(&r->entries, name);
+
+    if (e != NULL) {
+        e->expires_ms = 0;
+    }
+}
+
+void
 veil_resolve_cancel(veil_resolve_t *q)
 {
     if (q->entry != NULL) {

@@ -65,6 +65,8 @@ const char *veil_resolve_strerror(int err);
  * an address; IPv4 comes first.
  */
 void veil_resolve(veil_resolver_t *r, veil_resolve_t *q);
+/* What is known of the name is too old: the next one asks. */
+void veil_resolver_forget(veil_resolver_t *r, veil_str_t name);
 /* done() will not be called any more.  Harmless when it was. */
 void veil_resolve_cancel(veil_resolve_t *q);
 

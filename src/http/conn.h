@@ -28,6 +28,7 @@ struct veil_http_conn_s {
     veil_http_server_t *server;     /* the port's default one, or by SNI */
     veil_list_t link;               /* of all connections of the worker */
     uint64_t start_ms;
+    uint64_t sticky; /* the peer that a sticky method chose last; 0: none */
     veil_conn_t c;
     union {
         veil_h1_t h1;

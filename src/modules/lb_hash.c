@@ -40,6 +40,34 @@ lb_hash_conf(const veil_upstream_group_t *g)
     return g->balancer_conf;
 }
 
+/* --- sessions --------------------------------------------------------------
+ *
+ * A client's connection is a session: one that a drained server has answered
+ * goes on with it, and nobody else comes to it any more.
+ */
+
+static bool
+lb_hash_can(const veil_exchange_t *x, const veil_upstream_set_t *set,
+            const veil_upstream_peer_t *p)
+{
+    const veil_http_conn_t *hc = x->request->conn;
+
+    return veil_upstream_peer_can(x, set, p)
+           || (hc != NULL && hc->sticky == veil_upstream_peer_id(p)
+               && veil_upstream_peer_keeps(x, set, p));
+}
+
+static veil_upstream_peer_t *
+lb_hash_chosen(const veil_exchange_t *x, veil_upstream_peer_t *p)
+{
+    veil_http_conn_t *hc = x->request->conn;
+
+    if (hc != NULL && p != NULL) {
+        hc->sticky = veil_upstream_peer_id(p);
+    }
+    return p;
+}
+
 /* --- by weight ------------------------------------------------------------
  */
 
@@ -77,7 +105,7 @@ lb_hash_plain(veil_exchange_t *x, const veil_upstream_set_t *set,
         crc = veil_crc32(crc, key.data, key.len);
         hash += (crc >> 16) & 0x7fff;
         p = lb_hash_nth(set, hash);
-        if (veil_upstream_peer_can(x, set, p)) {
+        if (lb_hash_can(x, set, p)) {
             return p;
         }
     }
@@ -174,7 +202,7 @@ lb_hash_consistent(veil_exchange_t *x, const veil_upstream_set_t *set,
     }
     for (i = 0; i < ring->n; i++) {
         p = ring->points[(low + i) % ring->n].peer;
-        if (veil_upstream_peer_can(x, set, p)) {
+        if (lb_hash_can(x, set, p)) {
             return p;
         }
     }
@@ -203,7 +231,7 @@ lb_hash_ip(veil_exchange_t *x, const veil_upstream_set_t *set)
             hash = (hash * 113 + bytes[i]) % 6271;
         }
         p = lb_hash_nth(set, hash);
-        if (veil_upstream_peer_can(x, set, p)) {
+        if (lb_hash_can(x, set, p)) {
             return p;
         }
     }
@@ -221,14 +249,14 @@ lb_hash_pick(veil_exchange_t *x, const veil_upstream_set_t *set)
         return veil_upstream_round_robin(x, set);
     }
     if (conf->key == NULL) {
-        return lb_hash_ip(x, set);
+        return lb_hash_chosen(x, lb_hash_ip(x, set));
     }
     key = veil_http_eval(x->request, conf->key);
     if (key.len == 0 && !conf->consistent) {
         return veil_upstream_round_robin(x, set);
     }
-    return conf->consistent ? lb_hash_consistent(x, set, key)
-                            : lb_hash_plain(x, set, key);
+    return lb_hash_chosen(x, conf->consistent ? lb_hash_consistent(x, set, key)
+                                              : lb_hash_plain(x, set, key));
 }
 
 /* --- directives -----------------------------------------------------------
@@ -236,6 +264,12 @@ lb_hash_pick(veil_exchange_t *x, const veil_upstream_set_t *set)
 
 static const veil_upstream_balancer_t lb_hash = {
     .name = "hash",
+    .update = lb_hash_update,
+    .pick = lb_hash_pick,
+};
+
+static const veil_upstream_balancer_t lb_hash_of_ip = {
+    .name = "ip_hash",
     .update = lb_hash_update,
     .pick = lb_hash_pick,
 };
@@ -264,7 +298,7 @@ static veil_rc_t
 lb_hash_set_ip(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
                void *data VEIL_UNUSED)
 {
-    return veil_upstream_set_balancer(cf, &lb_hash,
+    return veil_upstream_set_balancer(cf, &lb_hash_of_ip,
                                       VEIL_POOL_NEW(cf->pool, lb_hash_conf_t));
 }
 

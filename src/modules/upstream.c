@@ -13,6 +13,7 @@
 
 #include "http/core_module.h"
 #include "http/http.h"
+#include "http/upstream/upstream_control.h"
 #include "http/upstream/upstream_peer.h"
 
 extern veil_module_t veil_http_upstream_module;
@@ -334,6 +335,138 @@ static const veil_command_t upstream_commands[] = {
     { .name = NULL },
 };
 
+/* --- verbs ----------------------------------------------------------------
+ */
+
+#define UPSTREAM_POSITION (VEIL_CONTROL_REQUIRED | VEIL_CONTROL_POSITION)
+
+#define UPSTREAM_ARGS                                                         \
+    { "state", VEIL_CONTROL_WORD, 0, "ready|drain|down",                      \
+      "drain: no new sessions; down: no requests" },                          \
+        { "weight", VEIL_CONTROL_NUMBER, 0, NULL, "its share" },              \
+        { "max_conns", VEIL_CONTROL_NUMBER, 0, NULL,                          \
+          "requests under way at once; 0: any number" },                      \
+        { "max_fails", VEIL_CONTROL_NUMBER, 0, NULL,                          \
+          "failures until it is left alone; 0: never" },                      \
+        { "fail_timeout", VEIL_CONTROL_TIME, 0, NULL,                         \
+          "the time they count in, and it is left alone" },                   \
+    {                                                                         \
+        "backup", VEIL_CONTROL_WORD, 0, "on|off",                             \
+            "asked when no other can be"                                      \
+    }
+
+static const veil_control_arg_t upstream_set_args[] = {
+    { "server", VEIL_CONTROL_STRING, UPSTREAM_POSITION, NULL,
+      "UPSTREAM/SERVER, or one address of it" },
+    UPSTREAM_ARGS,
+    { "addr", VEIL_CONTROL_STRING, 0, NULL,
+      "ADDRESS:PORT to connect to instead; off: where the server says" },
+    { "reset", VEIL_CONTROL_FLAG, 0, NULL, "all else is as configured" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t upstream_add_args[] = {
+    { "upstream", VEIL_CONTROL_STRING, UPSTREAM_POSITION, NULL,
+      "the upstream" },
+    { "address", VEIL_CONTROL_STRING, UPSTREAM_POSITION, NULL,
+      "what \"server\" has in the configuration" },
+    UPSTREAM_ARGS,
+    { "sni", VEIL_CONTROL_STRING, 0, NULL,
+      "the name its certificate must be for" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t upstream_del_args[] = {
+    { "server", VEIL_CONTROL_STRING, UPSTREAM_POSITION, NULL,
+      "UPSTREAM/SERVER" },
+    { "wait", VEIL_CONTROL_TIME, 0, NULL,
+      "how long what is under way may take" },
+    { "force", VEIL_CONTROL_FLAG, 0, NULL,
+      "afterwards it is deleted in any case" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t upstream_one_args[] = {
+    { "upstream", VEIL_CONTROL_STRING, VEIL_CONTROL_POSITION, NULL,
+      "this one only" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t upstream_resolve_args[] = {
+    { "name", VEIL_CONTROL_STRING, VEIL_CONTROL_POSITION, NULL,
+      "a name, an upstream, or a server; all of them" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t upstream_wait_args[] = {
+    { "cond", VEIL_CONTROL_WORD, UPSTREAM_POSITION,
+      "server-idle|healthy|gen-drained", "what is waited for" },
+    { "what", VEIL_CONTROL_STRING, UPSTREAM_POSITION, NULL,
+      "UPSTREAM/SERVER; UPSTREAM>=NUMBER; a generation" },
+    { .name = NULL },
+};
+
+static const veil_control_verb_t upstream_verbs[] = {
+    { .name = "server.set",
+      .role = VEIL_CONTROL_OPERATE,
+      .place = VEIL_CONTROL_IN_KEEPER,
+      .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_PERSISTS,
+      .args = upstream_set_args,
+      .run = veil_upstream_control_set,
+      .help = "Changes a server of an upstream, for all workers at once." },
+
+    { .name = "server.add",
+      .role = VEIL_CONTROL_OPERATE,
+      .place = VEIL_CONTROL_IN_KEEPER,
+      .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_PERSISTS,
+      .args = upstream_add_args,
+      .run = veil_upstream_control_add,
+      .help = "Adds a server to an upstream." },
+
+    { .name = "server.del",
+      .role = VEIL_CONTROL_OPERATE,
+      .place = VEIL_CONTROL_IN_KEEPER,
+      .flags =
+          VEIL_CONTROL_CHANGES | VEIL_CONTROL_PERSISTS | VEIL_CONTROL_SLOW,
+      .args = upstream_del_args,
+      .run = veil_upstream_control_del,
+      .help = "Drains a server of an upstream, waits, and takes it away." },
+
+    { .name = "upstream.list",
+      .role = VEIL_CONTROL_READ,
+      .place = VEIL_CONTROL_IN_WORKERS,
+      .args = upstream_one_args,
+      .run = veil_upstream_control_list,
+      .gather = veil_upstream_control_gather_list,
+      .help = "Upstreams, and how many of their servers can be asked." },
+
+    { .name = "upstream.show",
+      .role = VEIL_CONTROL_READ,
+      .place = VEIL_CONTROL_IN_WORKERS,
+      .args = upstream_one_args,
+      .run = veil_upstream_control_show,
+      .gather = veil_upstream_control_gather_show,
+      .help = "The servers of upstreams, address by address." },
+
+    { .name = "resolve",
+      .role = VEIL_CONTROL_OPERATE,
+      .place = VEIL_CONTROL_IN_WORKERS,
+      .args = upstream_resolve_args,
+      .run = veil_upstream_control_resolve,
+      .gather = veil_upstream_control_gather_resolve,
+      .help = "Looks up names of servers now, or any other." },
+
+    { .name = "wait",
+      .role = VEIL_CONTROL_READ,
+      .place = VEIL_CONTROL_IN_KEEPER,
+      .flags = VEIL_CONTROL_SLOW,
+      .args = upstream_wait_args,
+      .run = veil_upstream_control_wait,
+      .help = "Waits until a condition holds." },
+
+    { .name = NULL },
+};
+
 static const veil_http_module_t upstream_http = {
     .upstream_conf_size = sizeof(int),
     .main_conf_size = sizeof(int),
@@ -343,9 +476,16 @@ static const veil_http_module_t upstream_http = {
     .exit_worker = veil_upstream_exit_worker,
 };
 
+static const veil_core_module_t upstream_core = {
+    .init_keeper = veil_upstream_init_keeper,
+    .start_keeper = veil_upstream_start_keeper,
+};
+
 veil_module_t veil_http_upstream_module = {
     .abi = VEIL_MODULE_ABI,
     .name = "upstream",
     .commands = upstream_commands,
+    .core = &upstream_core,
     .http = &upstream_http,
+    .control = upstream_verbs,
 };

@@ -59,6 +59,7 @@ add(unsigned char last, int64_t weight)
     s->name = veil_pool_printf(pool, "s%u", last);
     s->pool = pool;
     s->refs = 1;
+    s->order = group.norder++;
     veil_upstream_params_default(&s->conf);
     s->conf.weight = (int32_t) weight;
     *(veil_upstream_server_t **) veil_array_push(&group.servers) = s;

@@ -86,6 +86,7 @@ upstream_group_new_server(veil_upstream_group_t *g, veil_pool_t *pool,
     s->group = g;
     s->pool = pool;
     s->refs = 1;
+    s->order = g->norder++;
     s->name = veil_pool_str(pool, text);
     veil_upstream_params_default(&s->conf);
     *(veil_upstream_server_t **) veil_array_push(&g->servers) = s;

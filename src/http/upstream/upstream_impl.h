@@ -189,8 +189,9 @@ veil_upstream_group_t *veil_upstream_group_by_name(const veil_http_main_t *m,
 /* Begins looking up the server's name, if that is one. */
 void veil_upstream_resolve_start(veil_upstream_server_t *s, veil_loop_t *loop);
 void veil_upstream_resolve_stop(veil_upstream_server_t *s);
-/* Asks now, whatever the age of what is known; calls done() after it. */
-void veil_upstream_resolve_now(veil_upstream_server_t *s, veil_loop_t *loop);
+/* An answer, whoever has asked: the server's addresses are these. */
+void veil_upstream_resolve_take(veil_upstream_server_t *s,
+                                const veil_resolve_t *q);
 
 /* --- upstream_peer.c */
 
@@ -208,6 +209,19 @@ void veil_upstream_peer_put(veil_upstream_peer_t *p);
 /* Peers in both sets. */
 unsigned veil_upstream_peers(const veil_upstream_group_t *g);
 
+/* --- upstream_params.c */
+
+/* One parameter, by its bit. */
+bool veil_upstream_params_same(const veil_upstream_params_t *a,
+                               const veil_upstream_params_t *b, uint32_t bit);
+void veil_upstream_params_copy(veil_upstream_params_t *to,
+                               const veil_upstream_params_t *from,
+                               uint32_t bit);
+bool veil_upstream_params_eq(const veil_upstream_params_t *a,
+                             const veil_upstream_params_t *b);
+/* Bits of what was changed, and in the configuration since then as well. */
+uint32_t veil_upstream_change_stale(const veil_upstream_change_t *c,
+                                    const veil_upstream_params_t *conf);
 /* now: conf with what was changed of it. */
 void veil_upstream_params_apply(veil_upstream_params_t *now,
                                 const veil_upstream_params_t *conf,
@@ -247,8 +261,6 @@ veil_upstream_sync(veil_upstream_group_t *g)
 /* The texts of a server's entry; views into it. */
 void veil_upstream_entry_texts(const veil_upstream_slot_t *e, veil_str_t *name,
                                veil_str_t *sni, veil_str_t *addr);
-bool veil_upstream_params_eq(const veil_upstream_params_t *a,
-                             const veil_upstream_params_t *b);
 
 /* --- upstream_zone.c: entries of the shared state. */
 

@@ -26,39 +26,6 @@ veil_upstream_peers(const veil_upstream_group_t *g)
 /* --- parameters ----------------------------------------------------------
  */
 
-void
-veil_upstream_params_apply(veil_upstream_params_t *now,
-                           const veil_upstream_params_t *conf,
-                           const veil_upstream_change_t *c)
-{
-    const veil_upstream_params_t *v = &c->value, *base = &c->base;
-
-    if ((c->set & VEIL_UPSTREAM_HAS_ADMIN) && base->admin == conf->admin) {
-        now->admin = v->admin;
-    }
-    if ((c->set & VEIL_UPSTREAM_HAS_WEIGHT) && base->weight == conf->weight) {
-        now->weight = v->weight;
-    }
-    if ((c->set & VEIL_UPSTREAM_HAS_MAX_CONNS)
-        && base->max_conns == conf->max_conns)
-    {
-        now->max_conns = v->max_conns;
-    }
-    if ((c->set & VEIL_UPSTREAM_HAS_MAX_FAILS)
-        && base->max_fails == conf->max_fails)
-    {
-        now->max_fails = v->max_fails;
-    }
-    if ((c->set & VEIL_UPSTREAM_HAS_FAIL_TIMEOUT)
-        && base->fail_timeout == conf->fail_timeout)
-    {
-        now->fail_timeout = v->fail_timeout;
-    }
-    if ((c->set & VEIL_UPSTREAM_HAS_BACKUP) && base->backup == conf->backup) {
-        now->backup = v->backup;
-    }
-}
-
 /* The peer's own copy, for those who choose; true: its weight is another. */
 static bool
 upstream_peer_apply(veil_upstream_peer_t *p)
@@ -190,12 +157,19 @@ upstream_peer_set_addrs(veil_upstream_server_t *s, veil_upstream_set_t *set,
                         const veil_addr_t *addrs, unsigned n)
 {
     veil_upstream_peer_t **old, *p;
-    unsigned i, nold;
+    unsigned i, nold, at = 0;
 
     old = veil_alloc((set->n + 1) * sizeof(*old));
     nold = upstream_peer_take_out(set, s, old);
     set->peers =
         veil_realloc(set->peers, (set->n + n + 1) * sizeof(*set->peers));
+    /* In the order of servers, or keys would go to others with each change. */
+    while (at < set->n && set->peers[at]->server->order < s->order) {
+        at++;
+    }
+    memmove(set->peers + at + n, set->peers + at,
+            (set->n - at) * sizeof(*set->peers));
+    set->n += n;
     for (i = 0; i < n; i++) {
         p = upstream_peer_reuse(old, nold, &addrs[i]);
         if (p == NULL) {
@@ -203,11 +177,12 @@ upstream_peer_set_addrs(veil_upstream_server_t *s, veil_upstream_set_t *set,
         } else {
             (void) upstream_peer_apply(p);
         }
-        set->peers[set->n++] = p;
+        set->peers[at + i] = p;
     }
     for (i = 0; i < nold; i++) {
         if (old[i] != NULL) {
             old[i]->gone = true;
+            old[i]->slot->used_sec = 0; /* unless another still has it */
             veil_upstream_peer_close_idle(old[i]);
             veil_upstream_peer_put(old[i]);
         }

@@ -114,6 +114,12 @@ typedef struct {
     } u;
 } veil_upstream_slot_t;
 
+static inline uint32_t
+veil_upstream_slot_conns(const veil_upstream_slot_t *slot)
+{
+    return __atomic_load_n(&slot->conns, __ATOMIC_RELAXED);
+}
+
 #define VEIL_UPSTREAM_IS_ADDED 0x01u
 #define VEIL_UPSTREAM_IS_DELETED 0x02u
 
@@ -128,6 +134,7 @@ typedef enum {
 struct veil_upstream_server_s {
     veil_upstream_group_t *group;
     veil_pool_t *pool; /* the group's; of an added one its own */
+    unsigned order;    /* in the group; added ones come last */
     veil_str_t name;   /* as written */
     veil_str_t host;
     uint16_t port;
@@ -175,6 +182,13 @@ struct veil_upstream_peer_s {
 
 #define VEIL_UPSTREAM_PEER_MAGIC 0x50454552u
 
+/* The same in all workers and generations, and never 0. */
+static inline uint64_t
+veil_upstream_peer_id(const veil_upstream_peer_t *p)
+{
+    return p->slot->hash;
+}
+
 /* Peers that are chosen among: the primary ones, or the backups. */
 typedef struct {
     veil_upstream_peer_t **peers;
@@ -187,6 +201,7 @@ struct veil_upstream_group_s {
     veil_str_t name; /* "backend", "127.0.0.1:8080" */
     const veil_conf_node_t *node;
     veil_array_t servers;                     /* of veil_upstream_server_t * */
+    unsigned norder;                          /* servers there ever were */
     const veil_upstream_balancer_t *balancer; /* NULL: round robin */
     void *balancer_conf;
     veil_shm_zone_t *zone;

@@ -63,11 +63,9 @@ upstream_resolve_failed(veil_upstream_server_t *s)
     }
 }
 
-static void
-upstream_resolve_done(veil_resolve_t *q)
+void
+veil_upstream_resolve_take(veil_upstream_server_t *s, const veil_resolve_t *q)
 {
-    veil_upstream_server_t *s =
-        veil_container_of(q, veil_upstream_server_t, query);
     veil_addr_t addrs[64];
     uint64_t again;
     unsigned i, n;
@@ -96,6 +94,13 @@ upstream_resolve_done(veil_resolve_t *q)
     }
     veil_timer_set(veil_cycle->loop, &s->timer, again);
     upstream_resolve_wake(s->group);
+}
+
+static void
+upstream_resolve_done(veil_resolve_t *q)
+{
+    veil_upstream_resolve_take(
+        veil_container_of(q, veil_upstream_server_t, query), q);
 }
 
 static void
@@ -140,11 +145,4 @@ veil_upstream_resolve_stop(veil_upstream_server_t *s)
         veil_timer_cancel(&s->timer);
         veil_resolve_cancel(&s->query);
     }
-}
-
-void
-veil_upstream_resolve_now(veil_upstream_server_t *s, veil_loop_t *loop)
-{
-    veil_upstream_resolve_stop(s);
-    upstream_resolve_ask(s, loop);
 }

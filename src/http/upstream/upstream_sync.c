@@ -57,15 +57,6 @@ upstream_sync_server(const veil_upstream_group_t *g, unsigned i)
     return *veil_array_at(&g->servers, veil_upstream_server_t *, i);
 }
 
-bool
-veil_upstream_params_eq(const veil_upstream_params_t *a,
-                        const veil_upstream_params_t *b)
-{
-    return a->max_conns == b->max_conns && a->max_fails == b->max_fails
-           && a->fail_timeout == b->fail_timeout && a->weight == b->weight
-           && a->admin == b->admin && a->backup == b->backup;
-}
-
 /* The texts of an entry, one behind the other. */
 void
 veil_upstream_entry_texts(const veil_upstream_slot_t *e, veil_str_t *name,
@@ -286,7 +277,7 @@ veil_upstream_sync_stop(veil_upstream_group_t *g)
  */
 
 /* Ticks between two times that a worker says which peers it has. */
-#define SYNC_SAY_TICKS 600
+#define SYNC_SAY_TICKS 10
 
 static void
 upstream_sync_say(veil_upstream_group_t *g)

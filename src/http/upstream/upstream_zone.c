@@ -56,6 +56,7 @@ upstream_zone_init(veil_shm_zone_t *shm, bool fresh)
     }
     z->nslots = n;
     z->version = 1;
+    shm->data = z; /* what stays is applied: veil_upstream_init_keeper() */
     z->magic = ZONE_MAGIC;
     return VEIL_OK;
 }
@@ -178,6 +179,15 @@ veil_upstream_entry_hash(const veil_upstream_group_t *g, veil_str_t server)
     size_t n = upstream_zone_key(key, g, server, VEIL_STR_NULL);
 
     return upstream_zone_hash(key, n);
+}
+
+static uint64_t
+upstream_zone_address_hash(const veil_upstream_group_t *g, veil_str_t server,
+                           veil_str_t addr)
+{
+    char key[ZONE_KEY_MAX];
+
+    return upstream_zone_hash(key, upstream_zone_key(key, g, server, addr));
 }
 
 /* --- entries -------------------------------------------------------------
@@ -309,6 +319,7 @@ veil_upstream_slot(veil_upstream_group_t *g, veil_str_t server,
     if (e == NULL) {
         e = VEIL_POOL_NEW(g->pool, veil_upstream_slot_t);
         e->kind = VEIL_UPSTREAM_PEER;
+        e->hash = upstream_zone_address_hash(g, server, addr);
     }
     return e;
 }

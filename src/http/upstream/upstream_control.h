@@ -1,0 +1,36 @@
+/*
+ * upstream_control.h -- the verbs about upstreams and their servers; the
+ * table is in modules/upstream.c.
+ */
+
+#ifndef VEIL_HTTP_UPSTREAM_CONTROL_H
+#define VEIL_HTTP_UPSTREAM_CONTROL_H
+
+#include "core/control.h"
+#include "core/cycle.h"
+
+/* upstream_control.c; in the keeper. */
+veil_control_run_fn veil_upstream_control_set;
+veil_control_run_fn veil_upstream_control_add;
+veil_control_run_fn veil_upstream_control_del;
+
+/* upstream_wait.c; in the keeper. */
+veil_control_run_fn veil_upstream_control_wait;
+
+/* upstream_show.c; in workers, and what the master makes of it. */
+veil_control_run_fn veil_upstream_control_list;
+veil_control_run_fn veil_upstream_control_show;
+veil_control_run_fn veil_upstream_control_resolve;
+json_t *veil_upstream_control_gather_list(const json_t *args,
+                                          const json_t *answers);
+json_t *veil_upstream_control_gather_show(const json_t *args,
+                                          const json_t *answers);
+json_t *veil_upstream_control_gather_resolve(const json_t *args,
+                                             const json_t *answers);
+
+/* Hooks of the keeper. */
+veil_rc_t veil_upstream_init_keeper(veil_cycle_t *cycle);
+void veil_upstream_start_keeper(veil_cycle_t *cycle);
+void veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned slot, pid_t pid);
+
+#endif
