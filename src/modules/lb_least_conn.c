@@ -13,8 +13,8 @@
 static int64_t
 lb_least_conn_cmp(const veil_upstream_peer_t *a, const veil_upstream_peer_t *b)
 {
-    return (int64_t) a->slot->conns * b->weight
-           - (int64_t) b->slot->conns * a->weight;
+    return (int64_t) veil_upstream_slot_conns(a->slot) * b->weight
+           - (int64_t) veil_upstream_slot_conns(b->slot) * a->weight;
 }
 
 static veil_upstream_peer_t *

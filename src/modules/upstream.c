@@ -479,6 +479,7 @@ static const veil_http_module_t upstream_http = {
 static const veil_core_module_t upstream_core = {
     .init_keeper = veil_upstream_init_keeper,
     .start_keeper = veil_upstream_start_keeper,
+    .worker_ended = veil_upstream_worker_ended,
 };
 
 veil_module_t veil_http_upstream_module = {

@@ -295,6 +295,32 @@ void veil_upstream_entry_free(veil_upstream_slot_t *e);
 uint64_t veil_upstream_entry_hash(const veil_upstream_group_t *g,
                                   veil_str_t server);
 
+/* What a keeper knows of a zone; zone->data. */
+typedef struct {
+    bool fresh;  /* it was made for this generation */
+    size_t base; /* of its entries in the ledger */
+} veil_upstream_zone_data_t;
+
+/* Which entry of the group's zone it is; -1: none, it is a worker's own. */
+ptrdiff_t veil_upstream_zone_index(const veil_upstream_group_t *g,
+                                   const veil_upstream_slot_t *slot);
+/* All entries, *n of them; NULL: the zone is not mapped. */
+veil_upstream_slot_t *veil_upstream_zone_slots(const veil_upstream_group_t *g,
+                                               uint32_t *n);
+/* The process is dead: it holds no lock any more. */
+void veil_upstream_zone_dead(veil_upstream_group_t *g, pid_t pid);
+
+/* --- upstream_ledger.c: what each worker has counted. */
+
+/* A zone of so many entries is mapped: they get a place. */
+void veil_upstream_ledger_add(veil_upstream_zone_data_t *data,
+                              uint32_t nslots);
+/* In the keeper, when all zones are mapped. */
+veil_rc_t veil_upstream_ledger_open(const veil_cycle_t *cycle);
+/* This worker's own count of exchanges with the slot. */
+uint32_t *veil_upstream_ledger(const veil_upstream_group_t *g,
+                               const veil_upstream_slot_t *slot);
+
 /* --- upstream_pool.c: connections. */
 
 /* An idle connection to the peer, taken out; NULL: none. */

@@ -209,7 +209,10 @@ upstream_overlay_value(const veil_overlay_line_t *line, char *value,
 static bool
 upstream_overlay_is_fresh(const veil_upstream_group_t *g)
 {
-    return g->zone != NULL && g->zone->addr != NULL && g->zone->data != NULL;
+    const veil_upstream_zone_data_t *data =
+        g->zone == NULL ? NULL : g->zone->data;
+
+    return data != NULL && data->fresh;
 }
 
 /* One parameter of a server, or of an added one. */
@@ -340,7 +343,7 @@ upstream_overlay_deleted(veil_overlay_line_t *line, const char *name)
 }
 
 veil_rc_t
-veil_upstream_init_keeper(veil_cycle_t *cycle VEIL_UNUSED)
+veil_upstream_init_keeper(veil_cycle_t *cycle)
 {
     veil_overlay_line_t *line;
     const char *name;
@@ -359,7 +362,7 @@ veil_upstream_init_keeper(veil_cycle_t *cycle VEIL_UNUSED)
             upstream_overlay_deleted(line, name);
         }
     }
-    return VEIL_OK;
+    return veil_upstream_ledger_open(cycle);
 }
 
 /* --- a generation serves -------------------------------------------------

@@ -80,6 +80,7 @@ upstream_peer_create(veil_upstream_server_t *s, const veil_addr_t *addr)
     veil_list_init(&p->shared);
 
     p->slot = veil_upstream_slot(s->group, s->name, p->name);
+    p->mine = veil_upstream_ledger(s->group, p->slot);
     (void) upstream_peer_apply(p);
     if (p->slot->effective_weight == 0) {
         p->slot->effective_weight = (int32_t) p->weight;
@@ -337,7 +338,7 @@ upstream_peer_is_usable(const veil_exchange_t *x,
     const veil_upstream_slot_t *slot = p->slot;
 
     if (upstream_peer_was_tried(x, set, p)
-        || (p->max_conns != 0 && slot->conns >= p->max_conns))
+        || (p->max_conns != 0 && (int32_t) slot->conns >= p->max_conns))
     {
         return false;
     }
@@ -439,7 +440,11 @@ veil_upstream_pick(veil_exchange_t *x)
     }
     upstream_peer_mark_tried(x, set, p);
     slot = p->slot;
+    /* In this order: see upstream_ledger.c. */
+    ++*p->mine;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     __atomic_add_fetch(&slot->conns, 1, __ATOMIC_RELAXED);
+    VEIL_FAULT("upstream_peer.counted");
     slot->requests++;
     if (slot->fails != 0 && veil_now_ms() - slot->checked_ms > p->fail_timeout)
     {
@@ -514,6 +519,8 @@ veil_upstream_peer_done(veil_exchange_t *x, bool failed)
     }
     x->priv->peer = NULL;
     __atomic_sub_fetch(&p->slot->conns, 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    --*p->mine;
     if (failed) {
         upstream_peer_note_failure(x, p);
     } else if (p->slot->fails != 0 && p->slot->failed_ms < p->slot->checked_ms)

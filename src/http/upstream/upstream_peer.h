@@ -117,7 +117,10 @@ typedef struct {
 static inline uint32_t
 veil_upstream_slot_conns(const veil_upstream_slot_t *slot)
 {
-    return __atomic_load_n(&slot->conns, __ATOMIC_RELAXED);
+    int32_t n = (int32_t) __atomic_load_n(&slot->conns, __ATOMIC_RELAXED);
+
+    /* A worker that was killed may have been counted once too often. */
+    return n < 0 ? 0 : (uint32_t) n;
 }
 
 #define VEIL_UPSTREAM_IS_ADDED 0x01u
@@ -167,6 +170,7 @@ struct veil_upstream_peer_s {
     unsigned index; /* in its set, for the marks of what was tried */
     veil_upstream_server_t *server;
     veil_upstream_slot_t *slot;
+    uint32_t *mine; /* exchanges of this worker */
     veil_addr_t addr;
     veil_str_t name; /* "127.0.0.1:80" */
     /* Of the server and of this address, with what was changed. */

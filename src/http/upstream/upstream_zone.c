@@ -47,7 +47,11 @@ upstream_zone_init(veil_shm_zone_t *shm, bool fresh)
 {
     upstream_zone_t *z = shm->addr;
     uint32_t n = (uint32_t) ((shm->size - sizeof(*z)) / sizeof(z->slots[0]));
+    veil_upstream_zone_data_t *data =
+        VEIL_POOL_NEW(veil_cycle->pool, veil_upstream_zone_data_t);
 
+    shm->data = data;
+    veil_upstream_ledger_add(data, n);
     if (!fresh && z->magic == ZONE_MAGIC && z->nslots == n) {
         return VEIL_OK;
     }
@@ -56,7 +60,7 @@ upstream_zone_init(veil_shm_zone_t *shm, bool fresh)
     }
     z->nslots = n;
     z->version = 1;
-    shm->data = z; /* what stays is applied: veil_upstream_init_keeper() */
+    data->fresh = true;
     z->magic = ZONE_MAGIC;
     return VEIL_OK;
 }
@@ -131,6 +135,38 @@ veil_upstream_zone_version(const veil_upstream_group_t *g)
     upstream_zone_t *z = upstream_zone_of(g);
 
     return z == NULL ? NULL : &z->version;
+}
+
+veil_upstream_slot_t *
+veil_upstream_zone_slots(const veil_upstream_group_t *g, uint32_t *n)
+{
+    upstream_zone_t *z = upstream_zone_of(g);
+
+    *n = z == NULL ? 0 : z->nslots;
+    return z == NULL ? NULL : z->slots;
+}
+
+ptrdiff_t
+veil_upstream_zone_index(const veil_upstream_group_t *g,
+                         const veil_upstream_slot_t *slot)
+{
+    const upstream_zone_t *z = upstream_zone_of(g);
+
+    if (z == NULL || slot < z->slots || slot >= z->slots + z->nslots) {
+        return -1;
+    }
+    return slot - z->slots;
+}
+
+void
+veil_upstream_zone_dead(veil_upstream_group_t *g, pid_t pid)
+{
+    upstream_zone_t *z = upstream_zone_of(g);
+
+    if (z != NULL) {
+        /* Whoever takes it next mends it. */
+        (void) veil_lock_break(&z->lock, pid);
+    }
 }
 
 /* --- keys ----------------------------------------------------------------
