@@ -18,6 +18,7 @@
 #include "ctl/call.h"
 #include "ctl/man.h"
 #include "ctl/output.h"
+#include "ctl/top.h"
 
 const veil_control_verb_t veil_ctl_local_verbs[] = {
     { .name = "help",
@@ -26,6 +27,10 @@ const veil_control_verb_t veil_ctl_local_verbs[] = {
                                               "of which more is to be told" },
                                             { .name = NULL } },
       .help = "Lists the verbs, or tells about one of them." },
+
+    { .name = "top",
+      .args = veil_ctl_top_args,
+      .help = "Shows what the server does, live, until \"q\" is pressed." },
 
     { .name = NULL },
 };
@@ -76,7 +81,8 @@ ctl_run(const veil_ctl_command_t *c)
 
     switch (c->action) {
     case VEIL_CTL_CALL:
-        return ctl_call(c);
+        return strcmp(c->verb->name, "top") == 0 ? veil_ctl_top(c)
+                                                 : ctl_call(c);
     case VEIL_CTL_HELP:
         return ctl_help(c);
     case VEIL_CTL_VERSION:

@@ -153,10 +153,11 @@ sub terminal {
     # ioctl_tty(2), ioctl_tty(2) and again; the numbers are those of x86, ARM
     # and RISC-V.
     open my $pty, '+<', '/dev/ptmx' or die "/dev/ptmx: $!\n";
-    ioctl($pty, 0x40045431, pack 'i', 0) or die "TIOCSPTLCK: $!\n";
+    my $unlock = pack 'i', 0;
+    my $size = pack 'S4', $rows, $columns, 0, 0;
+    ioctl($pty, 0x40045431, $unlock) or die "TIOCSPTLCK: $!\n";
     ioctl($pty, 0x80045430, $number) or die "TIOCGPTN: $!\n";
-    ioctl($pty, 0x5414, pack 'S4', $rows, $columns, 0, 0)
-        or die "TIOCSWINSZ: $!\n";
+    ioctl($pty, 0x5414, $size) or die "TIOCSWINSZ: $!\n";
     my $path = '/dev/pts/' . unpack 'i', $number;
     my $pid = fork // die "fork: $!\n";
 
@@ -292,19 +293,20 @@ sub output { return $_[0]{text} }
 sub wait_for {
     my ($self, $what) = @_;
     my $end = Time::HiRes::time() + $self->{patience};
-    until ($self->{text} =~ /$what/) {
+    while (1) {
+        if ($self->{text} =~ /$what/) {
+            return substr $self->{text}, 0, $+[0], '';
+        }
         return if Time::HiRes::time() > $end || !$self->_read(0.05);
     }
-    my $before = substr $self->{text}, 0, $+[0];
-    substr($self->{text}, 0, $+[0]) = '';
-    return $before;
 }
 
 sub put { return syswrite $_[0]{pty}, $_[1] }
 
 sub resize {
     my ($self, $columns, $rows) = @_;
-    return ioctl $self->{pty}, 0x5414, pack 'S4', $rows, $columns, 0, 0;
+    my $size = pack 'S4', $rows, $columns, 0, 0;
+    return ioctl $self->{pty}, 0x5414, $size;
 }
 
 sub signal { return kill $_[1], $_[0]{pid} }
