@@ -42,7 +42,8 @@ typedef enum {
     VEIL_CONTROL_IN_KEEPER,      /* of the generation that serves */
     VEIL_CONTROL_IN_WORKERS,     /* all of that generation */
     VEIL_CONTROL_IN_ALL_WORKERS, /* and of those that drain */
-    VEIL_CONTROL_IN_ONE_WORKER   /* the first that answers */
+    VEIL_CONTROL_IN_ONE_WORKER,  /* the first that answers */
+    VEIL_CONTROL_IN_ANY_WORKER   /* the same of those that drain, too */
 } veil_control_place_t;
 
 typedef enum {

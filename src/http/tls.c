@@ -26,13 +26,10 @@ tls_of(veil_conn_t *c)
     return hc;
 }
 
-/* Whoever has said nothing at all was a port scan or a health check. */
 static void
 tls_reject(veil_conn_t *c, const char *why)
 {
-    if (c->bytes_in != 0) {
-        veil_http_reject(tls_of(c), 0, why, VEIL_STR_NULL, NULL);
-    }
+    veil_http_reject(tls_of(c), 0, why, VEIL_STR_NULL, NULL);
 }
 
 static void
@@ -81,8 +78,12 @@ tls_done(veil_conn_t *c, int rc)
     const veil_http_alternative_t *other;
 
     if (rc < 0) {
-        tls_reject(c, rc == -EPROTO ? veil_tls_last_error()
-                                    : "a handshake of TLS that ends early");
+        if (rc == -EPROTO) {
+            tls_reject(c, veil_tls_last_error());
+        } else if (veil_tls_server_name(veil_tls_of(c)).len != 0) {
+            /* Others may be health checks, which connect and say nothing. */
+            tls_reject(c, "a handshake of TLS that ends early");
+        }
         veil_conn_close(c);
         return;
     }

@@ -216,11 +216,26 @@ control_task_log(const control_task_t *t, bool ok, const json_t *err)
              (unsigned long long) (veil_now_ms() - t->started_ms));
 }
 
+/* The first worker's word is enough; others may have failed. */
+static bool
+control_task_wants_one(const control_task_t *t)
+{
+    return t->verb->place == VEIL_CONTROL_IN_ONE_WORKER
+           || t->verb->place == VEIL_CONTROL_IN_ANY_WORKER;
+}
+
+static bool
+control_task_asks_draining(const control_task_t *t)
+{
+    return t->verb->place == VEIL_CONTROL_IN_ALL_WORKERS
+           || t->verb->place == VEIL_CONTROL_IN_ANY_WORKER;
+}
+
 /* What workers said, as one answer. */
 static json_t *
 control_task_gather(const control_task_t *t)
 {
-    if (t->verb->place == VEIL_CONTROL_IN_ONE_WORKER) {
+    if (control_task_wants_one(t)) {
         return json_incref(
             json_object_get(json_array_get(t->answers, 0), "data"));
     }
@@ -240,9 +255,7 @@ control_task_success(const control_task_t *t)
     } else {
         json_object_set(o, "data", t->data);
     }
-    if (json_array_size(t->failures) != 0
-        && t->verb->place != VEIL_CONTROL_IN_ONE_WORKER)
-    {
+    if (json_array_size(t->failures) != 0 && !control_task_wants_one(t)) {
         json_object_set_new(o, "partial", json_true());
     }
     if (t->is_volatile && !t->head.persist && !t->head.dry_run) {
@@ -296,9 +309,7 @@ control_task_is_over(const control_task_t *t)
     if (t->sending) {
         return false;
     }
-    if (t->verb->place == VEIL_CONTROL_IN_ONE_WORKER
-        && json_array_size(t->answers) != 0)
-    {
+    if (control_task_wants_one(t) && json_array_size(t->answers) != 0) {
         return true;
     }
     for (i = 0; i < t->nasked; i++) {
@@ -481,7 +492,7 @@ control_task_is_left(const control_task_t *t, const control_asked_t *a)
 {
     const veil_generation_t *g = veil_master.serving;
 
-    return t->verb->place == VEIL_CONTROL_IN_ALL_WORKERS
+    return control_task_asks_draining(t)
            && (g == NULL || a->generation != g->number);
 }
 
@@ -643,7 +654,7 @@ control_task_begin(control_task_t *t)
         return; /* it may have ended by now */
     }
     t->sending = true;
-    if (t->verb->place == VEIL_CONTROL_IN_ALL_WORKERS) {
+    if (control_task_asks_draining(t)) {
         veil_list_foreach (n, &veil_master.generations) {
             g = veil_list_entry(n, veil_generation_t, link);
             if (g->state == VEIL_GENERATION_DRAINING) {

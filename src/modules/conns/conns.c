@@ -93,8 +93,8 @@ static int
 conns_compare(const void *a, const void *b)
 {
     const json_t *const *x = a, *const *y = b;
-    json_int_t m = json_integer_value(json_object_get(*x, conns_sort_by));
-    json_int_t n = json_integer_value(json_object_get(*y, conns_sort_by));
+    double m = json_number_value(json_object_get(*x, conns_sort_by));
+    double n = json_number_value(json_object_get(*y, conns_sort_by));
 
     return m < n ? 1 : m > n ? -1 : 0;
 }
@@ -205,9 +205,8 @@ static const veil_control_verb_t conns_verbs[] = {
       .gather = veil_conns_gather_list,
       .help = "Lists clients' connections, the oldest first." },
     { .name = "conn.show", .role = VEIL_CONTROL_READ,
-      .place = VEIL_CONTROL_IN_ALL_WORKERS,
+      .place = VEIL_CONTROL_IN_ANY_WORKER,
       .args = conns_show_args, .run = veil_conns_show,
-      .gather = veil_conns_gather_show,
       .help = "Shows a connection and the requests under way on it." },
     { .name = "conn.kill", .role = VEIL_CONTROL_OPERATE,
       .place = VEIL_CONTROL_IN_ALL_WORKERS, .flags = VEIL_CONTROL_CHANGES,

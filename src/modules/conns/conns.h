@@ -19,7 +19,6 @@ veil_control_run_fn veil_conns_list;
 veil_control_run_fn veil_conns_show;
 veil_control_run_fn veil_conns_kill;
 json_t *veil_conns_gather_list(const json_t *args, const json_t *answers);
-json_t *veil_conns_gather_show(const json_t *args, const json_t *answers);
 json_t *veil_conns_gather_kill(const json_t *args, const json_t *answers);
 
 /* conns_drain.c */

@@ -182,6 +182,8 @@ conns_row(const veil_http_conn_t *hc, const veil_http_conn_info_t *info)
     char text[VEIL_ADDR_TEXT_MAX];
 
     json_object_set_new(row, "id", veil_conns_id(info->id));
+    conns_set(row, "worker", veil_cycle->worker);
+    conns_set(row, "generation", veil_cycle->generation);
     json_object_set_new(row, "client", veil_conns_addr(&hc->c.peer));
     json_object_set_new(row, "listener",
                         json_stringn(text, veil_http_port_print(
@@ -325,24 +327,12 @@ veil_conns_show(veil_control_call_t *call)
     if (q.pid == getpid()) {
         veil_http_conns_each(conns_show_one, &q);
     }
-    return VEIL_CONTROL_DONE;
-}
-
-json_t *
-veil_conns_gather_show(const json_t *args, const json_t *answers)
-{
-    json_t *answer, *data;
-    size_t i;
-
-    json_array_foreach(answers, i, answer)
-    {
-        data = json_object_get(answer, "data");
-        if (json_object_size(data) != 0) {
-            return json_incref(data);
-        }
+    if (call->data == NULL) {
+        return veil_control_fail(call, VEIL_E_NOT_FOUND,
+                                 "there is no connection %s, or no more",
+                                 veil_control_text(call, "id"));
     }
-    /* It may have ended since it was listed: that is no failure. */
-    return json_pack("{s:O, s:n}", "id", json_object_get(args, "id"), "state");
+    return VEIL_CONTROL_DONE;
 }
 
 /* --- conn.kill ------------------------------------------------------------
