@@ -52,7 +52,7 @@ typedef struct {
 
 static veil_conf_set_fn echo_set_listen;
 static veil_conf_set_fn echo_set_counter;
-static void echo_drain(veil_cycle_t *cycle, bool now);
+static void echo_drain(veil_cycle_t *cycle, uint64_t left_ms);
 
 extern veil_module_t veil_core_echo_module;
 
@@ -228,12 +228,12 @@ echo_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
 
 /* Clients may finish; when the time is up they may not. */
 static void
-echo_drain(veil_cycle_t *cycle, bool now)
+echo_drain(veil_cycle_t *cycle, uint64_t left_ms)
 {
     veil_list_t *n;
 
     (void) cycle; /* connections are the process's */
-    if (!now) {
+    if (left_ms != 0) {
         return;
     }
     veil_list_foreach (n, &echo_connections) {
