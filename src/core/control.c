@@ -251,6 +251,25 @@ veil_control_check_args(veil_control_call_t *call)
     return true;
 }
 
+json_t *
+veil_control_string(veil_str_t s)
+{
+    json_t *text = json_stringn(s.data == NULL ? "" : s.data, s.len);
+    char *copy;
+    size_t i;
+
+    if (text != NULL) {
+        return text;
+    }
+    copy = veil_alloc(s.len + 1);
+    for (i = 0; i < s.len; i++) {
+        copy[i] = (unsigned char) s.data[i] < 0x80 ? s.data[i] : '?';
+    }
+    text = json_stringn(copy, s.len);
+    veil_free(copy);
+    return text;
+}
+
 /* --- verbs --------------------------------------------------------------- */
 
 const veil_control_verb_t *

@@ -177,6 +177,12 @@ int64_t veil_control_number(const veil_control_call_t *call, const char *name,
 bool veil_control_flag(const veil_control_call_t *call, const char *name);
 bool veil_control_has(const veil_control_call_t *call, const char *name);
 
+/*
+ * A text from outside as JSON, which is UTF-8: of what is none, bytes beyond
+ * ASCII become "?".
+ */
+json_t *veil_control_string(veil_str_t s);
+
 /* The verb of this name in all modules; NULL: there is none. */
 const veil_control_verb_t *veil_control_verb(veil_str_t name);
 /* All of them, in the order of modules: the first is i = 0; NULL: the end. */

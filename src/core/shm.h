@@ -19,7 +19,17 @@ struct veil_shm_zone_s {
     veil_list_t link; /* in cycle->zones */
     veil_str_t name;
     size_t size;
-    const void *tag;              /* owner: two modules cannot share a name */
+    /*
+     * The owner, a veil_module_t or a static text that names it: two cannot
+     * share a name, neither in a configuration nor in one and the next.
+     */
+    const void *tag;
+    /*
+     * What the content is counted or kept by ("$binary_remote_addr"), empty:
+     * nothing.  A reload that changes it is refused, as what is in the zone
+     * would be found under other names.
+     */
+    veil_str_t key;
     veil_shm_init_fn *init;       /* fresh: the memory is new, all zero */
     void *data;                   /* the module's */
     void *addr;                   /* where it is mapped; NULL before */

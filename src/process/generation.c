@@ -233,13 +233,19 @@ static void
 generation_zone(veil_generation_t *g, const veil_message_t *m,
                 veil_hold_t *hold)
 {
+    const veil_hold_zone_t *want = (const void *) m->data;
+    const veil_hold_zone_t *held;
     veil_memory_message_t answer;
     int fd;
 
     memset(&answer, 0, sizeof(answer));
-    fd =
-        veil_hold_zone(hold, (const void *) m->data, g->number, &answer.fresh);
+    fd = veil_hold_zone(hold, want, g->number, &answer.fresh);
     answer.err = fd < 0 ? -fd : 0;
+    if (fd == -EEXIST) {
+        held = veil_hold_zone_find(hold, want->name);
+        memcpy(answer.tag, held->tag, sizeof(answer.tag));
+        memcpy(answer.key, held->key, sizeof(answer.key));
+    }
     (void) veil_channel_send(g->channel, VEIL_MSG_MEMORY, &answer,
                              sizeof(answer), &fd, fd < 0 ? 0 : 1);
 }

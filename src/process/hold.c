@@ -44,6 +44,9 @@ typedef struct {
     int fd;
 } hold_zone_t;
 
+_Static_assert(offsetof(hold_zone_t, link) == 0,
+               "a zone's link is its beginning");
+
 void
 veil_hold_init(veil_hold_t *hold)
 {
@@ -248,6 +251,21 @@ hold_zone_close(hold_zone_t *held)
     veil_free(held);
 }
 
+const veil_hold_zone_t *
+veil_hold_zone_find(const veil_hold_t *hold, const char *name)
+{
+    const hold_zone_t *held;
+    const veil_list_t *n;
+
+    veil_list_foreach (n, &hold->zones) {
+        held = (const hold_zone_t *) (const void *) n;
+        if (strcmp(held->key.name, name) == 0) {
+            return &held->key;
+        }
+    }
+    return NULL;
+}
+
 int
 veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
                uint64_t generation, bool *fresh)
@@ -258,10 +276,15 @@ veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
 
     veil_list_foreach (n, &hold->zones) {
         held = veil_list_entry(n, hold_zone_t, link);
-        if (held->key.size == want->size
-            && strcmp(held->key.name, want->name) == 0
-            && strcmp(held->key.tag, want->tag) == 0)
+        if (strcmp(held->key.name, want->name) != 0) {
+            continue;
+        }
+        if (strcmp(held->key.tag, want->tag) != 0
+            || strcmp(held->key.key, want->key) != 0)
         {
+            return -EEXIST;
+        }
+        if (held->key.size == want->size) {
             held->named_by = generation;
             *fresh = !held->used;
             return held->fd;

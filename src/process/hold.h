@@ -44,11 +44,13 @@ typedef struct {
 } veil_hold_listen_t;
 
 #define VEIL_HOLD_NAME 128
+#define VEIL_HOLD_KEY 512
 
 /* A zone without pointers. */
 typedef struct {
     char name[VEIL_HOLD_NAME]; /* zero-terminated */
     char tag[VEIL_HOLD_NAME];  /* the owner's name */
+    char key[VEIL_HOLD_KEY];   /* of veil_shm_zone_t; longer ones are cut */
     uint64_t size;
 } veil_hold_zone_t;
 
@@ -69,11 +71,16 @@ int veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
                      const veil_log_t *log);
 
 /*
- * The memory of the zone; fresh: it was never in use.  Returns the
- * descriptor, which stays the hold's, or -errno.
+ * The memory of the zone; fresh: it was never in use.  A zone of this name
+ * with another size is another zone.  Returns the descriptor, which stays the
+ * hold's, or -errno: -EEXIST when there is one of this name with another
+ * owner or key, which veil_hold_zone_find() shows.
  */
 int veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
                    uint64_t generation, bool *fresh);
+/* The zone in use of this name; NULL: there is none. */
+const veil_hold_zone_t *veil_hold_zone_find(const veil_hold_t *hold,
+                                            const char *name);
 
 /* The generation is in charge: lets go what it did not name. */
 void veil_hold_commit(veil_hold_t *hold, uint64_t generation);

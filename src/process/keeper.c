@@ -196,6 +196,10 @@ keeper_open_zones(void)
             return VEIL_ERROR;
         }
         answer = (const void *) keeper.message.data;
+        if (answer->err == EEXIST) {
+            veil_prepare_zone_refused(zone, &m, answer);
+            return VEIL_ERROR;
+        }
         if (answer->err != 0 || keeper.message.nfds != 1) {
             veil_log(keeper.log, VEIL_LOG_EMERG, answer->err,
                      "no memory for the zone \"%s\"", m.name);

@@ -52,6 +52,9 @@ typedef struct {
 typedef struct {
     int err;
     bool fresh;
+    /* Whose it is, when that is why: EEXIST. */
+    char tag[VEIL_HOLD_NAME];
+    char key[VEIL_HOLD_KEY];
 } veil_memory_message_t;
 
 /* WORKER */

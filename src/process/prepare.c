@@ -2,9 +2,9 @@
  * prepare.c -- from the files to a generation that could start: what a keeper
  * and a single process have in common.
  *
- * A zone's owner is known to the hold by name, as addresses of modules mean
- * nothing to the next generation's program.  The tag of a zone is its module;
- * one that is not is known by the zone's name alone.
+ * A zone's owner is known to the hold by name, as addresses mean nothing to
+ * the next generation's program.  The tag of a zone is its module, or the
+ * owner's name itself.
  */
 
 #include "core/platform.h"
@@ -121,21 +121,32 @@ veil_prepare_place(veil_prepare_place_t *place, const veil_log_t *log,
     place->where = where;
 }
 
+static bool
+prepare_is_steered(const veil_listen_t *l)
+{
+    return l->type == SOCK_STREAM && l->addr.family != AF_UNIX
+           && veil_main_conf(veil_cycle)->reuseport_balancing
+                  == VEIL_REUSEPORT_CBPF;
+}
+
+unsigned
+veil_prepare_listen_slots(const veil_listen_t *l)
+{
+    bool many =
+        (l->reuseport || prepare_is_steered(l)) && l->addr.family != AF_UNIX;
+
+    return many ? veil_main_conf(veil_cycle)->workers : 1;
+}
+
 void
 veil_prepare_listen(veil_listen_t *l, veil_listen_message_t *m)
 {
-    const veil_main_conf_t *conf = veil_main_conf(veil_cycle);
-    bool is_tcp = l->type == SOCK_STREAM && l->addr.family != AF_UNIX;
-    bool many;
-
-    if (is_tcp && conf->reuseport_balancing == VEIL_REUSEPORT_CBPF) {
+    if (prepare_is_steered(l)) {
         l->reuseport = true;
         l->cbpf = true;
     }
-    many = l->reuseport && l->addr.family != AF_UNIX;
-
     memset(m, 0, sizeof(*m));
-    l->nslots = many ? conf->workers : 1;
+    l->nslots = veil_prepare_listen_slots(l);
     veil_hold_listen_pack(&m->listen, l);
     veil_prepare_where(l->node, m->where, sizeof(m->where));
 }
@@ -173,6 +184,7 @@ veil_prepare_close_listens(void)
 void
 veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m)
 {
+    const char *owner = zone->tag;
     unsigned i;
 
     memset(m, 0, sizeof(*m));
@@ -180,10 +192,34 @@ veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m)
     veil_str_copy_z(m->name, sizeof(m->name), zone->name);
     for (i = 0; veil_modules[i] != NULL; i++) {
         if (zone->tag == veil_modules[i]) {
-            veil_str_copy_z(m->tag, sizeof(m->tag),
-                            veil_str_z(veil_modules[i]->name));
+            owner = veil_modules[i]->name;
         }
     }
+    veil_str_copy_z(m->tag, sizeof(m->tag), veil_str_z(owner));
+    veil_str_copy_z(m->key, sizeof(m->key), zone->key);
+}
+
+void
+veil_prepare_zone_refused(const veil_shm_zone_t *zone,
+                          const veil_hold_zone_t *want,
+                          const veil_memory_message_t *held)
+{
+    char where[VEIL_MESSAGE_PATH];
+    veil_prepare_place_t place;
+
+    veil_prepare_where(zone->node, where, sizeof(where));
+    veil_prepare_place(&place, &veil_cycle->log, where);
+    if (strcmp(want->tag, held->tag) != 0) {
+        veil_log(&place.log, VEIL_LOG_EMERG, 0,
+                 "zone \"%s\" was of \"%s\", it is now of \"%s\": a reload "
+                 "cannot change that, another name can be used",
+                 want->name, held->tag, want->tag);
+        return;
+    }
+    veil_log(&place.log, VEIL_LOG_EMERG, 0,
+             "zone \"%s\" of \"%s\" had the key \"%s\", it has now \"%s\": a "
+             "reload cannot change that, another name can be used",
+             want->name, want->tag, held->key, want->key);
 }
 
 veil_rc_t

@@ -41,8 +41,18 @@ void veil_prepare_slots(veil_listen_t *l, unsigned n);
 /* Closes this process's descriptors of all listeners. */
 void veil_prepare_close_listens(void);
 
+/* How many sockets the listener shall have; before or after the above. */
+unsigned veil_prepare_listen_slots(const veil_listen_t *l);
+
 /* A zone as the hold knows it. */
 void veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m);
+/*
+ * Why the zone cannot be had, when another has its name: to the log, with the
+ * place.
+ */
+void veil_prepare_zone_refused(const veil_shm_zone_t *zone,
+                               const veil_hold_zone_t *want,
+                               const veil_memory_message_t *held);
 /* Maps the zone and lets its owner prepare it. */
 veil_rc_t veil_prepare_map_zone(veil_shm_zone_t *zone, int fd, bool fresh);
 

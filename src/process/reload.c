@@ -45,26 +45,6 @@ veil_reload_begin(uint64_t generation, uint64_t previous,
 
 /* --- diagnostics --------------------------------------------------------- */
 
-/* Names of files and what is in them need not be UTF-8; JSON is. */
-static json_t *
-reload_text(veil_str_t s)
-{
-    json_t *text = json_stringn(s.data, s.len);
-    char *copy;
-    size_t i;
-
-    if (text != NULL) {
-        return text;
-    }
-    copy = veil_alloc(s.len + 1);
-    for (i = 0; i < s.len; i++) {
-        copy[i] = (unsigned char) s.data[i] < 0x80 ? s.data[i] : '?';
-    }
-    text = json_stringn(copy, s.len);
-    veil_free(copy);
-    return text == NULL ? json_string("?") : text;
-}
-
 /* The line of the file, or the caret below it. */
 static bool
 reload_is_excerpt(const veil_reload_result_t *r, const char *level,
@@ -93,7 +73,8 @@ reload_add_excerpt(veil_reload_result_t *r, veil_str_t text)
         excerpt = json_array();
         json_object_set_new(last, "excerpt", excerpt);
     }
-    json_array_append_new(excerpt, reload_text(veil_str_from(text, 4)));
+    json_array_append_new(excerpt,
+                          veil_control_string(veil_str_from(text, 4)));
 }
 
 static void
@@ -103,16 +84,16 @@ reload_add(veil_reload_result_t *r, const char *level, veil_str_t text)
     json_t *d = json_object();
 
     json_object_set_new(d, "level", json_string(level));
-    json_object_set_new(d, "message", reload_text(place.text));
+    json_object_set_new(d, "message", veil_control_string(place.text));
     if (place.file.len != 0) {
-        json_object_set_new(d, "file", reload_text(place.file));
+        json_object_set_new(d, "file", veil_control_string(place.file));
         json_object_set_new(d, "line", json_integer(place.line));
     }
     if (place.column != 0) {
         json_object_set_new(d, "column", json_integer(place.column));
     }
     if (place.hint.len != 0) {
-        json_object_set_new(d, "hint", reload_text(place.hint));
+        json_object_set_new(d, "hint", veil_control_string(place.hint));
     }
     json_array_append_new(r->diagnostics, d);
 }
@@ -324,7 +305,8 @@ veil_reload_json(const veil_reload_result_t *r, bool details)
     json_object_set_new(o, "warnings", json_integer(r->warnings));
     if (!r->ok) {
         json_object_set_new(o, "code", json_string(r->code));
-        json_object_set_new(o, "reason", reload_text(veil_str_z(r->reason)));
+        json_object_set_new(o, "reason",
+                            veil_control_string(veil_str_z(r->reason)));
     }
     if (r->diff != NULL) {
         json_object_set_new(o, "diff", reload_diff_json(r->diff, details));

@@ -197,12 +197,42 @@ Test(hold, zones_are_known_by_name_size_and_owner)
     fd = veil_hold_zone(&hold, &z, 2, &fresh);
     cr_assert_neq(fd, one);
     cr_assert(fresh);
-    strncpy(z.tag, "cache", sizeof(z.tag) - 1);
-    cr_assert_neq(veil_hold_zone(&hold, &z, 2, &fresh), fd);
-    cr_assert(fresh);
     veil_hold_abort(&hold, 2);
     cr_assert_not(is_open(fd));
     cr_assert(is_open(one));
+}
+
+Test(hold, a_zone_never_changes_its_owner_or_its_key)
+{
+    veil_hold_zone_t z;
+    bool fresh;
+
+    memset(&z, 0, sizeof(z));
+    strncpy(z.name, "one", sizeof(z.name) - 1);
+    strncpy(z.tag, "limit", sizeof(z.tag) - 1);
+    strncpy(z.key, "$uri", sizeof(z.key) - 1);
+    z.size = 65536;
+    cr_assert_geq(veil_hold_zone(&hold, &z, 1, &fresh), 0);
+    veil_hold_commit(&hold, 1);
+
+    strncpy(z.tag, "cache", sizeof(z.tag) - 1);
+    cr_assert_eq(veil_hold_zone(&hold, &z, 2, &fresh), -EEXIST);
+    cr_assert_str_eq(veil_hold_zone_find(&hold, "one")->tag, "limit");
+    z.size = 131072;
+    cr_assert_eq(veil_hold_zone(&hold, &z, 2, &fresh), -EEXIST,
+                 "another size is no excuse");
+    strncpy(z.tag, "limit", sizeof(z.tag) - 1);
+    cr_assert_geq(veil_hold_zone(&hold, &z, 2, &fresh), 0);
+    veil_hold_abort(&hold, 2);
+
+    strncpy(z.key, "$host", sizeof(z.key) - 1);
+    cr_assert_eq(veil_hold_zone(&hold, &z, 3, &fresh), -EEXIST);
+    cr_assert_str_eq(veil_hold_zone_find(&hold, "one")->key, "$uri");
+    cr_assert_null(veil_hold_zone_find(&hold, "two"));
+
+    /* When it was gone for a generation, the name is free. */
+    veil_hold_commit(&hold, 4);
+    cr_assert_geq(veil_hold_zone(&hold, &z, 5, &fresh), 0);
 }
 
 Test(hold, a_zone_of_a_failure_is_not_used_again)

@@ -1,0 +1,41 @@
+/*
+ * facts.h -- what a configuration comes to, beyond its directives.
+ */
+
+#ifndef VEIL_PROCESS_FACTS_H
+#define VEIL_PROCESS_FACTS_H
+
+#include <jansson.h>
+
+#include "core/cycle.h"
+
+/*
+ * Of a configuration that was loaded, a new reference:
+ *
+ *   "workers"     how many
+ *   "listeners"   {ADDRESS: sockets}
+ *   "zones"       {NAME: {"size", "owner"}}
+ *   "files"       {PATH: fingerprint} of certificates and keys
+ *
+ * Fingerprints are those of what is on the disk now.
+ */
+json_t *veil_facts_make(const veil_cycle_t *cycle);
+
+/* A new memfd with the value as text; or -errno. */
+int veil_facts_keep(const json_t *value);
+/* The value in such a descriptor, a new reference; NULL: there is none. */
+json_t *veil_facts_read(int fd);
+
+/* A new memfd with the files of the configuration as -T has them; or -errno.
+ */
+int veil_facts_keep_files(const veil_cycle_t *cycle);
+
+/*
+ * The difference between what runs, as kept by the master (either may be -1:
+ * not known), and the cycle's configuration.  A new reference; NULL when
+ * there is nothing to compare with.
+ */
+json_t *veil_facts_diff(const veil_cycle_t *cycle, int text_fd, int facts_fd,
+                        const json_t *facts);
+
+#endif
