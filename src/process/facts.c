@@ -17,12 +17,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#if VEIL_HAVE_TLS
-#include <openssl/sha.h>
-#endif
-
 #include "core/control.h"
 #include "core/main_conf.h"
+#include "core/murmur.h"
 #include "core/pool.h"
 #include "process/diff.h"
 #include "process/facts.h"
@@ -37,12 +34,14 @@ _Static_assert(offsetof(veil_conf_node_t, link) == 0,
 
 /* --- files --------------------------------------------------------------- */
 
-#if VEIL_HAVE_TLS
-/* False: there is no such file, or none that could be read. */
+/*
+ * Two sums and the size: a renewed file is told from the one before, which is
+ * all that is asked; nobody gains by making them equal.  False: there is no
+ * such file, or none that could be read.
+ */
 static bool
-facts_fingerprint(const char *path, char hex[2 * SHA256_DIGEST_LENGTH + 1])
+facts_fingerprint(const char *path, char *text, size_t n)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
     struct stat st;
     char *data;
     int fd;
@@ -58,8 +57,10 @@ facts_fingerprint(const char *path, char hex[2 * SHA256_DIGEST_LENGTH + 1])
         return false;
     }
     close(fd);
-    SHA256((const uint8_t *) data, (size_t) st.st_size, digest);
-    *veil_fmt_hex_bytes(hex, digest, sizeof(digest)) = '\0';
+    veil_snprintf(text, n, "%08x%08x-%llu",
+                  veil_crc32(0, data, (size_t) st.st_size),
+                  veil_murmur2(data, (size_t) st.st_size),
+                  (unsigned long long) st.st_size);
     veil_free(data);
     return true;
 }
@@ -75,7 +76,7 @@ facts_names_files(veil_str_t directive)
 static void
 facts_add_file(json_t *files, veil_conf_t *cf, veil_str_t name)
 {
-    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+    char print[64];
     veil_str_t path;
 
     if (veil_str_chr(name, '$') >= 0
@@ -84,10 +85,10 @@ facts_add_file(json_t *files, veil_conf_t *cf, veil_str_t name)
     }
     path = veil_conf_full_path(cf, name, true);
     if (json_object_get(files, path.data) == NULL
-        && facts_fingerprint(path.data, hex))
+        && facts_fingerprint(path.data, print, sizeof(print)))
     {
         /* Fails for a name that is no UTF-8: then it is not told. */
-        (void) json_object_set_new(files, path.data, json_string(hex));
+        (void) json_object_set_new(files, path.data, json_string(print));
     }
 }
 
@@ -106,13 +107,11 @@ facts_add_files(json_t *files, veil_conf_t *cf, const veil_conf_node_t *block)
         }
     }
 }
-#endif
 
 static json_t *
 facts_files(const veil_cycle_t *cycle)
 {
     json_t *files = json_object();
-#if VEIL_HAVE_TLS
     veil_pool_t *pool = veil_pool_create("facts", 4096);
     veil_conf_t cf = { .pool = pool, .temp_pool = pool };
 
@@ -120,9 +119,6 @@ facts_files(const veil_cycle_t *cycle)
     memcpy(&cf.cycle, &cycle, sizeof(cycle));
     facts_add_files(files, &cf, cycle->tree);
     veil_pool_destroy(&pool);
-#else
-    (void) cycle;
-#endif
     return files;
 }
 
