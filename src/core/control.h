@@ -116,9 +116,10 @@ struct veil_control_call_s {
     bool dry_run;         /* check everything, change nothing */
     bool persist;         /* VEIL_CONTROL_PERSISTS */
     uint64_t deadline_ms; /* of veil_now_ms(); 0: none */
-    json_t *data;         /* the answer; run()'s to set, the call's to free */
-    json_t *forward;      /* for the workers */
-    const char *code;     /* "E_NO_SERVER": set by veil_control_fail() */
+    /* The answer, or the details of a failure; run()'s to set. */
+    json_t *data;
+    json_t *forward;  /* for the workers */
+    const char *code; /* "E_NO_SERVER": set by veil_control_fail() */
     char msg[512];
     char hint[256];
     bool is_volatile; /* lost at a reload: the answer says so */

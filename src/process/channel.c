@@ -41,6 +41,8 @@ static const char *const channel_names[VEIL_MSG_KINDS] = {
     [VEIL_MSG_RELEASE] = "RELEASE",
 
     [VEIL_MSG_DIAGNOSTIC] = "DIAGNOSTIC",
+    [VEIL_MSG_FACTS] = "FACTS",
+    [VEIL_MSG_QUIET] = "QUIET",
     [VEIL_MSG_ANSWER] = "ANSWER",
     [VEIL_MSG_EVENT] = "EVENT",
     [VEIL_MSG_CONTROL] = "CONTROL",

@@ -29,9 +29,11 @@ typedef enum {
     VEIL_MSG_LISTEN,   /* veil_hold_listen_t: asks for its sockets */
     VEIL_MSG_ZONE,     /* veil_hold_zone_t: asks for its memory */
     VEIL_MSG_TEXT,     /* the configuration's text in a memfd */
+    VEIL_MSG_FACTS,    /* memfds: facts, files, and a diff if there is one */
     VEIL_MSG_WORKER,   /* veil_worker_message_t: a worker came or went */
     /* either way, upwards */
     VEIL_MSG_READY,      /* all is prepared; waits for START */
+    VEIL_MSG_QUIET,      /* accepts no more connections, after DRAIN */
     VEIL_MSG_DIAGNOSTIC, /* veil_diagnostic_message_t: a line of the log */
     VEIL_MSG_ANSWER,     /* veil_answer_message_t of control.h, JSON */
     VEIL_MSG_EVENT,      /* veil_event_message_t, JSON */

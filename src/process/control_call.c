@@ -164,6 +164,9 @@ control_answer_failed(const veil_control_call_t *call)
     if (call->hint[0] != '\0') {
         json_object_set_new(json, "hint", json_string_nocheck(call->hint));
     }
+    if (call->data != NULL) {
+        json_object_set(json, "details", call->data);
+    }
     control_answer(call, VEIL_ANSWER_FAILED, json);
     json_decref(json);
 }

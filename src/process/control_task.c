@@ -412,8 +412,13 @@ control_task_failed(control_task_t *t, control_asked_t *a, const char *code,
     const char *msg = json_string_value(json_object_get(json, "msg"));
     const char *hint = json_string_value(json_object_get(json, "hint"));
 
-    control_task_fail(t, a,
-                      veil_control_err(code, msg == NULL ? "" : msg, hint));
+    const json_t *details = json_object_get(json, "details");
+    json_t *err = veil_control_err(code, msg == NULL ? "" : msg, hint);
+
+    if (details != NULL) {
+        json_object_set_new(err, "details", json_deep_copy(details));
+    }
+    control_task_fail(t, a, err);
 }
 
 static void

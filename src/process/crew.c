@@ -43,6 +43,7 @@ typedef struct {
     uint64_t respawn_ms; /* when to fork again; 0: not */
     int adopter;         /* the worker that has this slot; -1 */
     bool killed;         /* by the keeper */
+    bool quiet;          /* accepts no more */
 } crew_worker_t;
 
 static struct {
@@ -146,6 +147,7 @@ crew_fork(unsigned slot)
     w->state = CREW_STARTING;
     w->pid = pid;
     w->channel = ends[0];
+    w->quiet = false;
     w->started_ms = veil_now_ms();
     w->respawn_ms = 0;
     veil_log(crew.o.log, VEIL_LOG_NOTICE, 0, "start worker process %d",
@@ -174,6 +176,19 @@ veil_crew_is_ready(void)
 
     for (i = 0; i < crew.o.workers; i++) {
         if (crew.workers[i].state < CREW_READY) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+veil_crew_is_quiet(void)
+{
+    unsigned i;
+
+    for (i = 0; i < crew.o.workers; i++) {
+        if (crew.workers[i].pid != 0 && !crew.workers[i].quiet) {
             return false;
         }
     }
@@ -507,6 +522,8 @@ crew_receive(unsigned slot)
         if (m.type == VEIL_MSG_DIAGNOSTIC) {
             (void) veil_channel_send(crew.o.up, VEIL_MSG_DIAGNOSTIC, m.data,
                                      m.len, NULL, 0);
+        } else if (m.type == VEIL_MSG_QUIET) {
+            w->quiet = true;
         } else if (m.type == VEIL_MSG_READY && w->state == CREW_STARTING) {
             w->state = CREW_READY;
             if (crew.started && !crew.draining) {

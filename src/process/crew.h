@@ -41,6 +41,8 @@ int veil_crew_control(pid_t pid, const veil_control_message_t *m,
                       const json_t *args);
 /* Hands a message CANCEL to all. */
 void veil_crew_cancel(const veil_message_t *m);
+/* None accepts connections: after veil_crew_drain(). */
+bool veil_crew_is_quiet(void);
 /* Processes that have not ended. */
 unsigned veil_crew_alive(void);
 

@@ -237,8 +237,8 @@ veil_facts_keep_files(const veil_cycle_t *cycle)
 /* --- comparing ----------------------------------------------------------- */
 
 json_t *
-veil_facts_diff(const veil_cycle_t *cycle, int text_fd, int facts_fd,
-                const json_t *facts)
+veil_facts_diff(const veil_cycle_t *cycle, veil_str_t running,
+                veil_str_t running_facts, const json_t *facts)
 {
     veil_pool_t *pool = veil_pool_create("running text", 16384);
     veil_log_t quiet = { .level = VEIL_LOG_OFF };
@@ -247,20 +247,20 @@ veil_facts_diff(const veil_cycle_t *cycle, int text_fd, int facts_fd,
     veil_diff_side_t to = { .tree = cycle->tree, .facts = facts };
     json_t *before = NULL;
     json_t *diff = NULL;
-    char *text = NULL;
 
     memcpy(&cf.cycle, &cycle, sizeof(cycle));
-    if (text_fd >= 0 && veil_text_read(text_fd, &text) == 0) {
-        from.tree =
-            veil_conf_parse(&cf, VEIL_STR("running"), veil_str_z(text));
+    if (running.len != 0) {
+        from.tree = veil_conf_parse(&cf, VEIL_STR("running"), running);
     }
     if (from.tree != NULL && cf.errors == 0) {
-        before = veil_facts_read(facts_fd);
+        if (running_facts.len != 0) {
+            before =
+                json_loadb(running_facts.data, running_facts.len, 0, NULL);
+        }
         from.facts = before;
         diff = veil_diff_make(&from, &to);
     }
     json_decref(before);
-    veil_free(text);
     veil_pool_destroy(&pool);
     return diff;
 }

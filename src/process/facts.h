@@ -31,11 +31,11 @@ json_t *veil_facts_read(int fd);
 int veil_facts_keep_files(const veil_cycle_t *cycle);
 
 /*
- * The difference between what runs, as kept by the master (either may be -1:
- * not known), and the cycle's configuration.  A new reference; NULL when
- * there is nothing to compare with.
+ * The difference between what runs, as texts kept by the master, and the
+ * cycle's configuration; running_facts may be empty: not known.  A new
+ * reference; NULL when there is nothing to compare with.
  */
-json_t *veil_facts_diff(const veil_cycle_t *cycle, int text_fd, int facts_fd,
-                        const json_t *facts);
+json_t *veil_facts_diff(const veil_cycle_t *cycle, veil_str_t running,
+                        veil_str_t running_facts, const json_t *facts);
 
 #endif

@@ -22,54 +22,29 @@
 #include "core/time.h"
 #include "process/control.h"
 #include "process/diagnostic.h"
+#include "process/facts.h"
 #include "process/generation.h"
 #include "process/keeper.h"
 #include "process/spawn.h"
 
 /* --- forking ------------------------------------------------------------ */
 
-static int
-generation_compare(const void *a, const void *b)
-{
-    int x, y;
-
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return x < y ? -1 : x > y;
-}
-
-/* Closes all descriptors above 2 except these. */
-static void
-generation_close_others(int *keep, unsigned n)
-{
-    unsigned from = 3;
-    unsigned i;
-
-    qsort(keep, n, sizeof(*keep), generation_compare);
-    for (i = 0; i < n; i++) {
-        if (keep[i] < (int) from) {
-            continue;
-        }
-        if (keep[i] > (int) from) {
-            (void) close_range(from, (unsigned) keep[i] - 1, 0);
-        }
-        from = (unsigned) keep[i] + 1;
-    }
-    (void) close_range(from, ~0u, 0);
-}
-
 static void
 generation_child(const veil_generation_options_t *o, int channel)
 {
-    int keep[VEIL_GENERATION_LOGS + 2];
+    const int lent[] = { o->text_fd, o->running_text_fd, o->running_facts_fd };
+    int keep[VEIL_GENERATION_LOGS + 1 + veil_countof(lent)];
     veil_keeper_options_t k;
     const veil_log_sink_t *sink;
     unsigned n = 0;
+    unsigned i;
 
     veil_fault_role(VEIL_FAULT_KEEPER);
     keep[n++] = channel;
-    if (o->text_fd >= 0) {
-        keep[n++] = o->text_fd;
+    for (i = 0; i < veil_countof(lent); i++) {
+        if (lent[i] >= 0) {
+            keep[n++] = lent[i];
+        }
     }
     for (sink = o->log->sinks; sink != NULL && n < veil_countof(keep);
          sink = sink->next)
@@ -78,13 +53,15 @@ generation_child(const veil_generation_options_t *o, int channel)
             keep[n++] = sink->file->fd;
         }
     }
-    generation_close_others(keep, n);
+    veil_spawn_close_others(keep, n);
 
     memset(&k, 0, sizeof(k));
     k.launch = o->launch;
     k.generation = o->number;
     k.channel = channel;
     k.text_fd = o->text_fd;
+    k.running_text_fd = o->running_text_fd;
+    k.running_facts_fd = o->running_facts_fd;
     k.first = o->first;
     k.detach = o->detach;
     k.log = o->log;
@@ -119,10 +96,13 @@ veil_generation_start(const veil_generation_options_t *o)
     g->state = VEIL_GENERATION_LOADING;
     g->number = o->number;
     g->result = o->result;
+    g->from_text = o->text_fd >= 0;
     g->first = o->first;
     g->keeper = pid;
     g->channel = ends[0];
     g->text_fd = -1;
+    g->facts_fd = -1;
+    g->files_fd = -1;
     g->started_ms = veil_now_ms();
     return g;
 }
@@ -278,6 +258,22 @@ generation_note(veil_generation_t *g, const veil_message_t *m)
     veil_reload_note(g->result, level, line);
 }
 
+/* Facts and files are kept; the diff belongs to the load's result. */
+static void
+generation_take_facts(veil_generation_t *g, veil_message_t *m)
+{
+    if (m->nfds < 2 || g->facts_fd >= 0) {
+        return;
+    }
+    g->facts_fd = m->fds[0];
+    g->files_fd = m->fds[1];
+    m->fds[0] = -1;
+    m->fds[1] = -1;
+    if (m->nfds > 2) {
+        veil_reload_set_diff(g->result, veil_facts_read(m->fds[2]));
+    }
+}
+
 static void
 generation_on_message(veil_generation_t *g, veil_message_t *m,
                       veil_hold_t *hold, const veil_log_t *log)
@@ -303,11 +299,17 @@ generation_on_message(veil_generation_t *g, veil_message_t *m,
             m->fds[0] = -1;
         }
         break;
+    case VEIL_MSG_FACTS:
+        generation_take_facts(g, m);
+        break;
     case VEIL_MSG_WORKER:
         generation_note_worker(g, m);
         break;
     case VEIL_MSG_READY:
         g->ready = true;
+        break;
+    case VEIL_MSG_QUIET:
+        g->quiet = true;
         break;
     case VEIL_MSG_DIAGNOSTIC:
         generation_note(g, m);
@@ -407,6 +409,14 @@ veil_generation_signal(const veil_generation_t *g, int signo)
     }
 }
 
+static void
+generation_close(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void
 veil_generation_free(veil_generation_t **gp)
 {
@@ -417,9 +427,9 @@ veil_generation_free(veil_generation_t **gp)
     if (g->channel >= 0) {
         close(g->channel);
     }
-    if (g->text_fd >= 0) {
-        close(g->text_fd);
-    }
+    generation_close(g->text_fd);
+    generation_close(g->facts_fd);
+    generation_close(g->files_fd);
     veil_generation_log_free(&g->log);
     veil_free(g->conf_path);
     veil_free(g->workers);

@@ -39,6 +39,8 @@ typedef struct veil_generation_s {
     pid_t keeper; /* 0 when it has ended */
     int channel;  /* -1 when it is closed */
     int text_fd;  /* the configuration; -1: not received */
+    int facts_fd; /* as of facts.h; -1: not received */
+    int files_fd; /* its files, as of -T; -1: not received */
     uint64_t started_ms;
     uint64_t deadline_ms; /* then it is killed; 0: none */
     bool first;           /* somebody looks at standard error */
@@ -46,6 +48,8 @@ typedef struct veil_generation_s {
     bool killed;          /* by the master */
     bool late;            /* its deadline has passed */
     bool served;
+    bool quiet;      /* accepts no more connections */
+    bool from_text;  /* not from the files */
     char *conf_path; /* as veil_master_load() was told; NULL: the usual */
     veil_reload_result_t *result; /* of its load; NULL when that is over */
     veil_settings_message_t settings;
@@ -58,6 +62,9 @@ typedef struct {
     const veil_launch_t *launch;
     uint64_t number;
     int text_fd; /* of the text to use; stays the caller's; -1: the files */
+    /* Of what serves, to compare with; the caller's; -1: nothing. */
+    int running_text_fd;
+    int running_facts_fd;
     bool first;
     bool detach;
     const veil_log_t *log;

@@ -26,6 +26,7 @@
 #include <signal.h>
 
 #include "core/due.h"
+#include "core/fault.h"
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/pool.h"
@@ -35,7 +36,9 @@
 #include "process/control.h"
 #include "process/crew.h"
 #include "process/diagnostic.h"
+#include "process/facts.h"
 #include "process/keeper.h"
+#include "process/preflight.h"
 #include "process/signal.h"
 #include "process/spawn.h"
 #include "process/text.h"
@@ -44,7 +47,9 @@ static struct {
     const veil_keeper_options_t *o;
     const veil_main_conf_t *conf;
     const veil_log_t *log;
-    veil_log_t lent; /* the master's, until there is one of its own */
+    veil_log_t lent;         /* the master's, until there is one of its own */
+    veil_str_t running_text; /* what serves; empty: nothing does */
+    veil_str_t running_facts;
     int channel;
     int signals;
     bool started;
@@ -185,6 +190,7 @@ keeper_open_zones(void)
     veil_hold_zone_t m;
     veil_shm_zone_t *zone;
     veil_list_t *n;
+    uint64_t fresh = 0;
     int fd;
 
     veil_list_foreach (n, &veil_cycle->zones) {
@@ -207,10 +213,12 @@ keeper_open_zones(void)
         }
         fd = keeper.message.fds[0];
         keeper.message.fds[0] = -1;
+        fresh += answer->fresh ? zone->size : 0;
         if (veil_prepare_map_zone(zone, fd, answer->fresh) != VEIL_OK) {
             return VEIL_ERROR;
         }
     }
+    veil_preflight(veil_cycle, fresh);
     return VEIL_OK;
 }
 
@@ -411,13 +419,21 @@ static int
 keeper_loop(void)
 {
     bool told = false;
+    bool quiet = false;
 
     while (!keeper.failed) {
         if (!told && veil_crew_is_ready()) {
             told = true;
+            VEIL_FAULT("keeper.ready");
             if (keeper_send(VEIL_MSG_READY, NULL, 0, NULL, 0) != VEIL_OK) {
                 return 1;
             }
+        }
+        if (keeper.draining && !quiet && veil_crew_is_quiet()) {
+            quiet = true;
+            /* A master that is gone is noticed elsewhere. */
+            (void) veil_channel_send(keeper.channel, VEIL_MSG_QUIET, NULL, 0,
+                                     NULL, 0);
         }
         if (keeper.draining && veil_crew_alive() == 0) {
             return 0;
@@ -476,6 +492,60 @@ keeper_close_lent(void)
     }
 }
 
+/*
+ * What the configuration comes to, and what that changes.  While the workers
+ * get ready: nobody waits for it longer than for them.
+ */
+static veil_rc_t
+keeper_send_facts(void)
+{
+    json_t *facts = veil_facts_make(veil_cycle);
+    json_t *diff;
+    veil_rc_t rc = VEIL_ERROR;
+    int fds[3];
+    unsigned n = 2;
+    unsigned i;
+
+    diff = veil_facts_diff(veil_cycle, keeper.running_text,
+                           keeper.running_facts, facts);
+    veil_text_unmap(&keeper.running_text);
+    veil_text_unmap(&keeper.running_facts);
+    fds[0] = veil_facts_keep(facts);
+    fds[1] = veil_facts_keep_files(veil_cycle);
+    fds[2] = diff == NULL ? -1 : veil_facts_keep(diff);
+    n += fds[2] >= 0;
+    if (fds[0] >= 0 && fds[1] >= 0) {
+        rc = keeper_send(VEIL_MSG_FACTS, NULL, 0, fds, n);
+    } else {
+        veil_log(keeper.log, VEIL_LOG_EMERG, 0,
+                 "keeping what the configuration comes to failed");
+    }
+    for (i = 0; i < veil_countof(fds); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+    json_decref(facts);
+    json_decref(diff);
+    return rc;
+}
+
+/* Mapped, so that workers, which are forked before it is read, have none. */
+static void
+keeper_map_running(void)
+{
+    const veil_keeper_options_t *o = keeper.o;
+
+    if (o->running_text_fd >= 0) {
+        (void) veil_text_map(o->running_text_fd, &keeper.running_text);
+        close(o->running_text_fd);
+    }
+    if (o->running_facts_fd >= 0) {
+        (void) veil_text_map(o->running_facts_fd, &keeper.running_facts);
+        close(o->running_facts_fd);
+    }
+}
+
 static veil_rc_t
 keeper_prepare(void)
 {
@@ -488,6 +558,7 @@ keeper_prepare(void)
     keeper.log = &veil_cycle->log;
     veil_diagnostic_tell(&veil_cycle->log, true);
     keeper_close_lent();
+    VEIL_FAULT("keeper.read");
 
     if (keeper_send_settings() != VEIL_OK) {
         return VEIL_ERROR;
@@ -508,7 +579,11 @@ keeper_prepare(void)
     crew.log = keeper.log;
     veil_crew_init(&crew);
     veil_control_keeper_init(keeper.channel, keeper.o->generation, keeper.log);
-    return veil_crew_fork_all();
+    keeper_map_running();
+    if (veil_crew_fork_all() != VEIL_OK) {
+        return VEIL_ERROR;
+    }
+    return keeper_send_facts();
 }
 
 int

@@ -12,6 +12,8 @@ typedef struct {
     uint64_t generation;
     int channel;           /* to the master */
     int text_fd;           /* the text to use; -1: read the files */
+    int running_text_fd;   /* what serves, to compare with; -1: nothing */
+    int running_facts_fd;  /* as of facts.h; -1: not known */
     bool first;            /* errors go to standard error as well */
     bool detach;           /* standard error becomes the log at START */
     const veil_log_t *log; /* until the configuration has its own */

@@ -38,6 +38,7 @@
 #include "process/control_server.h"
 #include "process/master_state.h"
 #include "process/pidfile.h"
+#include "process/reload_verbs.h"
 #include "process/signal.h"
 #include "process/spawn.h"
 
@@ -310,6 +311,7 @@ master_turn(void)
         g = veil_list_entry(n, veil_generation_t, link);
         (void) veil_generation_receive(g, &veil_master.hold, &veil_master.log);
     }
+    veil_reload_look_again();
     g = veil_master.loading;
     if (g != NULL && g->ready && !veil_master.stopping) {
         veil_master_switch(g);
@@ -324,6 +326,20 @@ master_turn(void)
     master_run_due(veil_now_ms());
 }
 
+static void
+master_close_kept(void)
+{
+    const int kept[] = { veil_master.text_fd, veil_master.facts_fd,
+                         veil_master.files_fd };
+    size_t i;
+
+    for (i = 0; i < veil_countof(kept); i++) {
+        if (kept[i] >= 0) {
+            close(kept[i]);
+        }
+    }
+}
+
 int
 veil_master_run(const veil_master_options_t *o)
 {
@@ -334,11 +350,14 @@ veil_master_run(const veil_master_options_t *o)
     veil_master.log = veil_log_stderr;
     veil_master.ready_fd = o->ready_fd;
     veil_master.text_fd = -1;
+    veil_master.facts_fd = -1;
+    veil_master.files_fd = -1;
     veil_master.first = true;
     veil_hold_init(&veil_master.hold);
     veil_list_init(&veil_master.generations);
     veil_control_master_init();
     veil_time_update();
+    veil_master.began_ms = veil_now_ms();
     veil_title_set("master process %s", veil_title_command());
 
     veil_master.signals = veil_signals_open();
@@ -363,9 +382,7 @@ veil_master_run(const veil_master_options_t *o)
     master_remove_pid_file();
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0, "exit");
     veil_generation_log_free(&veil_master.log_files);
-    if (veil_master.text_fd >= 0) {
-        close(veil_master.text_fd);
-    }
+    master_close_kept();
     veil_free(veil_master.conf_path);
     return veil_master.status;
 }

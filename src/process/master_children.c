@@ -15,7 +15,9 @@
 #include "core/control.h"
 #include "core/time.h"
 #include "process/control.h"
+#include "process/look.h"
 #include "process/master_state.h"
+#include "process/reload_verbs.h"
 #include "process/spawn.h"
 
 static void
@@ -70,6 +72,7 @@ veil_master_forget(veil_generation_t *g)
             json_pack("{s:I}", "generation", (json_int_t) g->number));
     }
     veil_generation_free(&g);
+    veil_reload_look_again();
 }
 
 static void
@@ -99,6 +102,9 @@ master_child_ended(pid_t pid, int status)
     veil_list_t *n;
     veil_list_t *tmp;
 
+    if (veil_look_reap(pid, status)) {
+        return;
+    }
     veil_list_foreach_safe (n, tmp, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
         if (g->keeper == pid) {

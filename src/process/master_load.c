@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "core/control.h"
+#include "core/fault.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
@@ -91,6 +92,19 @@ veil_master_kill(veil_generation_t *g)
     veil_generation_signal(g, SIGKILL);
 }
 
+static void
+master_keep(int *kept, int *fd)
+{
+    if (*fd < 0) {
+        return;
+    }
+    if (*kept >= 0) {
+        close(*kept);
+    }
+    *kept = *fd;
+    *fd = -1;
+}
+
 /* What it is to be known for from now on: text, paths, limits, log. */
 static void
 master_take(veil_generation_t *g)
@@ -104,11 +118,12 @@ master_take(veil_generation_t *g)
     veil_master.restart_ms = 0;
     veil_master.stop_ms = g->settings.shutdown_timeout_ms;
     veil_control_master_settings(&g->settings.control);
-    if (veil_master.text_fd >= 0) {
-        close(veil_master.text_fd);
+    master_keep(&veil_master.text_fd, &g->text_fd);
+    master_keep(&veil_master.facts_fd, &g->facts_fd);
+    if (!g->from_text) {
+        /* Otherwise its only file is the text itself. */
+        master_keep(&veil_master.files_fd, &g->files_fd);
     }
-    veil_master.text_fd = g->text_fd;
-    g->text_fd = -1;
     if (g->conf_path != NULL) {
         veil_free(veil_master.conf_path);
         veil_master.conf_path = g->conf_path;
@@ -134,9 +149,11 @@ veil_master_switch(veil_generation_t *g)
         veil_master_kill(g);
         return;
     }
+    VEIL_FAULT("master.switch");
     master_take(g);
     veil_hold_commit(&veil_master.hold, g->number);
     veil_generation_send(g, VEIL_MSG_START, NULL, 0, &veil_master.log);
+    VEIL_FAULT("master.started");
     if (old != NULL) {
         veil_master_drain(old, old->settings.worker_shutdown_timeout_ms);
         master_hurry();
@@ -185,6 +202,9 @@ veil_master_load(const veil_master_load_t *what)
     o.launch = &launch;
     o.number = ++veil_master.last_number;
     o.text_fd = what->from_text ? veil_master.text_fd : -1;
+    /* The same text has no difference. */
+    o.running_text_fd = what->from_text ? -1 : veil_master.text_fd;
+    o.running_facts_fd = what->from_text ? -1 : veil_master.facts_fd;
     o.result = veil_reload_begin(
         o.number,
         veil_master.serving == NULL ? 0 : veil_master.serving->number,
@@ -207,6 +227,7 @@ veil_master_load(const veil_master_load_t *what)
     g->deadline_ms = veil_now_ms() + MASTER_LOAD_MS;
     veil_list_append(&veil_master.generations, &g->link);
     veil_master.loading = g;
+    VEIL_FAULT("master.loading");
     return o.number;
 }
 

@@ -24,16 +24,19 @@ typedef struct {
     veil_generation_t *loading;
     veil_generation_t *serving;
     uint64_t last_number;
-    int text_fd; /* of the last that served; -1 */
-    bool first;  /* nothing has served yet */
+    int text_fd;  /* of the last that served; -1 */
+    int facts_fd; /* of the same, as of facts.h; -1 */
+    int files_fd; /* of the same, as of -T; -1 */
+    bool first;   /* nothing has served yet */
     bool reload_wanted;
     bool stopping;
     bool detached;       /* standard error is the log */
     uint64_t stop_ms;    /* shutdown_timeout of the last that served */
     unsigned deaths;     /* of keepers, in a row */
     uint64_t restart_ms; /* when to start from the kept text; 0: not */
-    char *pid_path;      /* NULL: not written */
-    int status;          /* to exit with */
+    uint64_t began_ms;
+    char *pid_path; /* NULL: not written */
+    int status;     /* to exit with */
 } veil_master_t;
 
 extern veil_master_t veil_master;

@@ -59,6 +59,35 @@ veil_spawn_reap(int *status)
     return pid > 0 ? pid : 0;
 }
 
+static int
+spawn_compare(const void *a, const void *b)
+{
+    int x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x < y ? -1 : x > y;
+}
+
+void
+veil_spawn_close_others(int *keep, unsigned n)
+{
+    unsigned from = 3;
+    unsigned i;
+
+    qsort(keep, n, sizeof(*keep), spawn_compare);
+    for (i = 0; i < n; i++) {
+        if (keep[i] < (int) from) {
+            continue;
+        }
+        if (keep[i] > (int) from) {
+            (void) close_range(from, (unsigned) keep[i] - 1, 0);
+        }
+        from = (unsigned) keep[i] + 1;
+    }
+    (void) close_range(from, ~0u, 0);
+}
+
 uint64_t
 veil_backoff_ms(unsigned deaths)
 {

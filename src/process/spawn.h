@@ -19,6 +19,12 @@ pid_t veil_spawn(void);
 pid_t veil_spawn_reap(int *status);
 
 /*
+ * Closes all descriptors above 2 except these, for a child that must not have
+ * its parent's.  Sorts keep; negative ones are none.
+ */
+void veil_spawn_close_others(int *keep, unsigned n);
+
+/*
  * How long to wait before replacing what has died `deaths` times in a row:
  * 0, 100, 200, 400 ... 10000 ms.  What lived for half a minute is sound: its
  * end is the first of a new row.

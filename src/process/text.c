@@ -143,3 +143,37 @@ veil_text_read(int fd, char **text)
     *text = data;
     return 0;
 }
+
+int
+veil_text_map(int fd, veil_str_t *text)
+{
+    struct stat st;
+    void *addr;
+
+    *text = VEIL_STR_NULL;
+    if (fstat(fd, &st) != 0) {
+        return -errno;
+    }
+    if (st.st_size == 0) {
+        return 0;
+    }
+    addr = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (addr == MAP_FAILED) {
+        return -errno;
+    }
+    (void) madvise(addr, (size_t) st.st_size, MADV_DONTFORK);
+    *text = veil_str_n(addr, (size_t) st.st_size);
+    return 0;
+}
+
+void
+veil_text_unmap(veil_str_t *text)
+{
+    void *addr;
+
+    if (text->len != 0) {
+        memcpy(&addr, &text->data, sizeof(addr));
+        (void) munmap(addr, text->len);
+    }
+    *text = VEIL_STR_NULL;
+}

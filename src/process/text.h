@@ -20,4 +20,12 @@ int veil_text_keep(const veil_conf_node_t *tree);
  */
 int veil_text_read(int fd, char **text);
 
+/*
+ * Maps the content of such a descriptor for reading; children do not inherit
+ * it.  0, or -errno, and then (or when it is empty) *text is empty.
+ */
+int veil_text_map(int fd, veil_str_t *text);
+/* Harmless for an empty text, which it is afterwards. */
+void veil_text_unmap(veil_str_t *text);
+
 #endif

@@ -79,6 +79,7 @@ static struct {
     bool detach;    /* standard error, at START */
     bool abandoned; /* left with connections open */
     bool told;      /* to end, by a signal */
+    bool quiet;     /* accepts no more, and said so */
     const veil_worker_options_t *o;
     veil_loop_t *loop;
     const veil_main_conf_t *conf;
@@ -231,6 +232,20 @@ worker_drain(uint64_t timeout_ms)
         veil_timer_set(worker.loop, &worker.deadline, timeout_ms);
         worker_tell_modules(timeout_ms);
     }
+}
+
+/* Once it draws no more clients: who asked for a reload may want to know. */
+static void
+worker_say_quiet(void)
+{
+    if (worker.quiet || worker.alone || worker.state < WORKER_DRAINING
+        || veil_acceptors_open() != 0)
+    {
+        return;
+    }
+    worker.quiet = true;
+    (void) veil_channel_send(worker.channel.fd, VEIL_MSG_QUIET, NULL, 0, NULL,
+                             0);
 }
 
 static void
@@ -659,6 +674,7 @@ veil_worker_run(const veil_worker_options_t *o)
            && !(worker.state >= WORKER_DRAINING && worker_is_idle()))
     {
         veil_loop_turn(worker.loop, -1);
+        worker_say_quiet();
     }
     if (worker.abandoned) {
         /* Handles are in use; the kernel closes what is left. */

@@ -1,0 +1,472 @@
+/*
+ * reload_verbs.c -- "reload", "config.diff", "config.dump" and "status".
+ *
+ * All of them are the master's.  A reload asked for here is the one SIGHUP
+ * asks for, with somebody who waits: until it has failed, or the new
+ * generation serves and those before accept no more, or are gone.  The call
+ * ends with the result of the load (reload.h).  One loads at a time; a second
+ * "reload" meanwhile is refused rather than queued, as its caller should know
+ * which files were read.  A caller who goes away does not stop the load.
+ *
+ * What a configuration would change is found by a child (look.c): for
+ * "config.diff", and for a reload with dry_run.
+ */
+
+#include "core/platform.h"
+
+#include <sys/wait.h>
+
+#include "core/control.h"
+#include "core/due.h"
+#include "core/pool.h"
+#include "core/time.h"
+#include "core/version.h"
+#include "process/look.h"
+#include "process/master_state.h"
+#include "process/reload_verbs.h"
+#include "process/text.h"
+
+/* What an answer has room for, a client's line being a MiB at most. */
+#define RELOAD_DUMP_MAX (768 * 1024)
+/* How long a worker may take to stop accepting. */
+#define RELOAD_PATIENCE_MS 2000
+
+/* --- looking --------------------------------------------------------------
+ */
+
+static void
+reload_look_cancel(veil_control_call_t *call)
+{
+    veil_look_t *look = call->ctx;
+
+    veil_look_cancel(look);
+    veil_free(look);
+}
+
+static void
+reload_looked(veil_look_t *look, const json_t *found, int status)
+{
+    veil_control_call_t *call = look->data;
+    veil_control_rc_t rc = VEIL_CONTROL_DONE;
+
+    veil_free(look);
+    call->data = json_copy((json_t *) (uintptr_t) found);
+    if (found == NULL) {
+        rc = veil_control_fail(
+            call, VEIL_E_FAILED,
+            WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
+                ? "reading the configuration took too long"
+                : "the process that read the configuration failed");
+    } else if (!json_is_true(json_object_get(found, "ok"))) {
+        rc = veil_control_fail(
+            call, VEIL_E_INVALID, "%s",
+            json_string_value(json_object_get(found, "reason")));
+    }
+    veil_control_done(call, rc);
+}
+
+/* The file that is asked for; false after noting what is wrong with it. */
+static bool
+reload_conf_path(veil_control_call_t *call, const char **path)
+{
+    *path = veil_control_text(call, "config");
+    if (*path == NULL || **path == '/') {
+        return true;
+    }
+    (void) veil_control_fail(call, VEIL_E_ARGUMENT,
+                             "\"config\" must be an absolute path");
+    return false;
+}
+
+static veil_control_rc_t
+reload_look(veil_control_call_t *call, const char *path)
+{
+    veil_launch_t launch = veil_master.launch;
+    veil_look_t *look = veil_zalloc(sizeof(*look));
+    int rc;
+
+    if (path != NULL) {
+        launch.conf_path = veil_str_z(path);
+    }
+    look->ended = reload_looked;
+    look->data = call;
+    rc = veil_look_start(look, &launch, veil_master.text_fd,
+                         veil_master.facts_fd);
+    if (rc < 0) {
+        veil_free(look);
+        return veil_control_fail(call, VEIL_E_FAILED,
+                                 "no process could be made (%d: %s)", -rc,
+                                 strerror(-rc));
+    }
+    call->ctx = look;
+    call->cancel = reload_look_cancel;
+    return VEIL_CONTROL_LATER;
+}
+
+static veil_control_rc_t
+reload_run_diff(veil_control_call_t *call)
+{
+    const char *path;
+
+    return reload_conf_path(call, &path) ? reload_look(call, path)
+                                         : VEIL_CONTROL_FAILED;
+}
+
+/* --- reloading ------------------------------------------------------------
+ */
+
+/*
+ * Who waits for a load, and after it until those before accept no more, or
+ * are gone.
+ */
+typedef struct {
+    veil_reload_waiter_t waiter;
+    veil_list_t draining; /* in reload_draining, when it is that */
+    veil_control_call_t *call;
+    uint64_t generation;
+    uint64_t patience_ms;  /* with workers that do not say they are quiet */
+    veil_due_t impatience; /* then */
+    bool wants_drained;
+} reload_call_t;
+
+static veil_list_t reload_draining = { &reload_draining, &reload_draining };
+
+static void
+reload_free(reload_call_t *rc)
+{
+    veil_reload_wait_no_more(&rc->waiter);
+    veil_list_remove(&rc->draining);
+    veil_due_cancel(&rc->impatience);
+    veil_free(rc);
+}
+
+static void
+reload_cancel(veil_control_call_t *call)
+{
+    reload_free(call->ctx);
+}
+
+/*
+ * Whether a generation before that of the call is in the way of its end: one
+ * that accepts connections, or with "drained" any.  One that is stuck does
+ * neither, and would never say so.
+ */
+static bool
+reload_is_waiting(const reload_call_t *rc)
+{
+    bool patient = veil_now_ms() < rc->patience_ms;
+    const veil_generation_t *g;
+    const veil_list_t *n;
+
+    veil_list_foreach (n, &veil_master.generations) {
+        g = (const veil_generation_t *) (const void *) n;
+        if (g->number < rc->generation
+            && (rc->wants_drained
+                || (patient && !g->quiet
+                    && g->state == VEIL_GENERATION_DRAINING)))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+_Static_assert(offsetof(veil_generation_t, link) == 0,
+               "a generation's link is its beginning");
+
+static veil_control_rc_t
+reload_fail(veil_control_call_t *call, const veil_reload_result_t *r)
+{
+    if (r->errors > 1) {
+        veil_control_hint(call, "%u errors were found; all are in the log",
+                          r->errors);
+    }
+    return veil_control_fail(call, r->code, "%s", r->reason);
+}
+
+static void
+reload_ended(veil_reload_waiter_t *w, const veil_reload_result_t *r)
+{
+    reload_call_t *rc = (reload_call_t *) (void *) w;
+    veil_control_call_t *call = rc->call;
+
+    call->data = veil_reload_json(r, true);
+    rc->patience_ms = veil_now_ms() + RELOAD_PATIENCE_MS;
+    if (r->ok && reload_is_waiting(rc)) {
+        veil_list_append(&reload_draining, &rc->draining);
+        veil_due_set(&rc->impatience, RELOAD_PATIENCE_MS);
+        return;
+    }
+    reload_free(rc);
+    veil_control_done(call, r->ok ? VEIL_CONTROL_DONE : reload_fail(call, r));
+}
+
+_Static_assert(offsetof(reload_call_t, waiter) == 0,
+               "a call's waiter is its beginning");
+
+void
+veil_reload_look_again(void)
+{
+    veil_control_call_t *call;
+    reload_call_t *rc;
+    veil_list_t *n;
+    veil_list_t *tmp;
+
+    veil_list_foreach_safe (n, tmp, &reload_draining) {
+        rc = veil_list_entry(n, reload_call_t, draining);
+        if (!reload_is_waiting(rc)) {
+            call = rc->call;
+            reload_free(rc);
+            veil_control_done(call, VEIL_CONTROL_DONE);
+        }
+    }
+}
+
+static void
+reload_impatient(veil_due_t *due VEIL_UNUSED)
+{
+    veil_reload_look_again();
+}
+
+static veil_control_rc_t
+reload_refuse_busy(veil_control_call_t *call)
+{
+    if (veil_master.stopping) {
+        return veil_control_fail(call, VEIL_E_CONFLICT,
+                                 "the server is being stopped");
+    }
+    veil_control_hint(call, "try again when it serves, or has failed");
+    return veil_control_fail(call, VEIL_E_CONFLICT,
+                             "generation %llu is being loaded",
+                             (unsigned long long) veil_master.loading->number);
+}
+
+static veil_control_rc_t
+reload_run(veil_control_call_t *call)
+{
+    veil_master_load_t what = { .cause = VEIL_RELOAD_VERB };
+    const char *wait = veil_control_text(call, "wait");
+    reload_call_t *rc;
+    uint64_t number;
+
+    if (veil_master.stopping || veil_master.loading != NULL) {
+        return reload_refuse_busy(call);
+    }
+    if (!reload_conf_path(call, &what.conf_path)) {
+        return VEIL_CONTROL_FAILED;
+    }
+    if (call->dry_run) {
+        return reload_look(call, what.conf_path);
+    }
+    number = veil_master_load(&what);
+    if (number == 0) {
+        return reload_fail(call, veil_reload_last(0));
+    }
+    rc = veil_zalloc(sizeof(*rc));
+    veil_list_init(&rc->draining);
+    veil_due_init(&rc->impatience, reload_impatient);
+    rc->waiter.ended = reload_ended;
+    rc->call = call;
+    rc->generation = number;
+    rc->wants_drained = wait != NULL && strcmp(wait, "drained") == 0;
+    veil_reload_wait(&rc->waiter, number);
+    call->ctx = rc;
+    call->cancel = reload_cancel;
+    return VEIL_CONTROL_LATER;
+}
+
+/* --- what runs ------------------------------------------------------------
+ */
+
+static veil_control_rc_t
+reload_run_dump(veil_control_call_t *call)
+{
+    veil_str_t text = VEIL_STR_NULL;
+    int rc = -ENOENT;
+
+    if (veil_master.files_fd >= 0) {
+        rc = veil_text_map(veil_master.files_fd, &text);
+    }
+    if (rc < 0) {
+        return veil_control_fail(call, VEIL_E_FAILED,
+                                 "no configuration is running");
+    }
+    if (text.len > RELOAD_DUMP_MAX) {
+        rc = (int) text.len;
+        veil_text_unmap(&text);
+        veil_control_hint(call, "\"veil -T\" prints what is on the disk");
+        return veil_control_fail(call, VEIL_E_FAILED,
+                                 "the configuration has %d bytes, an answer "
+                                 "at most %d",
+                                 rc, RELOAD_DUMP_MAX);
+    }
+    call->data = json_object();
+    json_object_set_new(call->data, "text", veil_control_string(text));
+    veil_text_unmap(&text);
+    return VEIL_CONTROL_DONE;
+}
+
+static const char *
+reload_state_name(const veil_generation_t *g)
+{
+    static const char *const names[] = {
+        [VEIL_GENERATION_LOADING] = "loading",
+        [VEIL_GENERATION_SERVING] = "serving",
+        [VEIL_GENERATION_DRAINING] = "draining",
+        [VEIL_GENERATION_ORPHANED] = "orphaned",
+    };
+
+    return names[g->state];
+}
+
+static json_t *
+reload_workers(const veil_generation_t *g)
+{
+    json_t *workers = json_array();
+    unsigned i;
+
+    for (i = 0; i < g->nworkers; i++) {
+        if (g->workers[i] != 0) {
+            json_array_append_new(workers,
+                                  json_pack("{s:i, s:i}", "worker", (int) i,
+                                            "pid", (int) g->workers[i]));
+        }
+    }
+    return workers;
+}
+
+static json_t *
+reload_generation(const veil_generation_t *g, bool workers)
+{
+    uint64_t now = veil_now_ms();
+    json_t *o = json_object();
+
+    json_object_set_new(o, "generation", json_integer((json_int_t) g->number));
+    json_object_set_new(o, "state", json_string(reload_state_name(g)));
+    json_object_set_new(
+        o, "keeper", g->keeper == 0 ? json_null() : json_integer(g->keeper));
+    json_object_set_new(o, "uptime_ms",
+                        json_integer((json_int_t) (now - g->started_ms)));
+    json_object_set_new(o, "workers",
+                        workers ? reload_workers(g)
+                                : json_integer(veil_generation_workers(g)));
+    if (g->state != VEIL_GENERATION_SERVING && g->deadline_ms > now) {
+        json_object_set_new(o, "left_ms",
+                            json_integer((json_int_t) (g->deadline_ms - now)));
+    }
+    return o;
+}
+
+static const char *
+reload_server_state(void)
+{
+    if (veil_master.stopping) {
+        return "stopping";
+    }
+    if (veil_master.serving != NULL) {
+        return "serving";
+    }
+    return veil_master.loading != NULL ? "starting" : "down";
+}
+
+static veil_control_rc_t
+reload_run_status(veil_control_call_t *call)
+{
+    bool workers = veil_control_flag(call, "workers");
+    json_t *o = json_object();
+    json_t *list = json_array();
+    const veil_list_t *n;
+
+    call->data = o;
+    json_object_set_new(o, "state", json_string(reload_server_state()));
+    json_object_set_new(o, "version", json_string(VEIL_VERSION));
+    json_object_set_new(o, "pid", json_integer(getpid()));
+    json_object_set_new(
+        o, "uptime_ms",
+        json_integer((json_int_t) (veil_now_ms() - veil_master.began_ms)));
+    json_object_set_new(o, "config",
+                        veil_control_string(veil_master.launch.conf_path));
+    json_object_set_new(
+        o, "generation",
+        veil_master.serving == NULL
+            ? json_null()
+            : json_integer((json_int_t) veil_master.serving->number));
+    veil_list_foreach (n, &veil_master.generations) {
+        json_array_append_new(
+            list, reload_generation(
+                      (const veil_generation_t *) (const void *) n, workers));
+    }
+    json_object_set_new(o, "generations", list);
+    if (veil_reload_last(0) != NULL) {
+        json_object_set_new(o, "reload",
+                            veil_reload_json(veil_reload_last(0), false));
+    }
+    return VEIL_CONTROL_DONE;
+}
+
+/* --- the table ------------------------------------------------------------
+ */
+
+static const veil_control_arg_t reload_args[] = {
+    { .name = "config",
+      .flags = VEIL_CONTROL_FILE,
+      .help = "the main file from now on, if it is taken" },
+    { .name = "wait",
+      .type = VEIL_CONTROL_WORD,
+      .words = "ready|drained",
+      .help = "until the new generation serves, or until those before it "
+              "have ended" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t reload_diff_args[] = {
+    { .name = "config",
+      .flags = VEIL_CONTROL_FILE | VEIL_CONTROL_POSITION,
+      .help = "the file to compare; the running server's own by default" },
+    { .name = NULL },
+};
+
+static const veil_control_arg_t reload_status_args[] = {
+    { .name = "workers",
+      .type = VEIL_CONTROL_FLAG,
+      .help = "each worker's process" },
+    { .name = NULL },
+};
+
+static const veil_control_verb_t reload_verbs[] = {
+    { .name = "status",
+      .role = VEIL_CONTROL_READ,
+      .place = VEIL_CONTROL_IN_MASTER,
+      .args = reload_status_args,
+      .run = reload_run_status,
+      .help = "Tells which generations there are, and what became of the "
+              "last reload." },
+    { .name = "reload",
+      .role = VEIL_CONTROL_ADMIN,
+      .place = VEIL_CONTROL_IN_MASTER,
+      .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_SLOW,
+      .args = reload_args,
+      .run = reload_run,
+      .help = "Reads the configuration and lets a new generation take over, "
+              "or says what is wrong and changes nothing." },
+    { .name = "config.diff",
+      .role = VEIL_CONTROL_ADMIN,
+      .place = VEIL_CONTROL_IN_MASTER,
+      .flags = VEIL_CONTROL_SLOW,
+      .args = reload_diff_args,
+      .run = reload_run_diff,
+      .help = "Compares a configuration with the running one." },
+    { .name = "config.dump",
+      .role = VEIL_CONTROL_ADMIN,
+      .place = VEIL_CONTROL_IN_MASTER,
+      .run = reload_run_dump,
+      .help = "Prints the files of the running configuration, as they were "
+              "read." },
+    { .name = NULL },
+};
+
+veil_module_t veil_core_reload_module = {
+    .abi = VEIL_MODULE_ABI,
+    .name = "reload",
+    .control = reload_verbs,
+};
