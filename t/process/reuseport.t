@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use POSIX ();
 use Test::Veil;
 use Test::Veil::Proc;
 
@@ -100,6 +101,42 @@ ok(!$t->reload, 'four workers and a mistake');
 ok($t->wait_for(sub { sockets() == 2 }), 'its sockets are gone');
 serve_is('the old configuration', 0, 1);
 write_conf(2, ' reuseport');
+
+# Changes of the number of workers, with and without a socket each, while
+# clients do nothing but connect: none of them is refused, reset or forgotten.
+
+my @clients = map {
+    my $pid = fork // die;
+    if ($pid == 0) {
+        my ($bad, $n) = (0, 0);
+        my $end = 0;
+        $SIG{TERM} = sub { $end = 1 };
+        until ($end) {
+            my $line = eval {
+                $t->connect($t->port(80))->read_until(qr/\n/, 10);
+            } // '';
+            $line =~ /worker=/ ? $n++ : $bad++;
+        }
+        POSIX::_exit($bad ? 1 : $n ? 0 : 2);
+    }
+    $pid;
+} 1 .. 4;
+for my $conf ([ 4, ' reuseport' ], [ 1, ' reuseport' ], [ 3, '' ],
+    [ 2, ' reuseport' ], [ 1, '' ], [ 4, ' reuseport' ], [ 2, '' ])
+{
+    write_conf(@$conf);
+    ok($t->reload, "$conf->[0] workers$conf->[1], under load");
+    quiet();
+}
+for my $pid (@clients) {
+    kill 'TERM', $pid;
+    waitpid $pid, 0;
+    is($?, 0, 'every connection of a client was answered');
+}
+
+write_conf(2, ' reuseport');
+ok($t->reload, 'two workers');
+quiet();
 
 # A worker that dies again and again: another has its socket meanwhile.
 
