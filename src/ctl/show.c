@@ -127,6 +127,8 @@ veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
         veil_ctl_text_safe(out, line, true);
         veil_ctl_text_z(out, "\n");
     }
+    veil_ctl_show_diagnostics(
+        out, json_object_get(json_object_get(err, "details"), "diagnostics"));
     if (hint.len != 0) {
         veil_ctl_text_z(out, "veilctl: ");
         veil_ctl_text_safe(out, hint, false);
@@ -144,6 +146,7 @@ static const struct {
     veil_ctl_show_fn *show;
 } show_table[] = {
     { "config.diff", veil_ctl_show_diff },
+    { "config.dump", veil_ctl_show_dump },
     { "conn.list", veil_ctl_show_conn_list },
     { "errors", veil_ctl_show_errors },
     { "reload", veil_ctl_show_reload },

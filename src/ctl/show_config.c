@@ -60,8 +60,8 @@ show_config_diagnostic(veil_ctl_text_t *out, const json_t *d)
     }
 }
 
-static void
-show_config_diagnostics(veil_ctl_text_t *out, const json_t *list)
+void
+veil_ctl_show_diagnostics(veil_ctl_text_t *out, const json_t *list)
 {
     size_t i;
 
@@ -188,6 +188,7 @@ veil_ctl_show_diff(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     if (!json_is_object(data) || json_object_get(data, "summary") == NULL) {
         return false;
     }
+    veil_ctl_show_diagnostics(out, json_object_get(data, "diagnostics"));
     show_config_changes(out, json_object_get(data, "changes"));
     if (json_integer_value(more) > 0) {
         veil_ctl_text_printf(out, "and %lld more\n",
@@ -209,16 +210,19 @@ veil_ctl_show_reload(veil_ctl_text_t *out, const json_t *args,
     const json_t *elapsed = json_object_get(data, "elapsed_ms");
     char buf[VEIL_CTL_UNIT];
 
-    if (!json_is_integer(generation)) {
+    if (!json_is_boolean(json_object_get(data, "ok"))) {
         return false;
     }
-    show_config_diagnostics(out, json_object_get(data, "diagnostics"));
+    veil_ctl_show_diagnostics(out, json_object_get(data, "diagnostics"));
     (void) veil_ctl_show_diff(out, args, json_object_get(data, "diff"));
     if (json_is_false(json_object_get(data, "ok"))) {
         veil_ctl_text_styled(out, VEIL_CTL_RED, "refused: ");
         veil_ctl_text_safe(out, veil_ctl_show_str(data, "reason"), false);
         veil_ctl_text_z(out, "\n");
         return true;
+    }
+    if (!json_is_integer(generation)) {
+        return true; /* a dry run */
     }
     veil_ctl_text_printf(out, "generation %lld",
                          (long long) json_integer_value(generation));
@@ -228,5 +232,19 @@ veil_ctl_show_reload(veil_ctl_text_t *out, const json_t *args,
             veil_ctl_unit_duration(buf, json_number_value(elapsed) / 1000));
     }
     veil_ctl_text_z(out, "\n");
+    return true;
+}
+
+/* The text of files, as it is. */
+bool
+veil_ctl_show_dump(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                   const json_t *data)
+{
+    const json_t *text = json_object_get(data, "text");
+
+    if (!json_is_string(text)) {
+        return false;
+    }
+    veil_ctl_text_safe(out, veil_ctl_show_str(data, "text"), true);
     return true;
 }

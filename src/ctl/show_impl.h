@@ -34,5 +34,8 @@ veil_ctl_show_fn veil_ctl_show_errors;
 /* show_config.c */
 veil_ctl_show_fn veil_ctl_show_reload;
 veil_ctl_show_fn veil_ctl_show_diff;
+veil_ctl_show_fn veil_ctl_show_dump;
+/* What was wrong with a configuration, an array; nothing when it is none. */
+void veil_ctl_show_diagnostics(veil_ctl_text_t *out, const json_t *list);
 
 #endif

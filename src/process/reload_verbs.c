@@ -43,6 +43,19 @@ reload_look_cancel(veil_control_call_t *call)
     veil_free(look);
 }
 
+/* For "config.diff" the difference is the answer, with what was said. */
+static json_t *
+reload_diff_answer(const json_t *found)
+{
+    const json_t *diff = json_object_get(found, "diff");
+    json_t *o =
+        diff == NULL ? json_object() : json_copy((json_t *) (uintptr_t) diff);
+
+    json_object_set(o, "warnings", json_object_get(found, "warnings"));
+    json_object_set(o, "diagnostics", json_object_get(found, "diagnostics"));
+    return o;
+}
+
 static void
 reload_looked(veil_look_t *look, const json_t *found, int status)
 {
@@ -50,7 +63,11 @@ reload_looked(veil_look_t *look, const json_t *found, int status)
     veil_control_rc_t rc = VEIL_CONTROL_DONE;
 
     veil_free(look);
-    call->data = json_copy((json_t *) (uintptr_t) found);
+    if (strcmp(call->verb->name, "reload") == 0) {
+        call->data = json_copy((json_t *) (uintptr_t) found);
+    } else {
+        call->data = reload_diff_answer(found);
+    }
     if (found == NULL) {
         rc = veil_control_fail(
             call, VEIL_E_FAILED,

@@ -9,6 +9,7 @@ use lib 't/lib';
 use JSON::PP ();
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Ctl;
 use Test::Veil::Fault;
 use Test::Veil::TLS;
 
@@ -78,9 +79,9 @@ sub changes {
 
 $t->config(conf(workers => 3, server => 'root /srv;'));
 my $r = $c->data('config.diff');
-is($r->{diff}{summary}, 'directives: 1 added, 1 changed; workers: 3, were 2',
+is($r->{summary}, 'directives: 1 added, 1 changed; workers: 3, were 2',
     'config.diff: what a reload would change');
-is(changes($r->{diff}),
+is(changes($r),
     "added|http > server a.example|-|root /srv\n"
     . 'changed||worker_processes 2|worker_processes 3', 'and where');
 $r = $c->ask('reload', { dry_run => $yes });
@@ -238,7 +239,7 @@ $t->write_file('second.conf',
     $t->read_file('veil.conf') =~ s/return 200 one/return 200 two/r);
 $r = $c->ask('reload', config => 'second.conf');
 is($r->{err}{code}, 'E_ARGUMENT', 'a file is named by its whole path');
-is($c->data('config.diff', config => "$dir/second.conf")->{diff}{summary},
+is($c->data('config.diff', config => "$dir/second.conf")->{summary},
     'directives: 1 changed', 'config.diff of another file');
 $r = $c->ask('config.diff', config => "$dir/none.conf");
 is($r->{err}{code}, 'E_INVALID', '... which must be there');
@@ -298,6 +299,34 @@ $other->close;
 $serving = $r->{generation};
 ok($t->wait_for(sub { $c->data('status')->{generation} == $serving + 1 }),
     'who goes away is not waited for');
+
+# What people see of it
+
+my $ctl = Test::Veil::Ctl->new($t);
+$t->config(conf(server => 'lisen 1;'));
+$r = $ctl->run('reload');
+is($r->{status}, 1, 'veilctl reload: 1 when it is refused');
+is($r->{out}, '', '... with nothing to read');
+like($r->{err}, qr/\Aveilctl: unknown directive "lisen" in \S+veil\.conf:\d+:9 \(did you mean "listen"\?\) \(E_INVALID\)\n\S+veil\.conf:\d+:9: error: unknown directive "lisen" \(did you mean "listen"\?\)\n +lisen 1;\n +\^\n/,
+    '... and the reason, with the place');
+$t->config(conf(workers => 3));
+$r = $ctl->run('config', 'diff');
+is($r->{status}, 0, 'veilctl config diff');
+is($r->{out}, "@ main\n- worker_processes 2\n+ worker_processes 3\n"
+    . "~ 3 workers, 2 before\n"
+    . "directives: 1 changed; workers: 3, were 2\n", '... as diff(1) has it');
+$r = $ctl->run('reload', '--dry-run');
+is($r->{status}, 0, 'veilctl reload, dry');
+like($r->{out}, qr/^- worker_processes 2$/m, '... says what would change');
+$r = $ctl->run('reload');
+is($r->{status}, 0, 'veilctl reload: 0 when it serves');
+my $now = $c->data('status')->{generation};
+like($r->{out}, qr/^generation $now after \d/m, '... and which');
+$r = $ctl->run('config', 'dump');
+like($r->{out}, qr/\A# configuration file \S+:\n.*worker_processes 3;\n/,
+    'veilctl config dump');
+$r = $ctl->run('status');
+like($r->{out}, qr/\bserving\b/, 'veilctl status');
 
 $t->stop;
 done_testing;
