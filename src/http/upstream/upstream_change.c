@@ -128,10 +128,9 @@ upstream_change_copy(veil_upstream_subject_t *s)
     veil_upstream_zone_unlock(s->group);
 }
 
-/* Keeps the names, which may be views into what will change. */
-static bool
-upstream_change_name(veil_upstream_subject_t *s, veil_str_t server,
-                     veil_str_t addr)
+bool
+veil_upstream_subject_name(veil_upstream_subject_t *s, veil_str_t server,
+                           veil_str_t addr)
 {
     char *p = s->name;
 
@@ -156,13 +155,13 @@ upstream_change_find_server(veil_upstream_subject_t *s, veil_str_t name)
 
     s->conf = veil_upstream_server_line(s->group, name);
     if (s->conf != NULL) {
-        return upstream_change_name(s, s->conf->name, VEIL_STR_NULL);
+        return veil_upstream_subject_name(s, s->conf->name, VEIL_STR_NULL);
     }
     veil_upstream_zone_lock(s->group);
     e = veil_upstream_entry(s->group, name, VEIL_STR_NULL, false);
     found = e != NULL && (e->flags & VEIL_UPSTREAM_IS_ADDED) != 0;
     veil_upstream_zone_unlock(s->group);
-    return found && upstream_change_name(s, name, VEIL_STR_NULL);
+    return found && veil_upstream_subject_name(s, name, VEIL_STR_NULL);
 }
 
 /* An address that some server of the group has, by the zone's entries. */
@@ -182,7 +181,7 @@ upstream_change_find_addr(veil_upstream_subject_t *s, veil_str_t addr)
             && veil_upstream_entry(s->group, line->name, addr, false) != NULL)
         {
             s->conf = line;
-            found = upstream_change_name(s, line->name, addr);
+            found = veil_upstream_subject_name(s, line->name, addr);
         }
     }
     while (!found && (peer = veil_upstream_entry_next(s->group, peer)) != NULL)
@@ -193,7 +192,7 @@ upstream_change_find_addr(veil_upstream_subject_t *s, veil_str_t addr)
         veil_upstream_entry_texts(peer, &name, &sni, &moved);
         e = veil_upstream_entry(s->group, name, addr, false);
         if ((peer->flags & VEIL_UPSTREAM_IS_ADDED) && e != NULL) {
-            found = upstream_change_name(s, name, addr);
+            found = veil_upstream_subject_name(s, name, addr);
         }
     }
     veil_upstream_zone_unlock(s->group);
@@ -217,8 +216,8 @@ upstream_change_find_both(veil_upstream_subject_t *s, veil_str_t text)
     return veil_hostport_parse(&hp, addr) && hp.has_port
            && veil_addr_parse_ip(&a, hp.host)
            && upstream_change_find_server(s, text)
-           && upstream_change_name(s, veil_pool_str(s->group->pool, s->server),
-                                   addr);
+           && veil_upstream_subject_name(
+               s, veil_pool_str(s->group->pool, s->server), addr);
 }
 
 static void

@@ -37,6 +37,9 @@ typedef struct {
  */
 bool veil_upstream_subject_find(veil_control_call_t *call, const char *text,
                                 veil_upstream_subject_t *to);
+/* Copies the names; false: they are too long. */
+bool veil_upstream_subject_name(veil_upstream_subject_t *s, veil_str_t server,
+                                veil_str_t addr);
 /* The same for an upstream. */
 veil_upstream_group_t *veil_upstream_group_named(veil_control_call_t *call,
                                                  const char *name);
@@ -100,6 +103,9 @@ void veil_upstream_group_defaults(const veil_upstream_group_t *g,
                                   veil_upstream_scheme_t scheme,
                                   veil_upstream_params_t *params,
                                   veil_str_t *sni);
+/* Whether a configured server has the scheme: TLS is prepared for it. */
+bool veil_upstream_group_has_scheme(const veil_upstream_group_t *g,
+                                    veil_upstream_scheme_t scheme);
 /* Primary servers that are not deleted, but for this one. */
 unsigned veil_upstream_group_others(const veil_upstream_subject_t *s);
 

@@ -203,25 +203,19 @@ upstream_control_inherit_scheme(veil_control_call_t *call,
         [VEIL_SCHEME_HTTP] = "http://",
         [VEIL_SCHEME_HTTPS] = "https://",
     };
-    const veil_upstream_server_t *s;
-    bool has[3] = { false, false, false };
+    veil_upstream_scheme_t has = VEIL_SCHEME_OF_URL;
     unsigned i, n = 0;
 
-    for (i = 0; i < g->servers.n; i++) {
-        s = *veil_array_at(&g->servers, veil_upstream_server_t *, i);
-        if (!s->added) {
-            has[s->scheme] = true;
+    for (i = 0; i < veil_countof(words); i++) {
+        if (veil_upstream_group_has_scheme(g, (veil_upstream_scheme_t) i)) {
+            has = (veil_upstream_scheme_t) i;
+            n++;
         }
     }
-    for (i = 0; i < veil_countof(has); i++) {
-        n += has[i];
+    if (n == 1 && !given) {
+        *scheme = has;
     }
-    for (i = 0; n == 1 && !given && i < veil_countof(has); i++) {
-        if (has[i]) {
-            *scheme = (veil_upstream_scheme_t) i;
-        }
-    }
-    if (has[*scheme]) {
+    if (veil_upstream_group_has_scheme(g, *scheme)) {
         return true;
     }
     (void) veil_control_fail(

@@ -28,6 +28,9 @@ json_t *veil_upstream_control_gather_show(const json_t *args,
 json_t *veil_upstream_control_gather_resolve(const json_t *args,
                                              const json_t *answers);
 
+/* upstream_state.c; in the keeper: servers are saved and loaded. */
+void veil_upstream_state_init(void);
+
 /* Hooks of the keeper. */
 veil_rc_t veil_upstream_init_keeper(veil_cycle_t *cycle);
 void veil_upstream_start_keeper(veil_cycle_t *cycle);

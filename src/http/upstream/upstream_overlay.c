@@ -349,6 +349,7 @@ veil_upstream_init_keeper(veil_cycle_t *cycle)
     const char *name;
     veil_list_t *l;
 
+    veil_upstream_state_init();
     veil_list_foreach (l, veil_overlay_lines()) {
         line = veil_list_entry(l, veil_overlay_line_t, link);
         if ((name = veil_overlay_section_is(line->section, "server")) != NULL)

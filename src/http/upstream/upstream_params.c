@@ -388,6 +388,22 @@ veil_upstream_subject_json(const veil_upstream_subject_t *s)
 /* --- what an added server begins with ------------------------------------
  */
 
+bool
+veil_upstream_group_has_scheme(const veil_upstream_group_t *g,
+                               veil_upstream_scheme_t scheme)
+{
+    const veil_upstream_server_t *s;
+    unsigned i;
+
+    for (i = 0; i < g->servers.n; i++) {
+        s = *veil_array_at(&g->servers, veil_upstream_server_t *, i);
+        if (!s->added && s->scheme == scheme) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 veil_upstream_group_defaults(const veil_upstream_group_t *g,
                              veil_upstream_scheme_t scheme,
