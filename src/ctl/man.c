@@ -210,7 +210,7 @@ static const char man_changes[] =
     "Only while generation N of the configuration serves.\n"
     ".TP\n"
     "\\fB\\-\\-persist\\fR\n"
-    "Keep the change across reloads and restarts, where the verb can.\n"
+    "Keep the change across restarts, where the verb can.\n"
     "Without it the change is undone by the next one, and that is said.\n";
 
 static const char man_end[] =

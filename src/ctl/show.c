@@ -150,6 +150,7 @@ static const struct {
     { "conn.list", veil_ctl_show_conn_list },
     { "errors", veil_ctl_show_errors },
     { "reload", veil_ctl_show_reload },
+    { "upstream.show", veil_ctl_show_upstreams },
     { NULL, NULL },
 };
 

@@ -38,4 +38,7 @@ veil_ctl_show_fn veil_ctl_show_dump;
 /* What was wrong with a configuration, an array; nothing when it is none. */
 void veil_ctl_show_diagnostics(veil_ctl_text_t *out, const json_t *list);
 
+/* show_upstreams.c */
+veil_ctl_show_fn veil_ctl_show_upstreams;
+
 #endif

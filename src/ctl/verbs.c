@@ -302,7 +302,7 @@ veil_ctl_verb_help(veil_ctl_text_t *t, const veil_control_verb_t *verb)
                        "only while generation N of the configuration serves");
     }
     if ((verb->flags & VEIL_CONTROL_PERSISTS) != 0) {
-        verbs_help_row(t, "--persist", "keep the change across reloads");
+        verbs_help_row(t, "--persist", "keep the change across restarts");
     }
     if (!veil_ctl_verb_is_local(verb)) {
         veil_ctl_text_printf(t, "\nNeeds the role \"%s\".%s\n",

@@ -158,6 +158,28 @@ conf();
 $t->reload;
 is(counts(), 'a:6 b:6', 'and lets it go');
 
+# By name: looked up by each worker
+
+my ($portnum) = $addr{c} =~ /:(\d+)\z/;
+$c->data('server.add', upstream => 'back', address => "localhost:$portnum");
+ok($t->wait_for(sub { counts() =~ /c:/ }), 'a name is looked up, and asked');
+my ($answer) = grep { $_->{server} eq "localhost:$portnum" }
+    @{$c->data('resolve', name => 'back')};
+ok(scalar(grep { $_ eq '127.0.0.1' } @{$answer->{addresses}}),
+    'and again when somebody wants to know');
+($answer) = @{$c->data('resolve', name => 'localhost')};
+is($answer->{name}, 'localhost', 'by its name');
+is($c->code('resolve', name => 'a/b'), 'E_ARGUMENT', 'what is none');
+$r = $c->ask('server.set', server => "back/127.0.0.1:$portnum",
+    state => 'down');
+is($r->{data}{after}{state}, 'down', 'one of its addresses is set down')
+    or diag($r->{err}{msg});
+unlike(counts(), qr/c:/, 'and not asked');
+$c->data('server.set', server => "back/localhost:$portnum", state => 'ready');
+like(counts(), qr/c:/, 'what is said of the server comes later, and holds');
+$c->data('server.del', server => "back/localhost:$portnum", wait => '20s');
+unlike(counts(), qr/c:/, 'it is gone');
+
 # server.del
 
 my $held = $t->connect;
