@@ -191,9 +191,15 @@ my @ws = map { websocket() } 1 .. 12;
 my $connect = $t->connect(82);
 $connect->write("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n");
 $connect->read_until(qr/\r\n\r\n/);
+$h2 = Test::Veil::HTTP2->connect($t->port(82));
+$h2->put(frame(HEADERS, 4, 1,
+    field(':method', 'CONNECT') . field(':authority', 'a:443')));
+ok($h2->drain(10, sub { $h2->count(HEADERS, 1) }), 'a CONNECT over HTTP/2');
 my $mark = $t->log_mark;
 $begun = time;
 ok($t->reload, 'reload');
+$h2->put(frame(DATA, 0, 1, 'ping'));
+ok($h2->drain(10, sub { $h2->count(DATA, 1) }), 'which goes on');
 $connect->write('ping');
 is($connect->read_bytes(4), 'ping', 'a CONNECT goes on');
 my $wrong = 0;
@@ -204,28 +210,52 @@ for my $c (@ws) {
 is($wrong, 0, 'WebSockets go on');
 %end = ();
 push @ws, $connect;
-$select = IO::Select->new(map { $_->socket } @ws);
+$select = IO::Select->new($h2->{s}, map { $_->socket } @ws);
 while ($select->count && time < $begun + 20) {
     for my $s ($select->can_read(0.02)) {
+        if ($s == $h2->{s}) {
+            $h2->take;
+            next if !$h2->{eof};
+            shutdown $s, 1;
+        }
         $end{fileno $s} = time - $begun;
         $select->remove($s);
     }
 }
 @when = sort { $a <=> $b } values %end;
-is(scalar @when, scalar @ws, 'they are ended');
+is(scalar @when, @ws + 1, 'they are ended');
 cmp_ok($when[0], '>=', 2.9, '... when the time is nearly up');
 cmp_ok($when[-1] - $when[0], '>', 0.1, '... not all at once');
+ok($h2->count(RST, 1), '... that of HTTP/2 by a reset of its stream');
 ok($t->wait_for(sub { !kill 0, $old }), 'the worker leaves');
 unlike(substr($t->log, $mark), qr/have not ended in time/,
     '... and had nothing to close in the end');
 undef @ws;
 undef $connect;
 
+# --- a replaced worker has less time when the server ends
+
+configure('60s', '4s');
+$t->stop;
+$t->run;
+($old) = $t->worker_pids;
+@ws = (websocket());
+ok($t->reload, 'reload');
+push @ws, websocket();
+$mark = $t->log_mark;
+$begun = time;
+$t->signal('TERM');
+is(scalar(grep { $_->eof(10) } @ws), 2, 'TERM: tunnels of both are ended');
+cmp_ok(time - $begun, '>=', 2.9, '... when the time is nearly up');
+is($t->stop(signal => 0), 0, '... and the server with them');
+unlike(substr($t->log, $mark), qr/have not ended in time/,
+    '... with nothing left to close');
+undef @ws;
+
 # --- TERM, INT, QUIT: once to finish, twice to end
 
 for my $signal (qw/TERM INT QUIT/) {
     configure('60s', '60s');
-    $t->stop;
     $t->run;
     my ($pid) = $t->worker_pids;
     my %c = map { $_ => $t->connect } qw/idle slow load/;

@@ -47,6 +47,10 @@ conns_drain_set(veil_control_call_t *call, bool on)
                  on ? "draining" : "no longer draining",
                  listener == NULL ? "all listeners" : listener);
     }
+    if (!call->dry_run) {
+        veil_control_event(on ? "drain" : "undrain",
+                           json_pack("{s:s?}", "listener", listener));
+    }
     if (listener != NULL) {
         json_object_set_new(args, "listener", json_string(listener));
     }
