@@ -486,6 +486,27 @@ veil_tls_cert_load(veil_tls_cert_t *cert, const veil_tls_cert_files_t *files,
 }
 
 void
+veil_tls_cert_copy(veil_tls_cert_t *to, const veil_tls_cert_t *from)
+{
+    size_t i;
+
+    *to = *from;
+    X509_up_ref(to->leaf);
+    if (to->issuer != NULL) {
+        X509_up_ref(to->issuer);
+    }
+    EVP_PKEY_up_ref(to->key);
+    if (to->staple != NULL) {
+        CRYPTO_BUFFER_up_ref(to->staple);
+    }
+    to->chain = veil_alloc(from->nchain * sizeof(*to->chain));
+    for (i = 0; i < from->nchain; i++) {
+        to->chain[i] = from->chain[i];
+        CRYPTO_BUFFER_up_ref(to->chain[i]);
+    }
+}
+
+void
 veil_tls_cert_free(veil_tls_cert_t *cert)
 {
     size_t i;

@@ -49,6 +49,8 @@ bool veil_tls_cert_load(veil_tls_cert_t *cert,
                         const veil_tls_cert_files_t *files,
                         const veil_array_t *passwords, veil_tls_tell_fn *tell,
                         void *data);
+/* Another reference to everything in it. */
+void veil_tls_cert_copy(veil_tls_cert_t *to, const veil_tls_cert_t *from);
 /* The key is wiped with its last user. */
 void veil_tls_cert_free(veil_tls_cert_t *cert);
 
@@ -76,5 +78,11 @@ struct stack_st_X509 *veil_tls_certs_read(veil_str_t path,
  */
 veil_tls_ctx_t *veil_tls_ctx_with(veil_tls_ctx_t *base,
                                   const veil_tls_cert_t *certs, unsigned n);
+/*
+ * The same with this one in the place of base's of the same kind of key, or,
+ * where there is none, beside them.  Takes it over.  *i: which it is.
+ */
+veil_tls_ctx_t *veil_tls_ctx_replace(veil_tls_ctx_t *base,
+                                     const veil_tls_cert_t *cert, unsigned *i);
 
 #endif

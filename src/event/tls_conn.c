@@ -715,6 +715,9 @@ veil_tls_accept(veil_conn_t *c, veil_tls_ctx_t *ctx,
     t->accept = accept;
     t->done = accept->done;
     SSL_set_accept_state(t->ssl);
+    if (ctx->derived) {
+        (void) SSL_set_session_id_context(t->ssl, ctx->sid, sizeof(ctx->sid));
+    }
     c->stopped = false;
     veil_ktls_begin(t);
     veil_tls_receive(t);

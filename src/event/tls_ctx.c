@@ -516,6 +516,28 @@ veil_tls_ctx_with(veil_tls_ctx_t *base, const veil_tls_cert_t *certs,
     return ctx;
 }
 
+veil_tls_ctx_t *
+veil_tls_ctx_replace(veil_tls_ctx_t *base, const veil_tls_cert_t *cert,
+                     unsigned *i)
+{
+    veil_tls_cert_t *certs = veil_alloc((base->ncerts + 1) * sizeof(*certs));
+    veil_tls_ctx_t *ctx;
+    unsigned n;
+
+    *i = base->ncerts;
+    for (n = 0; n < base->ncerts; n++) {
+        if (base->certs[n].kind == cert->kind && *i == base->ncerts) {
+            *i = n;
+        } else {
+            veil_tls_cert_copy(&certs[n], &base->certs[n]);
+        }
+    }
+    certs[*i] = *cert;
+    ctx = veil_tls_ctx_with(base, certs, n > *i ? n : *i + 1);
+    veil_free(certs);
+    return ctx;
+}
+
 /* --- using one -------------------------------------------------------------
  */
 

@@ -19,7 +19,7 @@
 #include <openssl/x509.h>
 
 #include "http/conn.h"
-#include "modules/ssl/ssl.h"
+#include "modules/ssl/ssl_put_in.h"
 
 veil_tls_t *
 veil_ssl_session(const veil_http_request_t *r)
@@ -89,6 +89,7 @@ static veil_rc_t
 ssl_build(veil_conf_t *cf, veil_ssl_conf_t *conf, const veil_http_server_t *s)
 {
     conf->built = true;
+    veil_list_init(&conf->added);
     if (conf->certs == NULL && !conf->o.reject) {
         return VEIL_OK;
     }
@@ -295,6 +296,7 @@ ssl_exit_worker(veil_cycle_t *cycle)
             veil_ssl_loader_clear(conf->loader);
         }
     }
+    veil_ssl_put_in_clear(cycle);
 }
 
 /* --- requests --------------------------------------------------------------
@@ -403,9 +405,15 @@ static const veil_http_module_t ssl_http = {
     .lint = veil_ssl_lint,
 };
 
+static const veil_core_module_t ssl_core = {
+    .init_keeper = veil_ssl_control_restore,
+};
+
 veil_module_t veil_http_ssl_module = {
     .abi = VEIL_MODULE_ABI,
     .name = "ssl",
     .commands = veil_ssl_commands,
+    .core = &ssl_core,
     .http = &ssl_http,
+    .control = veil_ssl_control,
 };

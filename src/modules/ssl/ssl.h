@@ -5,6 +5,7 @@
 #ifndef VEIL_MODULES_SSL_SSL_H
 #define VEIL_MODULES_SSL_SSL_H
 
+#include "core/control.h"
 #include "event/tls.h"
 #include "http/http.h"
 #include "http/server.h"
@@ -29,6 +30,8 @@ typedef struct {
     veil_ssl_loader_t *loader;  /* certificates with variables; else NULL */
     veil_tls_ctx_t *ctx;        /* NULL: no certificate */
     bool built;
+    veil_tls_ctx_t *put_in; /* replaces ctx's certificates; or NULL */
+    veil_list_t added;      /* of names at run time: ssl_control.c */
 } veil_ssl_conf_t;
 
 extern veil_module_t veil_http_ssl_module;
@@ -89,6 +92,22 @@ void veil_ssl_loader_clear(veil_ssl_loader_t *loader);
 const char *veil_ssl_cipher_name(uint16_t id);
 const char *veil_ssl_group_name(uint16_t id);
 const char *veil_ssl_sigalg_name(uint16_t id);
+
+/* --- ssl_control.c: certificates while the server runs */
+
+extern const veil_control_verb_t veil_ssl_control[];
+
+/* In a keeper: those that were made to stay. */
+veil_rc_t veil_ssl_control_restore(veil_cycle_t *cycle);
+
+/* --- ssl_describe.c */
+
+/* A certificate as {"subject", "names", "not_after", ...}; a new reference. */
+json_t *veil_ssl_describe(const struct x509_st *cert);
+/* Its SHA-256, in hexadecimal; 64 bytes and a zero byte. */
+void veil_ssl_fingerprint(const struct x509_st *cert, char *text);
+/* Seconds until it ends; negative: it has. */
+int64_t veil_ssl_seconds_left(const struct x509_st *cert);
 
 /* --- ssl_client.c: variables of the client's certificate */
 
