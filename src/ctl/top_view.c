@@ -263,12 +263,12 @@ top_view_bytes(top_frame_t *f)
         &t, "upstream",
         top_view_rate(
             buf, top_view_of(f, "veil_upstream_requests_total", NULL, NULL)),
-        7);
+        5);
     top_view_item(
         &t, "failed",
         top_view_rate(
             buf, top_view_of(f, "veil_upstream_failures_total", NULL, NULL)),
-        7);
+        5);
     top_view_item(
         &t, "retried",
         top_view_rate(
