@@ -105,6 +105,17 @@ call_print_notes(const json_t *answer)
     }
 }
 
+/* What there is to say besides the error: all that is wrong with a file. */
+static void
+call_print_failed(const veil_ctl_command_t *c, const json_t *data)
+{
+    veil_ctl_text_t t = { .color = veil_ctl_output_has_color(STDERR_FILENO) };
+
+    veil_ctl_show(&t, c->verb, c->args, data);
+    (void) veil_ctl_output_write(STDERR_FILENO, &t);
+    veil_ctl_text_done(&t);
+}
+
 static bool
 call_has_failed_worker(const json_t *workers)
 {
@@ -143,6 +154,9 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
             veil_ctl_output_error(c, NULL, workers);
         }
         return VEIL_CTL_PARTIAL;
+    }
+    if (!c->json && json_object_size(json_object_get(answer, "data")) != 0) {
+        call_print_failed(c, json_object_get(answer, "data"));
     }
     nothing = json_object();
     veil_ctl_output_error(c, json_is_object(err) ? err : nothing, workers);
@@ -252,11 +266,16 @@ call_watch(veil_ctl_link_t *link, const veil_ctl_command_t *c)
 veil_ctl_code_t
 veil_ctl_call(veil_ctl_link_t *link, const veil_ctl_command_t *c)
 {
+    if (!c->json) {
+        veil_ctl_show_prepare(c->verb, c->args);
+    }
     if (c->watch_ms >= 0) {
         veil_ctl_call_catch_signals();
         return call_watch(link, c);
     }
-    if ((c->verb->flags & VEIL_CONTROL_STREAMS) != 0) {
+    if ((c->verb->flags & VEIL_CONTROL_STREAMS) != 0
+        || json_is_true(json_object_get(c->args, "follow")))
+    {
         veil_ctl_call_catch_signals();
     }
     return call_once(link, c);

@@ -134,7 +134,11 @@ veil_ctl_render_cell(veil_ctl_table_t *t, const char *name, const json_t *v)
         veil_ctl_table_cell(t, render_str(v),
                             veil_ctl_render_state(render_str(v)));
     } else {
-        render_plain(&text, name, v);
+        if (json_is_array(v) && !render_is_list(v)) {
+            veil_ctl_text_printf(&text, "[%zu]", json_array_size(v));
+        } else {
+            render_plain(&text, name, v);
+        }
         veil_ctl_table_cell(t, veil_ctl_text_str(&text), VEIL_CTL_PLAIN);
         veil_ctl_text_done(&text);
     }

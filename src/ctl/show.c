@@ -145,12 +145,16 @@ static const struct {
     const char *verb;
     veil_ctl_show_fn *show;
 } show_table[] = {
+    { "config.diff", veil_ctl_show_reload },
     { "config.diff", veil_ctl_show_diff },
     { "config.dump", veil_ctl_show_dump },
     { "conn.list", veil_ctl_show_conn_list },
     { "errors", veil_ctl_show_errors },
     { "reload", veil_ctl_show_reload },
+    { "server.set", veil_ctl_show_change },
+    { "status", veil_ctl_show_status },
     { "upstream.show", veil_ctl_show_upstreams },
+    { "verbs", veil_ctl_show_verbs },
     { NULL, NULL },
 };
 
@@ -180,10 +184,30 @@ veil_ctl_show(veil_ctl_text_t *out, const veil_control_verb_t *verb,
 }
 
 void
-veil_ctl_show_line(veil_ctl_text_t *out,
-                   const veil_control_verb_t *verb VEIL_UNUSED,
+veil_ctl_show_line(veil_ctl_text_t *out, const veil_control_verb_t *verb,
                    const json_t *line)
 {
-    veil_ctl_render_line(out, line);
+    size_t begin = out->len;
+    bool shown = strcmp(verb->name, "events") == 0
+                     ? veil_ctl_show_event(out, NULL, line)
+                 : strcmp(verb->name, "audit") == 0
+                     ? veil_ctl_show_audit(out, NULL, line)
+                     : false;
+
+    if (!shown) {
+        out->len = begin;
+        veil_ctl_render_line(out, line);
+    }
     veil_ctl_text_z(out, "\n");
+}
+
+void
+veil_ctl_show_prepare(const veil_control_verb_t *verb, json_t *args)
+{
+    /* The server knows its metrics' kinds: its table is the better one. */
+    if (strcmp(verb->name, "metrics") == 0
+        && json_object_get(args, "format") == NULL)
+    {
+        json_object_set_new(args, "format", json_string("table"));
+    }
 }

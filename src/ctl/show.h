@@ -13,6 +13,8 @@
  */
 void veil_ctl_show(veil_ctl_text_t *out, const veil_control_verb_t *verb,
                    const json_t *args, const json_t *data);
+/* Adds to the arguments what makes the answer one for people. */
+void veil_ctl_show_prepare(const veil_control_verb_t *verb, json_t *args);
 /* One line of those that a verb streams; and its line feed. */
 void veil_ctl_show_line(veil_ctl_text_t *out, const veil_control_verb_t *verb,
                         const json_t *line);

@@ -41,4 +41,12 @@ void veil_ctl_show_diagnostics(veil_ctl_text_t *out, const json_t *list);
 /* show_upstreams.c */
 veil_ctl_show_fn veil_ctl_show_upstreams;
 
+/* show_server.c */
+veil_ctl_show_fn veil_ctl_show_status;
+veil_ctl_show_fn veil_ctl_show_change;
+veil_ctl_show_fn veil_ctl_show_verbs;
+/* Of a line; without its line feed. */
+veil_ctl_show_fn veil_ctl_show_event;
+veil_ctl_show_fn veil_ctl_show_audit;
+
 #endif

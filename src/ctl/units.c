@@ -142,15 +142,15 @@ const char *
 veil_ctl_unit_number(char *buf, const char *name, const json_t *v)
 {
     static const char *const whole[] = {
-        "id",   "pid",    "gen",     "generation", "worker", "port", "slot",
-        "line", "column", "version", "seq",        "fd",     "uid",  "gid",
-        "cpu",  "status", "serial",  "offset",     "number", NULL
+        "id",   "pid",    "gen",     "generation", "worker", "port",   "slot",
+        "line", "column", "version", "seq",        "fd",     "uid",    "gid",
+        "cpu",  "status", "serial",  "offset",     "number", "keeper", NULL
     };
     static const char *const bytes[] = { "bytes", "memory", "rss", NULL };
     static const char *const seconds[] = { "uptime", "age", NULL };
     static const char *const times[] = { "at",         "time",      "since",
                                          "not_before", "not_after", "expires",
-                                         NULL };
+                                         "started",    NULL };
     double n = json_number_value(v);
 
     if (name == NULL || units_is(name, whole) || units_ends(name, "_pid")

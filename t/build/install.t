@@ -103,6 +103,16 @@ ok(!-e "$dest$path{SBIN_PATH}.old", 'no older program');
 is(-x dirname("$dest$path{SBIN_PATH}") . '/veil-fetch' ? 1 : 0,
     -x "$build/veil-fetch" ? 1 : 0, 'veil-fetch, if it was asked for');
 
+# veilctl, its manual page and its completion, as the program itself says.
+my $ctl = dirname("$dest$path{SBIN_PATH}") . '/veilctl';
+ok(-x $ctl, 'veilctl');
+my $share = dirname($path{SBIN_PATH});
+$share = "$path{PREFIX}share" unless $share =~ s{/s?bin\z}{/share};
+is(slurp("$dest$share/man/man8/veilctl.8"), `'$ctl' --man`,
+    'its manual page');
+is(slurp("$dest$share/bash-completion/completions/veilctl"),
+    `'$ctl' --completion bash`, 'its completion');
+
 like(`'$dest$path{SBIN_PATH}' -v 2>&1`, qr{^veil version: veil/\d},
     'what was installed runs');
 

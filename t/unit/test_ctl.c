@@ -15,6 +15,8 @@
 #include "ctl/show.c"
 #include "ctl/show_config.c"
 #include "ctl/show_conns.c"
+#include "ctl/show_server.c"
+#include "ctl/show_upstreams.c"
 #include "ctl/table.c"
 #include "ctl/text.c"
 #include "ctl/units.c"
@@ -576,6 +578,73 @@ Test(ctl, loads)
         "~ 2 workers, 1 before\n"
         "2 directives\n"
         "generation 3 after 120ms\n");
+}
+
+Test(ctl, status)
+{
+    setenv("TZ", "UTC", 1);
+    tzset();
+    expect_shown_by(
+        veil_ctl_show_status,
+        "{\"state\":\"serving\",\"version\":\"1.2.3\",\"pid\":7,"
+        "\"uptime_ms\":90000,\"config\":\"/v.conf\",\"generation\":2,"
+        "\"generations\":[{\"generation\":2,\"state\":\"serving\","
+        "\"keeper\":123456,\"uptime_ms\":1000,\"workers\":2}],"
+        "\"reload\":{\"ok\":true,\"generation\":2,\"at\":1800000000,"
+        "\"cause\":\"verb\",\"elapsed_ms\":120}}",
+        "veil 1.2.3, serving for 1m30s, process 7, configuration /v.conf\n"
+        "\n"
+        "GENERATION  STATE    WORKERS  AGE  KEEPER\n"
+        "         2  serving        2   1s  123456\n"
+        "\n"
+        "last load: generation 2, 2027-01-15 08:00:00, by verb, took "
+        "120ms\n");
+}
+
+Test(ctl, status_workers)
+{
+    expect_shown_by(
+        veil_ctl_show_status,
+        "{\"state\":\"serving\",\"generations\":[{\"generation\":2,"
+        "\"workers\":[{\"worker\":0,\"pid\":7},{\"worker\":1,\"pid\":8}]}]}",
+        "veil, serving\n"
+        "\n"
+        "GENERATION  WORKERS\n"
+        "         2        2\n"
+        "\n"
+        "WORKER  GENERATION  PID\n"
+        "     0           2    7\n"
+        "     1           2    8\n");
+}
+
+Test(ctl, changes)
+{
+    expect_shown_by(veil_ctl_show_change,
+                    "{\"before\":{\"weight\":1,\"state\":\"ready\"},"
+                    "\"after\":{\"weight\":3,\"state\":\"ready\","
+                    "\"addr\":\"a\"},\"server\":\"u/s\"}",
+                    "server: u/s\n"
+                    "weight: 1 -> 3\n"
+                    "addr: - -> a\n");
+    expect_shown_by(veil_ctl_show_change,
+                    "{\"before\":{\"weight\":1},\"after\":{\"weight\":1}}",
+                    "nothing is different\n");
+}
+
+Test(ctl, streams)
+{
+    expect_shown_by(veil_ctl_show_event,
+                    "{\"seq\":1,\"ts\":\"T\",\"kind\":\"server.down\","
+                    "\"generation\":3,\"worker\":null,"
+                    "\"data\":{\"a\":\"b\\u001b\",\"n\":7}}",
+                    "T server.down generation 3: a=b\\x1b n=7");
+    expect_shown_by(veil_ctl_show_event, "{\"lost\":4}", "4 events were lost");
+    expect_shown_by(veil_ctl_show_audit,
+                    "{\"ts\":\"T\",\"result\":\"refused\",\"verb\":\"stop\","
+                    "\"target\":null,\"actor_user\":\"x\",\"actor_uid\":7,"
+                    "\"actor_pid\":8,\"error_code\":\"E_ROLE\","
+                    "\"reason\":\"no\",\"dry_run\":true}",
+                    "T refused stop (dry run) by x uid 7 pid 8: E_ROLE, no");
 }
 
 Test(ctl, deep)

@@ -1,0 +1,285 @@
+/*
+ * show_server.c -- answers about the server: its state, what happened, and
+ * what was changed.
+ */
+
+#include "core/platform.h"
+
+#include "ctl/show_impl.h"
+#include "ctl/units.h"
+
+static long long
+show_server_int(const json_t *o, const char *name)
+{
+    return (long long) json_integer_value(json_object_get(o, name));
+}
+
+/* A member behind a label; nothing if it is not there. */
+static void
+show_server_item(veil_ctl_text_t *out, const char *label, const json_t *o,
+                 const char *name)
+{
+    const json_t *v = json_object_get(o, name);
+    char buf[VEIL_CTL_UNIT];
+
+    if (v == NULL || json_is_null(v)) {
+        return;
+    }
+    veil_ctl_text_z(out, label);
+    if (json_is_number(v)) {
+        veil_ctl_text_z(out, veil_ctl_unit_number(buf, name, v));
+    } else {
+        veil_ctl_text_safe(out, veil_ctl_show_str(o, name), false);
+    }
+}
+
+/* --- status ---------------------------------------------------------------*/
+
+/* The last load, in a line. */
+static void
+show_server_reload(veil_ctl_text_t *out, const json_t *reload)
+{
+    if (!json_is_object(reload)) {
+        return;
+    }
+    veil_ctl_text_z(out, "\nlast load: ");
+    if (json_is_true(json_object_get(reload, "ok"))) {
+        veil_ctl_text_styled(out, VEIL_CTL_GREEN, "generation ");
+        show_server_item(out, "", reload, "generation");
+    } else {
+        veil_ctl_text_styled(out, VEIL_CTL_RED, "refused: ");
+        veil_ctl_text_safe(out, veil_ctl_show_str(reload, "reason"), false);
+    }
+    show_server_item(out, ", ", reload, "at");
+    show_server_item(out, ", by ", reload, "cause");
+    show_server_item(out, ", took ", reload, "elapsed_ms");
+    veil_ctl_text_z(out, "\n");
+}
+
+/* Workers that are told one by one: rows of their own, and a number. */
+static void
+show_server_take_workers(json_t *generations, json_t *workers)
+{
+    json_t *g, *list, *worker;
+    size_t i, k;
+
+    json_array_foreach(generations, i, g)
+    {
+        list = json_incref(json_object_get(g, "workers"));
+        if (json_is_array(list)) {
+            json_object_set_new(
+                g, "workers",
+                json_integer((json_int_t) json_array_size(list)));
+        }
+        json_array_foreach(list, k, worker)
+        {
+            json_object_set(worker, "generation",
+                            json_object_get(g, "generation"));
+            json_array_append(workers, worker);
+        }
+        json_decref(list);
+    }
+}
+
+bool
+veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                     const json_t *data)
+{
+    static const veil_ctl_column_t columns[] = {
+        { "generation", "GENERATION" }, { "state", "STATE" },
+        { "workers", "WORKERS" },       { "connections", "CONNS" },
+        { "uptime_ms", "AGE" },         { "left_ms", "LEFT" },
+        { "keeper", "KEEPER" },         { NULL, NULL },
+    };
+    static const veil_ctl_column_t worker_columns[] = {
+        { "worker", "WORKER" },
+        { "generation", "GENERATION" },
+        { "pid", "PID" },
+        { NULL, NULL },
+    };
+    veil_str_t state = veil_ctl_show_str(data, "state");
+    json_t *generations = json_deep_copy(json_object_get(data, "generations"));
+    json_t *workers = json_array();
+
+    if (state.len == 0 || !json_is_array(generations)) {
+        json_decref(generations);
+        json_decref(workers);
+        return false;
+    }
+    show_server_take_workers(generations, workers);
+    veil_ctl_text_z(out, "veil");
+    show_server_item(out, " ", data, "version");
+    veil_ctl_text_z(out, ", ");
+    veil_ctl_text_style(out, veil_ctl_render_state(state));
+    veil_ctl_text_safe(out, state, false);
+    veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+    show_server_item(out, " for ", data, "uptime_ms");
+    show_server_item(out, ", process ", data, "pid");
+    show_server_item(out, ", configuration ", data, "config");
+    veil_ctl_text_z(out, "\n\n");
+    veil_ctl_show_rows(out, generations, columns);
+    if (json_array_size(workers) != 0) {
+        veil_ctl_text_z(out, "\n");
+        veil_ctl_show_rows(out, workers, worker_columns);
+    }
+    json_decref(generations);
+    json_decref(workers);
+    show_server_reload(out, json_object_get(data, "reload"));
+    return true;
+}
+
+/* --- changes --------------------------------------------------------------*/
+
+/*
+ * {"before": {...}, "after": {...}} and what it is about: only what is
+ * different.
+ */
+bool
+veil_ctl_show_change(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                     const json_t *data)
+{
+    json_t *before = json_object_get(data, "before"), *v, *was;
+    json_t *after = json_object_get(data, "after"), *rest;
+    const char *name;
+    bool any = false;
+
+    if (!json_is_object(before) || !json_is_object(after)) {
+        return false;
+    }
+    rest = json_copy((json_t *) (uintptr_t) data);
+    json_object_del(rest, "before");
+    json_object_del(rest, "after");
+    veil_ctl_render_at(out, rest, 0);
+    json_decref(rest);
+    json_object_foreach(after, name, v)
+    {
+        was = json_object_get(before, name);
+        if (json_equal(v, was)) {
+            continue;
+        }
+        any = true;
+        veil_ctl_text_style(out, VEIL_CTL_BOLD);
+        veil_ctl_text_safe(out, veil_str_z(name), false);
+        veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+        veil_ctl_text_z(out, ": ");
+        if (was != NULL) {
+            veil_ctl_render_line(out, was);
+        }
+        veil_ctl_text_z(out, was == NULL ? "- -> " : " -> ");
+        veil_ctl_render_line(out, v);
+        veil_ctl_text_z(out, "\n");
+    }
+    if (!any) {
+        veil_ctl_text_z(out, "nothing is different\n");
+    }
+    return true;
+}
+
+/* --- verbs ----------------------------------------------------------------*/
+
+bool
+veil_ctl_show_verbs(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                    const json_t *data)
+{
+    static const veil_ctl_column_t columns[] = {
+        { "verb", "VERB" },
+        { "role", "ROLE" },
+        { "args", "ARGUMENTS" },
+        { NULL, NULL },
+    };
+    json_t *rows = json_deep_copy(data), *row, *list, *name;
+    size_t i, k;
+
+    if (!json_is_array(data)) {
+        json_decref(rows);
+        return false;
+    }
+    json_array_foreach(rows, i, row)
+    {
+        list = json_array();
+        for (k = 0; k < json_array_size(json_object_get(row, "args")); k++) {
+            name = json_object_get(
+                json_array_get(json_object_get(row, "args"), k), "name");
+            if (json_is_string(name)) {
+                json_array_append(list, name);
+            }
+        }
+        json_object_set_new(row, "args", list);
+    }
+    veil_ctl_show_rows(out, rows, columns);
+    json_decref(rows);
+    return true;
+}
+
+/* --- lines ----------------------------------------------------------------*/
+
+/* "2026-11-21T14:30:05.123Z server.down generation 3 worker 1: a=b". */
+bool
+veil_ctl_show_event(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                    const json_t *line)
+{
+    const json_t *data = json_object_get(line, "data");
+
+    if (json_object_get(line, "kind") == NULL) {
+        if (json_object_get(line, "lost") == NULL) {
+            return false;
+        }
+        veil_ctl_text_style(out, VEIL_CTL_YELLOW);
+        veil_ctl_text_printf(out, "%lld events were lost",
+                             show_server_int(line, "lost"));
+        veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+        return true;
+    }
+    veil_ctl_text_safe(out, veil_ctl_show_str(line, "ts"), false);
+    veil_ctl_text_z(out, " ");
+    veil_ctl_text_style(out, VEIL_CTL_BOLD);
+    veil_ctl_text_safe(out, veil_ctl_show_str(line, "kind"), false);
+    veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+    show_server_item(out, " generation ", line, "generation");
+    show_server_item(out, " worker ", line, "worker");
+    if (json_object_size(data) != 0) {
+        veil_ctl_text_z(out, ": ");
+        veil_ctl_render_line(out, data);
+    }
+    return true;
+}
+
+static veil_ctl_style_t
+show_server_result(veil_str_t result)
+{
+    return veil_str_eq_z(result, "ok")        ? VEIL_CTL_GREEN
+           : veil_str_eq_z(result, "partial") ? VEIL_CTL_YELLOW
+                                              : VEIL_CTL_RED;
+}
+
+/* "TIME RESULT VERB TARGET by USER (uid, pid): arguments; reason". */
+bool
+veil_ctl_show_audit(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                    const json_t *line)
+{
+    veil_str_t result = veil_ctl_show_str(line, "result");
+
+    if (json_object_get(line, "ts") == NULL || result.data == NULL) {
+        return false;
+    }
+    veil_ctl_text_safe(out, veil_ctl_show_str(line, "ts"), false);
+    veil_ctl_text_z(out, " ");
+    veil_ctl_text_style(out, show_server_result(result));
+    veil_ctl_text_safe(out, result, false);
+    veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+    veil_ctl_text_z(out, " ");
+    veil_ctl_text_style(out, VEIL_CTL_BOLD);
+    veil_ctl_text_safe(out, veil_ctl_show_str(line, "verb"), false);
+    veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+    if (json_is_true(json_object_get(line, "dry_run"))) {
+        veil_ctl_text_z(out, " (dry run)");
+    }
+    show_server_item(out, " ", line, "target");
+    show_server_item(out, " by ", line, "actor_user");
+    show_server_item(out, " uid ", line, "actor_uid");
+    show_server_item(out, " pid ", line, "actor_pid");
+    show_server_item(out, " in ", line, "elapsed_ms");
+    show_server_item(out, ": ", line, "error_code");
+    show_server_item(out, ", ", line, "reason");
+    return true;
+}
