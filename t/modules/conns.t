@@ -224,7 +224,7 @@ is($e->{excerpt}, 'GET /a\x01b HTTP/1.1\x0d\x0aHost: a\x0d\x0a\x0d\x0a',
     '... and in what');
 is($e->{listener}, '127.0.0.1:' . $t->port(80), '... on this listener');
 like($e->{client}, qr/^127\.0\.0\.1:\d+$/, '... from this client');
-ok(abs($e->{time} - time) < 60, '... then');
+ok(abs($e->{time_ms} / 1000 - time) < 60, '... then');
 is($e->{protocol}, 'http/1', '... by HTTP/1');
 
 sub refused {

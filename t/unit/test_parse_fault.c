@@ -17,6 +17,8 @@ static const struct {
     { "GET / HTTP/1.1@\n", VEIL_PARSE_BARE_LF },
     { "GET /@\r HTTP/1.1\r\n", VEIL_PARSE_BARE_CR },
     { "GET /@\r\n", VEIL_PARSE_NO_VERSION },
+    { "GET / @HTTPS/1.1\r\n", VEIL_PARSE_VERSION },
+    { "GET / @HTTP/3.0\r\n", VEIL_PARSE_VERSION_MAJOR },
 };
 
 static const struct {

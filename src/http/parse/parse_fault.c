@@ -80,6 +80,16 @@ parse_is_line_end(const char *p, const char *begin, const char *end)
     return *p == '\r' || *p == '\n';
 }
 
+/* Behind the last blank of a line. */
+static const char *
+parse_last_word(const char *p, const char *end)
+{
+    while (end > p && end[-1] != ' ') {
+        end--;
+    }
+    return end;
+}
+
 static parse_fault_fn *
 parse_fault_find(veil_http_parse_t e)
 {
@@ -115,6 +125,9 @@ veil_http_parse_fault(veil_http_parse_t e, const char *p, size_t n)
 
     if (e == VEIL_PARSE_CUT) {
         return end;
+    }
+    if (e == VEIL_PARSE_VERSION || e == VEIL_PARSE_VERSION_MAJOR) {
+        return parse_last_word(p, end);
     }
     for (q = p; is_fault != NULL && q < end; q++) {
         if (is_fault(q, p, end)) {

@@ -29,7 +29,7 @@ conns_error_row(const veil_http_reject_t *e)
     json_t *row = json_object();
     char text[VEIL_ADDR_TEXT_MAX];
 
-    json_object_set_new(row, "time", json_real((double) e->when_ms / 1000));
+    json_object_set_new(row, "time_ms", json_integer(e->when_ms));
     json_object_set_new(row, "connection", veil_conns_id(e->conn));
     json_object_set_new(row, "client", veil_conns_addr(&e->client));
     json_object_set_new(
@@ -83,7 +83,7 @@ veil_conns_errors(veil_control_call_t *call)
 json_t *
 veil_conns_gather_errors(const json_t *args, const json_t *answers)
 {
-    return json_pack(
-        "{s:o}", "errors",
-        veil_conns_merge(answers, "errors", "time", conns_errors_max(args)));
+    return json_pack("{s:o}", "errors",
+                     veil_conns_merge(answers, "errors", "time_ms",
+                                      conns_errors_max(args)));
 }
