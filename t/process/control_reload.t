@@ -147,7 +147,8 @@ sub refused {
     is($r->{err}{code}, $code, '... by its code');
     like($r->{err}{msg}, $says, '... with the reason');
     is($r->{gen}, $serving, '... the same generation serves');
-    is(join(' ', sort $t->worker_pids), "@workers", '... the same workers');
+    ok($t->wait_for(sub { join(' ', sort $t->worker_pids) eq "@workers" }),
+        '... the same workers');
     is($t->get('/')->body, 'one', '... as before');
     my $last = $c->data('status')->{reload};
     is($last->{code}, $code, '... and status has it');

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
+use Test::Veil::Control;
 use Test::Veil::Proc;
 
 my $t = Test::Veil->new->has(qw/echo/);
@@ -141,6 +142,27 @@ ok($t->wait_for(sub {
         && (greeting(80)->{generation} // 0) > $last;
 }), 'HUP five times');
 $last = greeting(80)->{generation};
+
+# Generations that are not done: more than four are too many.
+
+my @held;
+my $many = $t->log_mark;
+for (1 .. 6) {
+    push @held, greeting(80, keep => 1);
+    ok($t->reload, 'a reload while somebody stays connected');
+}
+ok($t->wait_for_log(qr/more than 4 replaced configurations are still in use, generation $held[0]{generation} has 10 s left/,
+    from => $many), 'the fifth makes the oldest hurry');
+ok(echoes($held[0]{conn}, 'still'), 'which is served until then');
+my $control = Test::Veil::Control->new($t);
+my %left = map { $_->{generation} => $_ }
+    @{$control->data('status')->{generations}};
+is(scalar keys %left, 7, 'status shows them all');
+cmp_ok($left{$held[0]{generation}}{left_ms}, '<=', 20_000, 'and what is left');
+cmp_ok($left{$held[5]{generation}}{left_ms}, '>', 60_000, '... of the others');
+$_->{conn}->close for @held;
+$last += 6;
+ok($t->wait_for(sub { processes('keeper') == 1 }), 'they end');
 
 # Workers that die are replaced, at once and then with pauses.
 
