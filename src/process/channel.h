@@ -29,7 +29,7 @@ typedef enum {
     VEIL_MSG_LISTEN,   /* veil_hold_listen_t: asks for its sockets */
     VEIL_MSG_ZONE,     /* veil_hold_zone_t: asks for its memory */
     VEIL_MSG_TEXT,     /* the configuration's text in a memfd */
-    VEIL_MSG_FACTS,    /* memfds: facts, files, and a diff if there is one */
+    VEIL_MSG_FACTS,    /* memfds: facts, and a diff if there is one */
     VEIL_MSG_WORKER,   /* veil_worker_message_t: a worker came or went */
     /* either way, upwards */
     VEIL_MSG_READY,      /* all is prepared; waits for START */

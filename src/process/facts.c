@@ -207,33 +207,6 @@ veil_facts_read(int fd)
     return value;
 }
 
-int
-veil_facts_keep_files(const veil_cycle_t *cycle)
-{
-    int fd = memfd_create("veil configuration files", MFD_CLOEXEC);
-    int copy;
-    FILE *out;
-
-    if (fd < 0) {
-        return -errno;
-    }
-    copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    out = copy < 0 ? NULL : fdopen(copy, "w");
-    if (out == NULL) {
-        if (copy >= 0) {
-            close(copy);
-        }
-        close(fd);
-        return -EMFILE;
-    }
-    veil_conf_dump(cycle, out);
-    if (fclose(out) != 0) {
-        close(fd);
-        return -EIO;
-    }
-    return fd;
-}
-
 /* --- comparing ----------------------------------------------------------- */
 
 json_t *

@@ -26,10 +26,6 @@ int veil_facts_keep(const json_t *value);
 /* The value in such a descriptor, a new reference; NULL: there is none. */
 json_t *veil_facts_read(int fd);
 
-/* A new memfd with the files of the configuration as -T has them; or -errno.
- */
-int veil_facts_keep_files(const veil_cycle_t *cycle);
-
 /*
  * The difference between what runs, as texts kept by the master, and the
  * cycle's configuration; running_facts may be empty: not known.  A new

@@ -96,13 +96,11 @@ veil_generation_start(const veil_generation_options_t *o)
     g->state = VEIL_GENERATION_LOADING;
     g->number = o->number;
     g->result = o->result;
-    g->from_text = o->text_fd >= 0;
     g->first = o->first;
     g->keeper = pid;
     g->channel = ends[0];
     g->text_fd = -1;
     g->facts_fd = -1;
-    g->files_fd = -1;
     g->started_ms = veil_now_ms();
     return g;
 }
@@ -258,19 +256,17 @@ generation_note(veil_generation_t *g, const veil_message_t *m)
     veil_reload_note(g->result, level, line);
 }
 
-/* Facts and files are kept; the diff belongs to the load's result. */
+/* The facts are kept; the diff belongs to the load's result. */
 static void
 generation_take_facts(veil_generation_t *g, veil_message_t *m)
 {
-    if (m->nfds < 2 || g->facts_fd >= 0) {
+    if (m->nfds == 0 || g->facts_fd >= 0) {
         return;
     }
     g->facts_fd = m->fds[0];
-    g->files_fd = m->fds[1];
     m->fds[0] = -1;
-    m->fds[1] = -1;
-    if (m->nfds > 2) {
-        veil_reload_set_diff(g->result, veil_facts_read(m->fds[2]));
+    if (m->nfds > 1) {
+        veil_reload_set_diff(g->result, veil_facts_read(m->fds[1]));
     }
 }
 
@@ -429,7 +425,6 @@ veil_generation_free(veil_generation_t **gp)
     }
     generation_close(g->text_fd);
     generation_close(g->facts_fd);
-    generation_close(g->files_fd);
     veil_generation_log_free(&g->log);
     veil_free(g->conf_path);
     veil_free(g->workers);

@@ -40,7 +40,6 @@ typedef struct veil_generation_s {
     int channel;  /* -1 when it is closed */
     int text_fd;  /* the configuration; -1: not received */
     int facts_fd; /* as of facts.h; -1: not received */
-    int files_fd; /* its files, as of -T; -1: not received */
     uint64_t started_ms;
     uint64_t deadline_ms; /* then it is killed; 0: none */
     bool first;           /* somebody looks at standard error */
@@ -49,7 +48,6 @@ typedef struct veil_generation_s {
     bool late;            /* its deadline has passed */
     bool served;
     bool quiet;      /* accepts no more connections */
-    bool from_text;  /* not from the files */
     char *conf_path; /* as veil_master_load() was told; NULL: the usual */
     veil_reload_result_t *result; /* of its load; NULL when that is over */
     veil_settings_message_t settings;

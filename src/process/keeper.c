@@ -502,8 +502,8 @@ keeper_send_facts(void)
     json_t *facts = veil_facts_make(veil_cycle);
     json_t *diff;
     veil_rc_t rc = VEIL_ERROR;
-    int fds[3];
-    unsigned n = 2;
+    int fds[2];
+    unsigned n = 1;
     unsigned i;
 
     diff = veil_facts_diff(veil_cycle, keeper.running_text,
@@ -511,10 +511,9 @@ keeper_send_facts(void)
     veil_text_unmap(&keeper.running_text);
     veil_text_unmap(&keeper.running_facts);
     fds[0] = veil_facts_keep(facts);
-    fds[1] = veil_facts_keep_files(veil_cycle);
-    fds[2] = diff == NULL ? -1 : veil_facts_keep(diff);
-    n += fds[2] >= 0;
-    if (fds[0] >= 0 && fds[1] >= 0) {
+    fds[1] = diff == NULL ? -1 : veil_facts_keep(diff);
+    n += fds[1] >= 0;
+    if (fds[0] >= 0) {
         rc = keeper_send(VEIL_MSG_FACTS, NULL, 0, fds, n);
     } else {
         veil_log(keeper.log, VEIL_LOG_EMERG, 0,

@@ -329,8 +329,7 @@ master_turn(void)
 static void
 master_close_kept(void)
 {
-    const int kept[] = { veil_master.text_fd, veil_master.facts_fd,
-                         veil_master.files_fd };
+    const int kept[] = { veil_master.text_fd, veil_master.facts_fd };
     size_t i;
 
     for (i = 0; i < veil_countof(kept); i++) {
@@ -351,7 +350,6 @@ veil_master_run(const veil_master_options_t *o)
     veil_master.ready_fd = o->ready_fd;
     veil_master.text_fd = -1;
     veil_master.facts_fd = -1;
-    veil_master.files_fd = -1;
     veil_master.first = true;
     veil_hold_init(&veil_master.hold);
     veil_list_init(&veil_master.generations);

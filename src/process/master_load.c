@@ -120,10 +120,6 @@ master_take(veil_generation_t *g)
     veil_control_master_settings(&g->settings.control);
     master_keep(&veil_master.text_fd, &g->text_fd);
     master_keep(&veil_master.facts_fd, &g->facts_fd);
-    if (!g->from_text) {
-        /* Otherwise its only file is the text itself. */
-        master_keep(&veil_master.files_fd, &g->files_fd);
-    }
     if (g->conf_path != NULL) {
         veil_free(veil_master.conf_path);
         veil_master.conf_path = g->conf_path;

@@ -26,7 +26,6 @@ typedef struct {
     uint64_t last_number;
     int text_fd;  /* of the last that served; -1 */
     int facts_fd; /* of the same, as of facts.h; -1 */
-    int files_fd; /* of the same, as of -T; -1 */
     bool first;   /* nothing has served yet */
     bool reload_wanted;
     bool stopping;

@@ -1,7 +1,8 @@
 /*
  * reload_verbs.c -- "reload", "config.diff", "config.dump" and "status".
  *
- * All of them are the master's.  A reload asked for here is the one SIGHUP
+ * All of them but one are the master's; the text of the files is the keeper's
+ * to show, who has read them.  A reload asked for here is the one SIGHUP
  * asks for, with somebody who waits: until it has failed, or the new
  * generation serves and those before accept no more, or are gone.  The call
  * ends with the result of the load (reload.h).  One loads at a time; a second
@@ -18,13 +19,13 @@
 
 #include "core/control.h"
 #include "core/due.h"
+#include "core/overlay.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
 #include "process/look.h"
 #include "process/master_state.h"
 #include "process/reload_verbs.h"
-#include "process/text.h"
 
 /* What an answer has room for, a client's line being a MiB at most. */
 #define RELOAD_DUMP_MAX (768 * 1024)
@@ -295,32 +296,39 @@ reload_run(veil_control_call_t *call)
 /* --- what runs ------------------------------------------------------------
  */
 
+/* In the keeper, which has the files. */
 static veil_control_rc_t
 reload_run_dump(veil_control_call_t *call)
 {
-    veil_str_t text = VEIL_STR_NULL;
-    int rc = -ENOENT;
+    char *overlay = NULL;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
 
-    if (veil_master.files_fd >= 0) {
-        rc = veil_text_map(veil_master.files_fd, &text);
+    if (out == NULL) {
+        return veil_control_fail(call, VEIL_E_FAILED, "there is no memory");
     }
-    if (rc < 0) {
-        return veil_control_fail(call, VEIL_E_FAILED,
-                                 "no configuration is running");
+    veil_conf_dump(veil_cycle, out);
+    if (veil_control_flag(call, "effective")) {
+        overlay = veil_overlay_print();
+        (void) fputs(overlay, out);
+        veil_free(overlay);
     }
-    if (text.len > RELOAD_DUMP_MAX) {
-        rc = (int) text.len;
-        veil_text_unmap(&text);
-        veil_control_hint(call, "\"veil -T\" prints what is on the disk");
-        return veil_control_fail(call, VEIL_E_FAILED,
-                                 "the configuration has %d bytes, an answer "
-                                 "at most %d",
-                                 rc, RELOAD_DUMP_MAX);
+    (void) fclose(out);
+    if (len <= RELOAD_DUMP_MAX) {
+        call->data = json_object();
+        json_object_set_new(call->data, "text",
+                            veil_control_string(veil_str_n(text, len)));
     }
-    call->data = json_object();
-    json_object_set_new(call->data, "text", veil_control_string(text));
-    veil_text_unmap(&text);
-    return VEIL_CONTROL_DONE;
+    free(text); /* the C library's */
+    if (call->data != NULL) {
+        return VEIL_CONTROL_DONE;
+    }
+    veil_control_hint(call, "\"veil -T\" prints what is on the disk");
+    return veil_control_fail(call, VEIL_E_FAILED,
+                             "the configuration has %zu bytes, an answer at "
+                             "most %d",
+                             len, RELOAD_DUMP_MAX);
 }
 
 static const char *
@@ -443,6 +451,13 @@ static const veil_control_arg_t reload_diff_args[] = {
     { .name = NULL },
 };
 
+static const veil_control_arg_t reload_dump_args[] = {
+    { .name = "effective",
+      .type = VEIL_CONTROL_FLAG,
+      .help = "and the changes of the run time that stay" },
+    { .name = NULL },
+};
+
 static const veil_control_arg_t reload_status_args[] = {
     { .name = "workers",
       .type = VEIL_CONTROL_FLAG,
@@ -475,7 +490,8 @@ static const veil_control_verb_t reload_verbs[] = {
       .help = "Compares a configuration with the running one." },
     { .name = "config.dump",
       .role = VEIL_CONTROL_ADMIN,
-      .place = VEIL_CONTROL_IN_MASTER,
+      .place = VEIL_CONTROL_IN_KEEPER,
+      .args = reload_dump_args,
       .run = reload_run_dump,
       .help = "Prints the files of the running configuration, as they were "
               "read." },
