@@ -120,6 +120,18 @@ lock_look(uint64_t holder)
     return known != 0 && start != 0 && start != known ? LOCK_DEAD : LOCK_ALIVE;
 }
 
+uint64_t
+veil_process_id(void)
+{
+    return lock_me();
+}
+
+bool
+veil_process_is_dead(uint64_t id)
+{
+    return lock_look(id) == LOCK_DEAD;
+}
+
 /* One step of waiting; true when it is time to look at the holder. */
 static bool
 lock_wait(unsigned *step)

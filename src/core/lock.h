@@ -48,6 +48,14 @@ bool veil_lock_break(veil_lock_t *l, pid_t dead);
 bool veil_lock_is_mine(const veil_lock_t *l);
 
 /*
+ * A process as locks know it, start time and number, for other things in
+ * shared memory that belong to one.
+ */
+uint64_t veil_process_id(void);
+/* One that was waited for, or only waits for that, is dead. */
+bool veil_process_is_dead(uint64_t id);
+
+/*
  * Many readers or one writer.  Each reader has a slot, so that a dead one is
  * found; when all slots are taken, further readers wait.
  */
