@@ -42,7 +42,8 @@ metric_help(const veil_metric_t *m)
 }
 
 static void
-metric_number(char *buf, size_t n, const veil_metric_t *m, uint64_t value)
+metric_print_number(char *buf, size_t n, const veil_metric_t *m,
+                    uint64_t value)
 {
     if (m->unit != 1) {
         (void) snprintf(buf, n, "%.15g", (double) value * m->unit);
@@ -137,7 +138,7 @@ metric_prom_histogram(FILE *out, const veil_metric_t *m, const uint64_t *cells,
         metric_prom_name(out, m, "_bucket", extra, text);
         fprintf(out, "%" PRIu64 "\n", count);
     }
-    metric_number(text, sizeof(text), m, cells[m->nbounds + 1]);
+    metric_print_number(text, sizeof(text), m, cells[m->nbounds + 1]);
     metric_prom_name(out, m, "_sum", extra, NULL);
     fprintf(out, "%s\n", text);
     metric_prom_name(out, m, "_count", extra, NULL);
@@ -154,7 +155,7 @@ metric_prom(FILE *out, const veil_metric_t *m, const uint64_t *cells,
         metric_prom_histogram(out, m, cells, extra);
         return;
     }
-    metric_number(text, sizeof(text), m, cells[0]);
+    metric_print_number(text, sizeof(text), m, cells[0]);
     metric_prom_name(out, m, "", extra, NULL);
     fprintf(out, "%s\n", text);
 }
@@ -203,7 +204,7 @@ metric_table(FILE *out, const veil_metric_t *m, const uint64_t *cells,
 
     metric_table_name(name, sizeof(name), m, extra);
     if (m->type != VEIL_METRIC_HISTOGRAM) {
-        metric_number(text, sizeof(text), m, cells[0]);
+        metric_print_number(text, sizeof(text), m, cells[0]);
         fprintf(out, "%-56s %s\n", name, text);
         return;
     }

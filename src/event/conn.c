@@ -31,9 +31,33 @@
 #include <poll.h>
 
 #include "core/assert.h"
+#include "core/metric.h"
 #include "core/time.h"
 #include "event/conn.h"
 #include "event/transport.h"
+
+enum { CONN_IN, CONN_IN_MADE, CONN_OUT, CONN_OUT_MADE };
+
+static veil_metric_t conn_metrics[] = {
+    [CONN_IN] = VEIL_COUNTER(
+        "veil_received_bytes_total", "side=\"client\"",
+        "Bytes received on connections, without the overhead of TLS."),
+    [CONN_IN_MADE] =
+        VEIL_COUNTER("veil_received_bytes_total", "side=\"upstream\"", NULL),
+    [CONN_OUT] = VEIL_COUNTER(
+        "veil_sent_bytes_total", "side=\"client\"",
+        "Bytes sent on connections, without the overhead of TLS."),
+    [CONN_OUT_MADE] =
+        VEIL_COUNTER("veil_sent_bytes_total", "side=\"upstream\"", NULL),
+};
+VEIL_METRICS(conn_metrics);
+
+void
+veil_conn_count_sent(veil_conn_t *c, size_t n)
+{
+    c->bytes_out += n;
+    veil_metric_add(&conn_metrics[c->outgoing ? CONN_OUT_MADE : CONN_OUT], n);
+}
 
 struct veil_conn_kept_s {
     veil_chain_t chain; /* never empty between two turns */
@@ -168,6 +192,8 @@ veil_conn_received(veil_conn_t *c, veil_buf_t *b)
 
     if (!c->closing) {
         c->bytes_in += veil_buf_len(b);
+        veil_metric_add(&conn_metrics[c->outgoing ? CONN_IN_MADE : CONN_IN],
+                        veil_buf_len(b));
         if (!c->reading || c->kept != NULL) {
             conn_keep(c, b);
         } else if (conn_show(c, b) && b->pos < b->end) {

@@ -80,6 +80,7 @@ struct veil_conn_s {
     bool ended : 1; /* the handle is closing */
     bool reset : 1; /* close with RST (veil_conn_abort) */
     bool paced : 1; /* holding stops at once */
+    bool outgoing : 1; /* made by veil_conn_connect() */
     int eof_err;
     uint32_t write_timeout_ms;
     const veil_conn_ops_t *ops;

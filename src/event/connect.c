@@ -146,6 +146,7 @@ veil_conn_connect(veil_conn_t *c, veil_loop_t *loop, veil_pool_t *pool,
         peer.u.path = veil_pool_strz(pool, veil_str_z(peer.u.path));
     }
     veil_conn_init(c, loop, pool, fd, &peer, ops, log);
+    c->outgoing = true;
 
     a = connect_get(c, done);
     a->len = veil_addr_to_sockaddr(&peer, &a->addr);

@@ -14,9 +14,21 @@
 #include "core/platform.h"
 
 #include "core/assert.h"
+#include "core/metric.h"
 #include "core/pool.h"
 #include "core/rand.h"
 #include "event/dns.h"
+
+enum { DNS_QUERIES, DNS_FAILURES };
+
+static veil_metric_t dns_metrics[] = {
+    [DNS_QUERIES] = VEIL_COUNTER("veil_resolver_queries_total", NULL,
+                                 "Questions that name servers were asked."),
+    [DNS_FAILURES] =
+        VEIL_COUNTER("veil_resolver_unanswered_total", NULL,
+                     "Questions that no name server answered in time."),
+};
+VEIL_METRICS(dns_metrics);
 
 /* Larger ones are truncated by the server: the question has no EDNS. */
 #define ASK_UDP_MAX 4096
@@ -117,6 +129,7 @@ dns_ask_timed_out(veil_timer_t *t)
 {
     veil_dns_ask_t *ask = veil_container_of(t, veil_dns_ask_t, timer);
 
+    veil_metric_inc(&dns_metrics[DNS_FAILURES]);
     dns_ask_tell(ask, ask->err, NULL);
 }
 
@@ -237,6 +250,7 @@ veil_dns_ask(veil_loop_t *loop, const veil_addr_t *server,
     veil_dns_ask_t *ask = veil_zalloc(sizeof(*ask));
     int fd, err;
 
+    veil_metric_inc(&dns_metrics[DNS_QUERIES]);
     ask->loop = loop;
     ask->done = done;
     ask->data = data;

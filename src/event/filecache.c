@@ -19,12 +19,24 @@
 
 #include "core/assert.h"
 #include "core/hash.h"
+#include "core/metric.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "event/file.h"
 #include "event/filecache.h"
 #include "event/offload.h"
 #include "event/timer.h"
+
+enum { FILECACHE_HITS, FILECACHE_MISSES };
+
+static veil_metric_t filecache_metrics[] = {
+    [FILECACHE_HITS] =
+        VEIL_COUNTER("veil_file_cache_lookups_total", "result=\"hit\"",
+                     "Files that were looked for in open_file_cache."),
+    [FILECACHE_MISSES] =
+        VEIL_COUNTER("veil_file_cache_lookups_total", "result=\"miss\"", NULL),
+};
+VEIL_METRICS(filecache_metrics);
 
 typedef struct {
     veil_list_t lru;   /* in the cache's, the oldest first */
@@ -291,6 +303,7 @@ veil_file_lookup(veil_file_lookup_t *l)
         e->uses++;
         if (filecache_can_answer(e, l)) {
             if (veil_now_ms() - e->checked_ms < fc->o.valid_ms) {
+                veil_metric_inc(&filecache_metrics[FILECACHE_HITS]);
                 l->file = veil_file_get(e->file);
                 return true;
             }
@@ -300,6 +313,9 @@ veil_file_lookup(veil_file_lookup_t *l)
         }
     }
 
+    if (fc != NULL) {
+        veil_metric_inc(&filecache_metrics[FILECACHE_MISSES]);
+    }
     memset(&p, 0, sizeof(p));
     p.path = l->path;
     p.path_len = l->path_len;

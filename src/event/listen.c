@@ -34,6 +34,7 @@
 #include <time.h>
 
 #include "core/assert.h"
+#include "core/metric.h"
 #include "core/time.h"
 #include "event/listen.h"
 
@@ -44,6 +45,17 @@
 #define LISTEN_RETRY_MS 500
 /* At most one line about the limit in so long. */
 #define LISTEN_WARN_MS 60000
+
+enum { LISTEN_ACCEPTED, LISTEN_ACTIVE };
+
+static veil_metric_t listen_metrics[] = {
+    [LISTEN_ACCEPTED] = VEIL_COUNTER("veil_connections_accepted_total", NULL,
+                                     "Connections accepted."),
+    [LISTEN_ACTIVE] = VEIL_GAUGE("veil_connections_active", NULL,
+                                 "Connections that count towards "
+                                 "worker_connections."),
+};
+VEIL_METRICS(listen_metrics);
 
 static void listen_accepted(veil_op_t *op);
 static void listen_retry(veil_timer_t *t);
@@ -377,6 +389,7 @@ listen_accepted(veil_op_t *op)
     veil_addr_t peer;
 
     if (op->res >= 0) {
+        veil_metric_inc(&listen_metrics[LISTEN_ACCEPTED]);
         if (listen_peer(a->listen, op->res, &peer)) {
             a->listen->accept(a, op->res, &peer);
         } else {
@@ -509,6 +522,7 @@ veil_acceptors_count(int delta)
 {
     VEIL_ASSERT(delta >= 0 || listen_connections >= (unsigned) -delta);
     listen_connections += (unsigned) delta;
+    veil_metric_set(&listen_metrics[LISTEN_ACTIVE], listen_connections);
     listen_check_limit();
 }
 

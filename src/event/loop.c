@@ -11,11 +11,30 @@
 #include <signal.h>
 
 #include "core/assert.h"
+#include "core/board.h"
+#include "core/metric.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "event/backend.h"
 #include "event/loop.h"
 #include "event/uring_buf.h"
+
+enum { LOOP_TURNS, LOOP_OPS, LOOP_HANDLES, LOOP_BUFFERS, LOOP_POOLS };
+
+static veil_metric_t loop_metrics[] = {
+    [LOOP_TURNS] = VEIL_COUNTER("veil_loop_turns_total", NULL,
+                                "Turns of the workers' loops."),
+    [LOOP_OPS] =
+        VEIL_GAUGE("veil_ops_in_flight", NULL, "Operations under way."),
+    [LOOP_HANDLES] =
+        VEIL_GAUGE("veil_handles_open", NULL,
+                   "Descriptors that the workers' loops look after."),
+    [LOOP_BUFFERS] = VEIL_GAUGE("veil_io_buffers_in_use", NULL,
+                                "Receive buffers that are in use."),
+    [LOOP_POOLS] = VEIL_GAUGE("veil_pools_in_use", NULL,
+                              "Pools of memory that are in use."),
+};
+VEIL_METRICS(loop_metrics);
 
 #define LOOP_POST_ROUNDS 8
 
@@ -205,6 +224,25 @@ veil_loop_timeout(const veil_loop_t *loop, int max_ms)
     return max_ms >= 0 && (ms < 0 || ms > max_ms) ? max_ms : ms;
 }
 
+/* How it is, for all to see: a few stores beside a system call. */
+static void
+loop_show(const veil_loop_t *loop)
+{
+    veil_pool_stats_t pools;
+
+    veil_board_beat(veil_now_ms());
+    veil_metric_inc(&loop_metrics[LOOP_TURNS]);
+    veil_metric_set(&loop_metrics[LOOP_OPS], loop->nops);
+    veil_metric_set(&loop_metrics[LOOP_HANDLES], loop->nhandles);
+    if (loop->rx != NULL) {
+        veil_metric_set(&loop_metrics[LOOP_BUFFERS],
+                        veil_rxpool_total(loop->rx)
+                            - veil_rxpool_free(loop->rx));
+    }
+    veil_pool_stats(&pools);
+    veil_metric_set(&loop_metrics[LOOP_POOLS], pools.live);
+}
+
 void
 veil_loop_turn(veil_loop_t *loop, int max_ms)
 {
@@ -219,6 +257,7 @@ veil_loop_turn(veil_loop_t *loop, int max_ms)
     loop_run_posted(loop);
     loop_close_handles(loop);
     veil_pool_reap();
+    loop_show(loop);
 }
 
 void

@@ -143,7 +143,7 @@ plain_sent(veil_op_t *op)
         is_short = op->res >= 0 && (size_t) op->res < s->asked;
         break;
     }
-    c->bytes_out += moved;
+    veil_conn_count_sent(c, moved);
     s->total += moved;
 
     if (op->res < 0) {

@@ -185,6 +185,7 @@ veil_tls_ended(veil_tls_t *t, int err)
         return;
     }
     if (done != NULL) {
+        veil_tls_count_handshake(t, false);
         done(c, err != 0 ? err : -ECONNRESET);
     } else {
         veil_conn_ended(c, err);
@@ -286,6 +287,7 @@ veil_tls_open(veil_tls_t *t)
     t->state = VEIL_TLS_OPEN;
     t->exact = false;
     t->done = NULL;
+    veil_tls_count_handshake(t, true);
     done(t->conn, 0);
 }
 
@@ -500,7 +502,7 @@ tls_advance(veil_tls_t *t, size_t n)
 
     t->left -= n;
     s->total += n;
-    t->conn->bytes_out += n;
+    veil_conn_count_sent(t->conn, n);
     while (n > 0) {
         v = &s->iov[t->iov_at];
         part = veil_min_size(v->iov_len, n);

@@ -133,6 +133,8 @@ void veil_tls_become_plain(veil_tls_t *t, veil_buf_t *b);
 void veil_tls_flush(veil_tls_t *t);
 /* The handshake is over in every respect: done(). */
 void veil_tls_open(veil_tls_t *t);
+/* One has ended well, or not. */
+void veil_tls_count_handshake(const veil_tls_t *t, bool ok);
 void veil_tls_start_reading(veil_conn_t *c);
 void veil_tls_stop_reading(veil_conn_t *c);
 void veil_tls_done(veil_conn_t *c);

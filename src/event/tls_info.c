@@ -4,6 +4,39 @@
 
 #include "event/tls_impl.h"
 
+#include "core/metric.h"
+
+/* In this order for each side. */
+enum { TLS_FULL, TLS_RESUMED, TLS_FAILED, TLS_RESULTS };
+
+static veil_metric_t tls_metrics[] = {
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"client\",result=\"full\"",
+                 "Handshakes with clients and with upstreams."),
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"client\",result=\"resumed\"", NULL),
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"client\",result=\"failed\"", NULL),
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"upstream\",result=\"full\"", NULL),
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"upstream\",result=\"resumed\"", NULL),
+    VEIL_COUNTER("veil_tls_handshakes_total",
+                 "side=\"upstream\",result=\"failed\"", NULL),
+};
+VEIL_METRICS(tls_metrics);
+
+void
+veil_tls_count_handshake(const veil_tls_t *t, bool ok)
+{
+    unsigned side = SSL_is_server(t->ssl) ? 0 : TLS_RESULTS;
+    unsigned result = !ok                          ? TLS_FAILED
+                      : SSL_session_reused(t->ssl) ? TLS_RESUMED
+                                                   : TLS_FULL;
+
+    veil_metric_inc(&tls_metrics[side + result]);
+}
+
 veil_str_t
 veil_tls_alpn(const veil_tls_t *t)
 {

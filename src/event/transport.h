@@ -71,6 +71,8 @@ void veil_conn_received(veil_conn_t *c, veil_buf_t *b);
 void veil_conn_ended(veil_conn_t *c, int err);
 /* The write is over: bytes or -errno. */
 void veil_conn_sent(veil_conn_t *c, ssize_t res);
+/* So many bytes have gone. */
+void veil_conn_count_sent(veil_conn_t *c, size_t n);
 /* The transport has nothing more to send: closes the descriptor. */
 void veil_conn_end(veil_conn_t *c);
 

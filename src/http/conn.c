@@ -11,6 +11,7 @@
 #include "http/conn.h"
 
 #include "core/main_conf.h"
+#include "core/metric.h"
 #include "core/time.h"
 #include "http/drain.h"
 #include "http/http.h"
@@ -21,6 +22,15 @@
  * room is left so that the struct may grow by a field without a new block.
  */
 #define CONN_POOL_SIZE (sizeof(veil_http_conn_t) + 96)
+
+/* By veil_http_activity_t, from 1 on. */
+static veil_metric_t conn_metrics[] = {
+    VEIL_GAUGE("veil_http_connections", "state=\"idle\"",
+               "Connections of clients, by what they do."),
+    VEIL_GAUGE("veil_http_connections", "state=\"reading\"", NULL),
+    VEIL_GAUGE("veil_http_connections", "state=\"writing\"", NULL),
+};
+VEIL_METRICS(conn_metrics);
 
 static veil_list_t conn_all = { &conn_all, &conn_all };
 static unsigned conn_count;
@@ -40,6 +50,21 @@ conn_print(const veil_log_t *log, char *buf, size_t n)
     size_t len = veil_addr_print_ip(&hc->c.peer, addr, sizeof(addr));
 
     return veil_snprintf(buf, n, ", client: %.*s", (int) len, addr);
+}
+
+void
+veil_http_conn_does(veil_http_conn_t *hc, veil_http_activity_t activity)
+{
+    if (hc->activity == activity) {
+        return;
+    }
+    if (hc->activity != VEIL_HTTP_NOT_OPEN) {
+        veil_metric_dec(&conn_metrics[hc->activity - 1]);
+    }
+    if (activity != VEIL_HTTP_NOT_OPEN) {
+        veil_metric_inc(&conn_metrics[activity - 1]);
+    }
+    hc->activity = activity & 3u;
 }
 
 const veil_http_core_server_t *
@@ -113,6 +138,7 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
     conn_count++;
     veil_acceptors_count(1);
     if (port->ssl) {
+        veil_http_conn_does(hc, VEIL_HTTP_READING);
         veil_http_tls_start(hc);
     } else {
         veil_h1_start(hc);
@@ -129,6 +155,7 @@ veil_http_conn_closed(veil_http_conn_t *hc)
 
     VEIL_CHECK(hc, VEIL_HTTP_CONN);
     veil_list_remove(&hc->link);
+    veil_http_conn_does(hc, VEIL_HTTP_NOT_OPEN);
     conn_count--;
     veil_acceptors_count(-1);
     hc->magic = VEIL_MAGIC_DEAD;

@@ -18,10 +18,19 @@
 
 #define VEIL_HTTP_CONN_MAGIC 0x48434f4eu
 
+/* As nginx's stub_status tells connections apart. */
+typedef enum {
+    VEIL_HTTP_NOT_OPEN,
+    VEIL_HTTP_IDLE,    /* waits for a request */
+    VEIL_HTTP_READING, /* of a head, or of a handshake */
+    VEIL_HTTP_WRITING  /* has a request */
+} veil_http_activity_t;
+
 struct veil_http_conn_s {
     uint32_t magic;
-    uint32_t nrequests : 31;
-    uint32_t secure : 1; /* TLS */
+    uint32_t nrequests : 29;
+    uint32_t activity : 2; /* veil_http_activity_t */
+    uint32_t secure : 1;   /* TLS */
     veil_pool_t *pool;
     const veil_http_port_t *port;
     const veil_http_proto_t *proto; /* NULL: not known yet */
@@ -41,6 +50,9 @@ veil_accept_fn veil_http_conn_accept;
 
 /* hc->server is another: from now on the log is its error_log. */
 void veil_http_conn_log_of_server(veil_http_conn_t *hc);
+
+/* What it does now; counted. */
+void veil_http_conn_does(veil_http_conn_t *hc, veil_http_activity_t activity);
 
 /* The connection is closed and has no request: its pool goes. */
 void veil_http_conn_closed(veil_http_conn_t *hc);

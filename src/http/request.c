@@ -11,6 +11,7 @@
 
 #include "http/request.h"
 
+#include "core/metric.h"
 #include "core/time.h"
 #include "event/tls.h"
 #include "http/conn.h"
@@ -18,6 +19,63 @@
 #include "http/location.h"
 #include "http/parse/uri.h"
 #include "http/upstream/upstream.h"
+
+enum {
+    REQUEST_1_0,
+    REQUEST_1_1,
+    REQUEST_2,
+    REQUEST_OTHER,
+    REQUEST_1XX,
+    REQUEST_2XX,
+    REQUEST_3XX,
+    REQUEST_4XX,
+    REQUEST_5XX,
+    REQUEST_NO_STATUS,
+    REQUEST_ACTIVE,
+    REQUEST_REFUSED,
+    REQUEST_TIME
+};
+
+static const uint64_t request_times_ms[] = { 1,    2,    5,     10,    20,
+                                             50,   100,  200,   500,   1000,
+                                             2000, 5000, 10000, 30000, 60000 };
+
+static veil_metric_t request_metrics[] = {
+    [REQUEST_1_0] =
+        VEIL_COUNTER("veil_http_requests_total", "protocol=\"http/1.0\"",
+                     "Requests that have ended."),
+    [REQUEST_1_1] = VEIL_COUNTER("veil_http_requests_total",
+                                 "protocol=\"http/1.1\"", NULL),
+    [REQUEST_2] =
+        VEIL_COUNTER("veil_http_requests_total", "protocol=\"http/2\"", NULL),
+    /* A request line that says none, or none that there is. */
+    [REQUEST_OTHER] =
+        VEIL_COUNTER("veil_http_requests_total", "protocol=\"other\"", NULL),
+    [REQUEST_1XX] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"1xx\"",
+                     "Requests that have ended, by the class of the "
+                     "response's status."),
+    [REQUEST_2XX] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"2xx\"", NULL),
+    [REQUEST_3XX] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"3xx\"", NULL),
+    [REQUEST_4XX] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"4xx\"", NULL),
+    [REQUEST_5XX] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"5xx\"", NULL),
+    [REQUEST_NO_STATUS] =
+        VEIL_COUNTER("veil_http_responses_total", "status=\"none\"", NULL),
+    [REQUEST_ACTIVE] = VEIL_GAUGE("veil_http_requests_active", NULL,
+                                  "Requests that are worked on."),
+    [REQUEST_REFUSED] = VEIL_COUNTER(
+        "veil_http_requests_refused_total", NULL,
+        "Requests that were refused before any location saw them."),
+    [REQUEST_TIME] =
+        VEIL_HISTOGRAM("veil_http_request_duration_seconds", NULL,
+                       "From the beginning of a request to its end.",
+                       request_times_ms, 0.001),
+};
+VEIL_METRICS(request_metrics);
 
 static unsigned request_count;
 static veil_http_request_t *request_current; /* for the panic report */
@@ -118,6 +176,7 @@ veil_http_request_create(veil_http_conn_t *conn,
     r->out.last_modified = -1;
     r->out.headers.pool = pool;
     request_count++;
+    veil_metric_set(&request_metrics[REQUEST_ACTIVE], request_count);
     request_current = r;
     return r;
 }
@@ -155,6 +214,7 @@ veil_http_request_discard(veil_http_request_t *r)
     r->magic = VEIL_MAGIC_DEAD;
     request_current = NULL;
     request_count--;
+    veil_metric_set(&request_metrics[REQUEST_ACTIVE], request_count);
     veil_pool_retire(&pool);
 }
 
@@ -261,6 +321,7 @@ veil_http_request_refuse(veil_http_request_t *r, int status, const char *why)
 {
     VEIL_CHECK(r, VEIL_HTTP_REQUEST);
 
+    veil_metric_inc(&request_metrics[REQUEST_REFUSED]);
     if (r->server == NULL) {
         request_enter_server(r, r->conn->server);
     }
@@ -334,6 +395,24 @@ veil_http_client_gone(veil_http_request_t *r, int err)
     veil_http_abort(r, NULL);
 }
 
+static void
+request_count_it(const veil_http_request_t *r)
+{
+    unsigned protocol = r->in.version == 11   ? REQUEST_1_1
+                        : r->in.version == 20 ? REQUEST_2
+                        : r->in.version == 10 ? REQUEST_1_0
+                                              : REQUEST_OTHER;
+    unsigned class =
+        (unsigned) (r->out.status != 0 ? r->out.status : r->status) / 100;
+
+    veil_metric_inc(&request_metrics[protocol]);
+    veil_metric_inc(
+        &request_metrics[class >= 1 && class <= 5 ? REQUEST_1XX + class - 1
+                                                  : REQUEST_NO_STATUS]);
+    veil_metric_observe(&request_metrics[REQUEST_TIME],
+                        veil_now_ms() - r->start_ms);
+}
+
 void
 veil_http_request_end(veil_http_request_t *r)
 {
@@ -350,6 +429,7 @@ veil_http_request_end(veil_http_request_t *r)
         r->out.body = NULL;
     }
     veil_http_run_log(r);
+    request_count_it(r);
     r->proto->ended(r);
 
     r->magic = VEIL_MAGIC_DEAD;

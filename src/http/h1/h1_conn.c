@@ -78,6 +78,9 @@ veil_h1_enter(veil_http_conn_t *hc, const veil_h1_state_t *state,
 {
     veil_trace_note(state->name, hc, (int64_t) timeout_ms);
     hc->h1.state = state;
+    veil_http_conn_does(hc, state == &veil_h1_idle   ? VEIL_HTTP_IDLE
+                            : state == &veil_h1_head ? VEIL_HTTP_READING
+                                                     : VEIL_HTTP_WRITING);
     if (hc->h1.closed) {
         return; /* what is aborted by the end of a request comes here, too */
     }

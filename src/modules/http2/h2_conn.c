@@ -62,6 +62,7 @@ h2_conn_arm(veil_h2_t *h2)
         }
         h2->idle = true;
         h2->idle_since_ms = veil_now_ms();
+        veil_http_conn_does(h2->hc, VEIL_HTTP_IDLE);
         ms = h2->hc->nrequests == 0
                  ? veil_http_conn_server(h2->hc)->client_header_timeout
                  : h2_conn_loc(h2)->keepalive_timeout;

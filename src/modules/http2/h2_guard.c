@@ -31,6 +31,7 @@
 
 #include <arpa/inet.h>
 
+#include "core/metric.h"
 #include "modules/http2/h2.h"
 
 /* SETTINGS in one frame; there are seven that mean anything. */
@@ -107,6 +108,37 @@ static const struct {
 
 veil_h2_guard_counts_t veil_h2_guard_counts;
 
+#define GUARD_METRIC "veil_http2_guard_closed_total"
+#define GUARD_METRIC_KIND(reason)                                             \
+    VEIL_COUNTER(GUARD_METRIC, "reason=\"" reason "\"",                       \
+                 "HTTP/2 connections that were ended for what the client "    \
+                 "did.")
+
+static veil_metric_t guard_metrics[] = {
+    [H2_GUARD_RESETS] = GUARD_METRIC_KIND("resets"),
+    [H2_GUARD_EARLY_RESETS] = GUARD_METRIC_KIND("early_resets"),
+    [H2_GUARD_REFUSED] = GUARD_METRIC_KIND("refused_heads"),
+    [H2_GUARD_PINGS] = GUARD_METRIC_KIND("pings"),
+    [H2_GUARD_SETTINGS] = GUARD_METRIC_KIND("settings"),
+    [H2_GUARD_PRIORITY] = GUARD_METRIC_KIND("priorities"),
+    [H2_GUARD_WINDOW] = GUARD_METRIC_KIND("window_updates"),
+    [H2_GUARD_EMPTY] = GUARD_METRIC_KIND("empty_data"),
+    [H2_GUARD_TINY] = GUARD_METRIC_KIND("tiny_data"),
+    [H2_GUARD_UNKNOWN] = GUARD_METRIC_KIND("unknown_frames"),
+    [H2_GUARD_RESETS_EVER] = GUARD_METRIC_KIND("resets_in_all"),
+    [H2_GUARD_ERRORS_EVER] = GUARD_METRIC_KIND("stream_errors"),
+    [H2_GUARD_CONTINUATION] = GUARD_METRIC_KIND("continuations"),
+    [H2_GUARD_HEAD] = GUARD_METRIC_KIND("large_heads"),
+    [H2_GUARD_SLOW_HEAD] = GUARD_METRIC_KIND("slow_heads"),
+    [H2_GUARD_STALL] = GUARD_METRIC_KIND("stalls"),
+    [H2_GUARD_QUEUE] = GUARD_METRIC_KIND("unread_answers"),
+    [H2_GUARD_UNSETTLED] = GUARD_METRIC_KIND("unacknowledged_settings"),
+    [H2_GUARDS] = VEIL_COUNTER(
+        "veil_http2_guard_stalled_streams_total", NULL,
+        "HTTP/2 streams that were reset as their windows stayed shut."),
+};
+VEIL_METRICS(guard_metrics);
+
 static veil_timer_fn h2_guard_look;
 
 const char *
@@ -160,6 +192,7 @@ h2_guard_break(veil_h2_t *h2, h2_guard_kind_t kind)
     (void) veil_snprintf(why, sizeof(why), "HTTP/2 beyond a limit: %s",
                          h2_guards[kind].name);
     veil_http_reject(h2->hc, 0, why, VEIL_STR_NULL, NULL);
+    veil_metric_inc(&guard_metrics[kind]);
     veil_conn_read_timeout(&h2->hc->c, GUARD_GOODBYE_MS);
     veil_h2_wake(h2);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -546,6 +579,7 @@ h2_guard_look_at_windows(veil_h2_t *h2)
                      "\"send_timeout\", %llu ms: the stream is reset",
                      (unsigned long long) limit);
             veil_h2_guard_counts.stalled_streams++;
+            veil_metric_inc(&guard_metrics[H2_GUARDS]);
             (void) nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
                                              s->id, NGHTTP2_CANCEL);
             veil_h2_wake(h2);

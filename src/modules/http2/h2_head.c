@@ -53,6 +53,7 @@ veil_h2_on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame,
     veil_h2_stream_timers(s);
     veil_list_append(&h2->streams, &s->link);
     h2->nstreams++;
+    veil_http_conn_does(h2->hc, VEIL_HTTP_WRITING);
     h2->hc->nrequests++;
     h2->has_skipped = h2->has_skipped || s->id - h2->last_id > 2;
     h2->last_id = s->id;
