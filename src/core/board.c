@@ -386,7 +386,7 @@ veil_board_retire(int block)
 }
 
 void
-veil_board_sweep(void)
+veil_board_sweep(bool workers)
 {
     veil_board_block_t *b;
     unsigned i;
@@ -397,7 +397,7 @@ veil_board_sweep(void)
     board_lock();
     for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
         b = &board->blocks[i];
-        if (b->used != 0
+        if (b->used != 0 && (workers || b->role != VEIL_BOARD_WORKER)
             && veil_process_is_dead(b->holder != 0 ? b->holder : b->giver))
         {
             board_fold(b);

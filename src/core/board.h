@@ -113,8 +113,11 @@ void veil_board_take(int block);
  * it counted is kept, and the block is free.
  */
 void veil_board_retire(int block);
-/* The same for all whose process is dead and whose parent cannot say so. */
-void veil_board_sweep(void);
+/*
+ * The same for all whose process is dead and whose parent cannot say so;
+ * workers only where their debts can be settled: in a keeper.
+ */
+void veil_board_sweep(bool workers);
 
 /* The i-th block, NULL if it is not in use; i below this. */
 #define VEIL_BOARD_BLOCKS 2048u

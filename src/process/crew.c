@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "core/board.h"
 #include "core/fault.h"
 #include "core/log.h"
 #include "core/pool.h"
@@ -26,6 +27,7 @@
 #include "process/crew.h"
 #include "process/message.h"
 #include "process/prepare.h"
+#include "process/show.h"
 #include "process/spawn.h"
 #include "process/worker.h"
 
@@ -44,6 +46,7 @@ typedef struct {
     int adopter;         /* the worker that has this slot; -1 */
     bool killed;         /* by the keeper */
     bool quiet;          /* accepts no more */
+    int block;           /* of the board; -1: none */
 } crew_worker_t;
 
 static struct {
@@ -99,12 +102,13 @@ crew_tell_master(unsigned slot, pid_t pid)
 /* --- forking ------------------------------------------------------------ */
 
 static void
-crew_child(unsigned slot, int channel)
+crew_child(unsigned slot, int channel, int block)
 {
     veil_worker_options_t o;
     unsigned i;
 
     veil_fault_role(VEIL_FAULT_WORKER);
+    veil_board_take(block);
     close(crew.o.up);
     close(crew.o.signals);
     for (i = 0; i < crew.o.workers; i++) {
@@ -125,6 +129,7 @@ crew_fork(unsigned slot)
 {
     crew_worker_t *w = &crew.workers[slot];
     int ends[2];
+    int block;
     pid_t pid;
     int rc;
 
@@ -133,19 +138,23 @@ crew_fork(unsigned slot)
         veil_log(crew.o.log, VEIL_LOG_ALERT, -rc, "socketpair() failed");
         return VEIL_ERROR;
     }
+    block = veil_board_give(VEIL_BOARD_WORKER, slot, veil_cycle->generation);
     pid = veil_spawn();
     if (pid == 0) {
         close(ends[0]);
-        crew_child(slot, ends[1]);
+        crew_child(slot, ends[1], block);
     }
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
+        veil_board_retire(block);
         veil_log(crew.o.log, VEIL_LOG_ALERT, (int) -pid, "fork() failed");
         return VEIL_ERROR;
     }
     w->state = CREW_STARTING;
     w->pid = pid;
+    w->block = block;
+    veil_show_count(VEIL_SHOW_WORKERS_STARTED);
     w->channel = ends[0];
     w->quiet = false;
     w->started_ms = veil_now_ms();
@@ -314,10 +323,14 @@ static void
 crew_log_end(const crew_worker_t *w, int status)
 {
     if (w->killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        veil_show_count(VEIL_SHOW_WORKERS_KILLED);
         veil_log(crew.o.log, VEIL_LOG_NOTICE, 0,
                  "worker process %d was killed by its keeper", (int) w->pid);
         return;
     }
+    veil_show_count(WIFSIGNALED(status) || WEXITSTATUS(status) != 0
+                        ? VEIL_SHOW_WORKERS_CRASHED
+                        : VEIL_SHOW_WORKERS_EXITED);
     if (WIFSIGNALED(status)) {
         veil_log(crew.o.log, VEIL_LOG_ALERT, 0,
                  "worker process %d exited on signal %d%s", (int) w->pid,
@@ -370,6 +383,8 @@ veil_crew_reap(pid_t pid, int status)
     }
     w = &crew.workers[i];
     crew_log_end(w, status);
+    veil_board_retire(w->block);
+    w->block = -1;
 
     veil_prepare_worker_ended(i, pid);
     w->pid = 0;

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "core/board.h"
 #include "core/cycle.h"
 #include "core/fault.h"
 #include "core/pool.h"
@@ -30,7 +31,7 @@
 /* --- forking ------------------------------------------------------------ */
 
 static void
-generation_child(const veil_generation_options_t *o, int channel)
+generation_child(const veil_generation_options_t *o, int channel, int block)
 {
     const int lent[] = { o->text_fd, o->running_text_fd, o->running_facts_fd };
     int keep[VEIL_GENERATION_LOGS + 1 + veil_countof(lent)];
@@ -40,6 +41,7 @@ generation_child(const veil_generation_options_t *o, int channel)
     unsigned i;
 
     veil_fault_role(VEIL_FAULT_KEEPER);
+    veil_board_take(block);
     keep[n++] = channel;
     for (i = 0; i < veil_countof(lent); i++) {
         if (lent[i] >= 0) {
@@ -73,6 +75,7 @@ veil_generation_start(const veil_generation_options_t *o)
 {
     veil_generation_t *g;
     int ends[2];
+    int block;
     pid_t pid;
     int rc;
 
@@ -81,13 +84,15 @@ veil_generation_start(const veil_generation_options_t *o)
         veil_log(o->log, VEIL_LOG_ALERT, -rc, "socketpair() failed");
         return NULL;
     }
+    block = veil_board_give(VEIL_BOARD_KEEPER, 0, o->number);
     pid = veil_spawn();
     if (pid == 0) {
-        generation_child(o, ends[1]);
+        generation_child(o, ends[1], block);
     }
     close(ends[1]);
     if (pid < 0) {
         veil_log(o->log, VEIL_LOG_ALERT, (int) -pid, "fork() failed");
+        veil_board_retire(block);
         close(ends[0]);
         return NULL;
     }

@@ -39,6 +39,7 @@
 #include "process/master_state.h"
 #include "process/pidfile.h"
 #include "process/reload_verbs.h"
+#include "process/show.h"
 #include "process/signal.h"
 #include "process/spawn.h"
 
@@ -301,6 +302,7 @@ master_turn(void)
     }
     control = used;
     used += veil_control_server_poll(fds + control);
+    veil_show_set(VEIL_SHOW_GENERATIONS, count - 1);
     veil_time_update();
     if (poll(fds, used, master_timeout(veil_now_ms())) < 0) {
         used = control; /* nothing is known of them */
@@ -368,6 +370,7 @@ veil_master_run(const veil_master_options_t *o)
         veil_log(&veil_master.log, VEIL_LOG_WARN, errno,
                  "prctl(PR_SET_CHILD_SUBREAPER) failed");
     }
+    veil_show_open(&veil_master.hold, VEIL_BOARD_MASTER, &veil_master.log);
     (void) veil_master_load(&start);
 
     while (!veil_master.stopping

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "core/board.h"
 #include "core/control.h"
 #include "core/time.h"
 #include "process/control.h"
@@ -115,6 +116,10 @@ master_child_ended(pid_t pid, int status)
             veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
                      "worker process %d, left by its keeper, has ended",
                      (int) pid);
+            if (veil_master.serving != NULL) {
+                veil_generation_send(veil_master.serving, VEIL_MSG_SWEEP, NULL,
+                                     0, &veil_master.log);
+            }
             if (veil_generation_workers(g) == 0) {
                 veil_master_forget(g);
             }
@@ -126,10 +131,15 @@ master_child_ended(pid_t pid, int status)
 void
 veil_master_reap(void)
 {
+    bool any = false;
     int status;
     pid_t pid;
 
     while ((pid = veil_spawn_reap(&status)) != 0) {
         master_child_ended(pid, status);
+        any = true;
+    }
+    if (any) {
+        veil_board_sweep(false);
     }
 }

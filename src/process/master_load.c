@@ -19,6 +19,7 @@
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/master_state.h"
+#include "process/show.h"
 #include "process/spawn.h"
 
 /* Reading the configuration and starting its workers, at most. */
@@ -114,6 +115,7 @@ master_take(veil_generation_t *g)
     g->served = true;
     g->deadline_ms = 0;
     veil_master.serving = g;
+    veil_show_set(VEIL_SHOW_GENERATION, g->number);
     veil_master.loading = NULL;
     veil_master.restart_ms = 0;
     veil_master.stop_ms = g->settings.shutdown_timeout_ms;

@@ -18,6 +18,7 @@
 #include "core/time.h"
 #include "process/diagnostic.h"
 #include "process/reload.h"
+#include "process/show.h"
 
 static veil_reload_result_t reload_results[VEIL_RELOAD_KEPT];
 static unsigned reload_count; /* loads so far */
@@ -227,6 +228,10 @@ veil_reload_end(veil_reload_result_t *r, const char *code, const char *reason,
         veil_str_copy_z(r->reason, sizeof(r->reason), veil_str_z(reason));
     }
     reload_log_end(r, log);
+    if (r->cause != VEIL_RELOAD_START) {
+        veil_show_count(r->ok ? VEIL_SHOW_RELOADS_OK
+                              : VEIL_SHOW_RELOADS_FAILED);
+    }
     veil_control_event(r->ok ? "reload.ok" : "reload.failed",
                        veil_reload_json(r, false));
 

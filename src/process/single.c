@@ -16,6 +16,7 @@
 #include "core/time.h"
 #include "event/listen.h"
 #include "process/pidfile.h"
+#include "process/show.h"
 #include "process/single.h"
 #include "process/worker.h"
 
@@ -121,6 +122,7 @@ veil_single_run(const veil_master_options_t *o)
         return 1;
     }
     veil_prepare_tell_stderr(&veil_cycle->log, true);
+    veil_show_open(&single_hold, VEIL_BOARD_WORKER, &veil_cycle->log);
     if (single_open_listens() != VEIL_OK || single_open_zones() != VEIL_OK
         || veil_prepare_modules() != VEIL_OK)
     {

@@ -30,6 +30,7 @@
 #include <signal.h>
 
 #include "core/assert.h"
+#include "core/board.h"
 #include "core/due.h"
 #include "core/main_conf.h"
 #include "core/module.h"
@@ -162,6 +163,7 @@ worker_start(void)
         return;
     }
     worker.state = WORKER_SERVING;
+    veil_board_state(VEIL_BOARD_SERVING);
     veil_prepare_tell_stderr(&veil_cycle->log, false);
     veil_diagnostic_tell(&veil_cycle->log, false);
     veil_diagnostic_use(-1);
@@ -197,6 +199,7 @@ worker_close_all(void)
         return;
     }
     worker.state = WORKER_CLOSING;
+    veil_board_state(VEIL_BOARD_CLOSING);
     if (veil_acceptors_connections() != 0) {
         veil_log(worker.log, VEIL_LOG_NOTICE, 0,
                  "%u connections have not ended in time, closing them",
@@ -215,6 +218,7 @@ worker_drain(uint64_t timeout_ms)
     }
     if (worker.state != WORKER_DRAINING) {
         worker.state = WORKER_DRAINING;
+        veil_board_state(VEIL_BOARD_DRAINING);
         worker_title(" is shutting down");
         veil_log(worker.log, VEIL_LOG_NOTICE, 0, "gracefully shutting down");
         veil_acceptors_stop_all();
@@ -582,6 +586,7 @@ worker_say_ready(const veil_worker_options_t *o)
     int rc;
 
     worker.state = WORKER_WAITING;
+    veil_board_state(VEIL_BOARD_WAITING);
     if (worker.alone) {
         if (o->ready(o->data) != VEIL_OK) {
             return VEIL_ERROR;
@@ -614,6 +619,7 @@ worker_leave(void)
     unsigned i;
 
     worker.state = WORKER_LEAVING;
+    veil_board_state(VEIL_BOARD_LEAVING);
     veil_timer_cancel(&worker.deadline);
     veil_timer_cancel(&worker.due);
     veil_due_changed = NULL;

@@ -206,7 +206,9 @@ Test(board, sweeping_takes_the_dead_and_leaves_the_living)
 
     /* A zombie is dead. */
     waitid(P_PID, (id_t) dead, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
-    veil_board_sweep();
+    veil_board_sweep(false);
+    cr_assert_eq(used(), 2);
+    veil_board_sweep(true);
     cr_assert_eq(used(), 1);
     cr_assert_eq(total("test_total", 0), 5);
     reap(dead);
@@ -214,7 +216,7 @@ Test(board, sweeping_takes_the_dead_and_leaves_the_living)
     cr_assert_eq(total("test_total", 0), 5);
     kill(alive, SIGKILL);
     reap(alive);
-    veil_board_sweep();
+    veil_board_sweep(true);
     cr_assert_eq(used(), 0);
 }
 
@@ -231,7 +233,7 @@ Test(board, a_parent_that_died_before_it_forked)
 
     reap(start(give_and_die, &block));
     cr_assert_eq(used(), 2);
-    veil_board_sweep();
+    veil_board_sweep(true);
     cr_assert_eq(used(), 0);
 }
 
@@ -275,7 +277,7 @@ Test(board, folding_is_all_or_nothing)
         died += WIFSIGNALED(status);
         cr_assert_eq(total("test_total", 0), want, "place %u: %lu",
                      fold_die_at, (unsigned long) total("test_total", 0));
-        veil_board_sweep();
+        veil_board_sweep(true);
         cr_assert_eq(used(), 0);
         cr_assert_eq(total("test_total", 0), want, "place %u, after",
                      fold_die_at);

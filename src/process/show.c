@@ -1,0 +1,81 @@
+/*
+ * show.c -- the server's processes on the board.
+ *
+ * The board is one of the zones that the hold keeps, so it outlives
+ * generations and goes along in an upgrade; no configuration names it.  The
+ * master maps it before it forks, and all others inherit the mapping.
+ */
+
+#include "core/platform.h"
+
+#include <sys/mman.h>
+
+#include "core/metric.h"
+#include "process/show.h"
+
+static veil_metric_t show_metrics[VEIL_SHOW_METRICS] = {
+    [VEIL_SHOW_WORKERS_STARTED] = VEIL_COUNTER(
+        "veil_workers_started_total", NULL, "Worker processes started."),
+    [VEIL_SHOW_WORKERS_EXITED] =
+        VEIL_COUNTER("veil_workers_ended_total", "how=\"exited\"",
+                     "Worker processes that have ended."),
+    [VEIL_SHOW_WORKERS_CRASHED] =
+        VEIL_COUNTER("veil_workers_ended_total", "how=\"crashed\"", NULL),
+    [VEIL_SHOW_WORKERS_KILLED] =
+        VEIL_COUNTER("veil_workers_ended_total", "how=\"killed\"", NULL),
+    [VEIL_SHOW_WORKERS_STUCK] =
+        VEIL_COUNTER("veil_workers_ended_total", "how=\"stuck\"", NULL),
+    [VEIL_SHOW_RELOADS_OK] = VEIL_COUNTER(
+        "veil_reloads_total", "result=\"ok\"", "Reloads that were asked for."),
+    [VEIL_SHOW_RELOADS_FAILED] =
+        VEIL_COUNTER("veil_reloads_total", "result=\"failed\"", NULL),
+    [VEIL_SHOW_GENERATION] = VEIL_GAUGE(
+        "veil_generation", NULL, "Number of the configuration that serves."),
+    [VEIL_SHOW_GENERATIONS] =
+        VEIL_GAUGE("veil_generations_active", NULL,
+                   "Configurations that have processes: the one that serves, "
+                   "those that drain, one that loads."),
+};
+VEIL_METRICS(show_metrics);
+
+void
+veil_show_open(veil_hold_t *hold, veil_board_role_t role,
+               const veil_log_t *log)
+{
+    veil_hold_zone_t want;
+    bool fresh;
+    void *mem;
+    int fd;
+
+    memset(&want, 0, sizeof(want));
+    memcpy(want.name, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
+    memcpy(want.tag, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
+    want.size = veil_board_size();
+    /* Of no generation: named by one that always comes. */
+    fd = veil_hold_zone(hold, &want, UINT64_MAX, &fresh);
+    if (fd < 0) {
+        veil_log(log, VEIL_LOG_ALERT, -fd,
+                 "no memory for metrics, there will be none");
+        return;
+    }
+    mem = mmap(NULL, want.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (mem == MAP_FAILED) {
+        veil_log(log, VEIL_LOG_ALERT, errno,
+                 "mapping the memory for metrics failed, there will be none");
+        return;
+    }
+    veil_board_open(mem, want.size);
+    veil_board_take(veil_board_give(role, 0, role == VEIL_BOARD_WORKER));
+}
+
+void
+veil_show_count(veil_show_metric_t what)
+{
+    veil_metric_inc(&show_metrics[what]);
+}
+
+void
+veil_show_set(veil_show_metric_t what, uint64_t value)
+{
+    veil_metric_set(&show_metrics[what], value);
+}
