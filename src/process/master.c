@@ -302,7 +302,7 @@ master_turn(void)
     }
     control = used;
     used += veil_control_server_poll(fds + control);
-    veil_show_set(VEIL_SHOW_GENERATIONS, count - 1);
+    veil_show_set(VEIL_SHOW_GENERATIONS, control - 1);
     veil_time_update();
     if (poll(fds, used, master_timeout(veil_now_ms())) < 0) {
         used = control; /* nothing is known of them */
