@@ -47,7 +47,7 @@ static struct {
     metric_cell_t *cells;
     unsigned ncells;
     uint64_t schema;
-} metrics;
+} metric_all;
 
 static uint64_t
 metric_hash(uint64_t hash, const void *data, size_t n)
@@ -101,17 +101,17 @@ metric_collect(void)
     for (t = __start_veil_metrics; t < __stop_veil_metrics; t++) {
         n += (*t)->n;
     }
-    metrics.entries = veil_zalloc((n + 1) * sizeof(*metrics.entries));
+    metric_all.entries = veil_zalloc((n + 1) * sizeof(*metric_all.entries));
     for (t = __start_veil_metrics; t < __stop_veil_metrics; t++) {
         for (i = 0; i < (*t)->n; i++) {
-            metric_entry_t *e = &metrics.entries[metrics.n];
+            metric_entry_t *e = &metric_all.entries[metric_all.n];
 
             e->m = &(*t)->metrics[i];
-            e->order = metrics.n++;
+            e->order = metric_all.n++;
             VEIL_ASSERT(e->m->nbounds <= VEIL_METRIC_MAX_BOUNDS);
         }
     }
-    qsort(metrics.entries, metrics.n, sizeof(*metrics.entries),
+    qsort(metric_all.entries, metric_all.n, sizeof(*metric_all.entries),
           metric_compare);
 }
 
@@ -122,25 +122,25 @@ metric_number(void)
     metric_cell_t *c;
     uint64_t key;
 
-    for (i = 0; i < metrics.n; i++) {
-        metrics.entries[i].cell = cell;
-        cell += veil_metric_cells(metrics.entries[i].m);
+    for (i = 0; i < metric_all.n; i++) {
+        metric_all.entries[i].cell = cell;
+        cell += veil_metric_cells(metric_all.entries[i].m);
     }
-    metrics.ncells = cell;
-    metrics.cells = veil_zalloc((cell + 1) * sizeof(*metrics.cells));
-    metrics.schema = METRIC_FNV_BASIS;
-    for (i = 0; i < metrics.n; i++) {
-        const veil_metric_t *m = metrics.entries[i].m;
+    metric_all.ncells = cell;
+    metric_all.cells = veil_zalloc((cell + 1) * sizeof(*metric_all.cells));
+    metric_all.schema = METRIC_FNV_BASIS;
+    for (i = 0; i < metric_all.n; i++) {
+        const veil_metric_t *m = metric_all.entries[i].m;
 
         for (k = 0; k < veil_metric_cells(m); k++) {
-            c = &metrics.cells[metrics.entries[i].cell + k];
+            c = &metric_all.cells[metric_all.entries[i].cell + k];
             key = metric_cell_key(m, k);
             /* Two declarations of one metric are a mistake. */
             VEIL_ASSERT(veil_metric_find(key) == -1);
             c->key = key;
             c->kept = m->type != VEIL_METRIC_GAUGE;
-            metrics.schema = metric_hash(metrics.schema, &c->key, 8);
-            metrics.schema = metric_hash(metrics.schema, &c->kept, 1);
+            metric_all.schema = metric_hash(metric_all.schema, &c->key, 8);
+            metric_all.schema = metric_hash(metric_all.schema, &c->kept, 1);
         }
     }
 }
@@ -148,8 +148,8 @@ metric_number(void)
 static void
 metric_make(void)
 {
-    if (veil_unlikely(!metrics.made)) {
-        metrics.made = true;
+    if (veil_unlikely(!metric_all.made)) {
+        metric_all.made = true;
         metric_collect();
         metric_number();
     }
@@ -159,34 +159,34 @@ uint64_t
 veil_metrics_schema(void)
 {
     metric_make();
-    return metrics.schema;
+    return metric_all.schema;
 }
 
 unsigned
 veil_metrics_count(void)
 {
     metric_make();
-    return metrics.ncells;
+    return metric_all.ncells;
 }
 
 veil_metric_t *
 veil_metric_at(unsigned i, unsigned *cell)
 {
     metric_make();
-    if (i >= metrics.n) {
+    if (i >= metric_all.n) {
         return NULL;
     }
-    *cell = metrics.entries[i].cell;
-    return metrics.entries[i].m;
+    *cell = metric_all.entries[i].cell;
+    return metric_all.entries[i].m;
 }
 
 uint64_t
 veil_metric_key(unsigned cell, bool *kept)
 {
     metric_make();
-    VEIL_ASSERT(cell < metrics.ncells);
-    *kept = metrics.cells[cell].kept;
-    return metrics.cells[cell].key;
+    VEIL_ASSERT(cell < metric_all.ncells);
+    *kept = metric_all.cells[cell].kept;
+    return metric_all.cells[cell].key;
 }
 
 int
@@ -195,8 +195,8 @@ veil_metric_find(uint64_t key)
     unsigned i;
 
     metric_make();
-    for (i = 0; i < metrics.ncells; i++) {
-        if (metrics.cells[i].key == key) {
+    for (i = 0; i < metric_all.ncells; i++) {
+        if (metric_all.cells[i].key == key) {
             return (int) i;
         }
     }
@@ -210,8 +210,8 @@ veil_metrics_attach(uint64_t *cells)
     unsigned i;
 
     metric_make();
-    for (i = 0; i < metrics.n; i++) {
-        e = &metrics.entries[i];
+    for (i = 0; i < metric_all.n; i++) {
+        e = &metric_all.entries[i];
         e->m->cell = cells == NULL ? veil_metric_nowhere : &cells[e->cell];
     }
 }

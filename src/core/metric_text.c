@@ -227,8 +227,8 @@ typedef void metric_print_fn(FILE *out, const veil_metric_t *m,
                              const uint64_t *cells, const char *extra);
 
 static char *
-metrics_print(const veil_metric_row_t *rows, unsigned n, const char *match,
-              metric_print_fn *print, bool heads)
+metric_print_all(const veil_metric_row_t *rows, unsigned n, const char *match,
+                 metric_print_fn *print, bool heads)
 {
     const veil_metric_t *m, *before = NULL;
     char *text = NULL;
@@ -255,14 +255,14 @@ metrics_print(const veil_metric_row_t *rows, unsigned n, const char *match,
 char *
 veil_metrics_prom(const veil_metric_row_t *rows, unsigned n, const char *match)
 {
-    return metrics_print(rows, n, match, metric_prom, true);
+    return metric_print_all(rows, n, match, metric_prom, true);
 }
 
 char *
 veil_metrics_table(const veil_metric_row_t *rows, unsigned n,
                    const char *match)
 {
-    return metrics_print(rows, n, match, metric_table, false);
+    return metric_print_all(rows, n, match, metric_table, false);
 }
 
 /* --- JSON -----------------------------------------------------------------

@@ -77,9 +77,9 @@ struct veil_conn_s {
     bool eof : 1;      /* nothing more will arrive */
     bool eof_told : 1; /* on_eof was delivered */
     bool closing : 1;
-    bool ended : 1; /* the handle is closing */
-    bool reset : 1; /* close with RST (veil_conn_abort) */
-    bool paced : 1; /* holding stops at once */
+    bool ended : 1;    /* the handle is closing */
+    bool reset : 1;    /* close with RST (veil_conn_abort) */
+    bool paced : 1;    /* holding stops at once */
     bool outgoing : 1; /* made by veil_conn_connect() */
     int eof_err;
     uint32_t write_timeout_ms;

@@ -21,24 +21,24 @@
 
 enum { EXCHANGE_REQUESTS, EXCHANGE_CONNECT_TIME, EXCHANGE_TIME };
 
-static const uint64_t exchange_times_ms[] = {
+static const uint64_t upstream_exchange_times_ms[] = {
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 30000, 60000
 };
 
-static veil_metric_t exchange_metrics[] = {
+static veil_metric_t upstream_exchange_metrics[] = {
     [EXCHANGE_REQUESTS] =
         VEIL_COUNTER("veil_upstream_requests_total", NULL,
                      "Requests to upstream servers, each attempt."),
     [EXCHANGE_CONNECT_TIME] = VEIL_HISTOGRAM(
         "veil_upstream_connect_duration_seconds", NULL,
         "How long new connections to upstream servers took, with TLS.",
-        exchange_times_ms, 0.001),
+        upstream_exchange_times_ms, 0.001),
     [EXCHANGE_TIME] = VEIL_HISTOGRAM(
         "veil_upstream_request_duration_seconds", NULL,
         "From an attempt's beginning to the end of the response.",
-        exchange_times_ms, 0.001),
+        upstream_exchange_times_ms, 0.001),
 };
-VEIL_METRICS(exchange_metrics);
+VEIL_METRICS(upstream_exchange_metrics);
 
 /* --- log lines ----------------------------------------------------------- */
 
@@ -137,7 +137,7 @@ veil_exchange_times(veil_exchange_t *x)
     s = veil_exchange_state(x);
     if (s->response_ms < 0) {
         s->response_ms = (int64_t) (veil_now_ms() - p->start_ms);
-        veil_metric_observe(&exchange_metrics[EXCHANGE_TIME],
+        veil_metric_observe(&upstream_exchange_metrics[EXCHANGE_TIME],
                             (uint64_t) s->response_ms);
         upstream_exchange_count(p, s);
     }
@@ -328,7 +328,7 @@ veil_exchange_attempt(veil_exchange_t *x)
         return;
     }
     upstream_exchange_new_state(x);
-    veil_metric_inc(&exchange_metrics[EXCHANGE_REQUESTS]);
+    veil_metric_inc(&upstream_exchange_metrics[EXCHANGE_REQUESTS]);
     p->attempts++;
     p->plain = x->want_upgrade; /* which only HTTP/1 has */
     p->start_ms = veil_now_ms();
@@ -422,7 +422,7 @@ veil_exchange_connected(veil_exchange_t *x, int err)
     }
     s->connect_ms = (int64_t) (veil_now_ms() - p->start_ms);
     if (!p->reused) {
-        veil_metric_observe(&exchange_metrics[EXCHANGE_CONNECT_TIME],
+        veil_metric_observe(&upstream_exchange_metrics[EXCHANGE_CONNECT_TIME],
                             (uint64_t) s->connect_ms);
     }
     if (x->raw) {

@@ -27,7 +27,7 @@ enum {
     RETRY_SAME
 };
 
-static veil_metric_t retry_metrics[] = {
+static veil_metric_t upstream_retry_metrics[] = {
     [RETRY_ERRORS] =
         VEIL_COUNTER("veil_upstream_failures_total", "reason=\"error\"",
                      "Requests to upstream servers that failed."),
@@ -43,7 +43,7 @@ static veil_metric_t retry_metrics[] = {
     [RETRY_SAME] =
         VEIL_COUNTER("veil_upstream_retries_total", "peer=\"same\"", NULL),
 };
-VEIL_METRICS(retry_metrics);
+VEIL_METRICS(upstream_retry_metrics);
 
 /* Times a peer may say that it has not looked at a request. */
 #define RETRY_MAX_REFUSED 3
@@ -133,7 +133,7 @@ upstream_retry_same_peer(veil_exchange_t *x)
     if (x->rebody != NULL) {
         veil_exchange_stop_body(x); /* else nothing of it was used */
     }
-    veil_metric_inc(&retry_metrics[RETRY_SAME]);
+    veil_metric_inc(&upstream_retry_metrics[RETRY_SAME]);
     veil_upstream_conn_release(x, false);
     upstream_retry_reset(x);
     p->state = VEIL_X_CONNECT;
@@ -157,16 +157,17 @@ veil_exchange_failed(veil_exchange_t *x, unsigned kind, int status)
     }
 
     veil_metric_inc(
-        &retry_metrics[kind == VEIL_NEXT_ERROR            ? RETRY_ERRORS
-                       : kind == VEIL_NEXT_TIMEOUT        ? RETRY_TIMEOUTS
-                       : kind == VEIL_NEXT_INVALID_HEADER ? RETRY_INVALID
-                                                          : RETRY_STATUS]);
+        &upstream_retry_metrics[kind == VEIL_NEXT_ERROR     ? RETRY_ERRORS
+                                : kind == VEIL_NEXT_TIMEOUT ? RETRY_TIMEOUTS
+                                : kind == VEIL_NEXT_INVALID_HEADER
+                                    ? RETRY_INVALID
+                                    : RETRY_STATUS]);
     retry = upstream_retry_is_allowed(x, kind);
     if (veil_exchange_state(x)->status == 0) {
         veil_exchange_state(x)->status = status;
     }
     if (retry) {
-        veil_metric_inc(&retry_metrics[RETRY_NEXT]);
+        veil_metric_inc(&upstream_retry_metrics[RETRY_NEXT]);
         upstream_retry_drop(x, true);
         upstream_retry_reset(x);
         veil_exchange_attempt(x);
@@ -254,8 +255,8 @@ veil_exchange_retry_status(veil_exchange_t *x)
     if (kind == 0 || !upstream_retry_is_allowed(x, kind)) {
         return false;
     }
-    veil_metric_inc(&retry_metrics[RETRY_STATUS]);
-    veil_metric_inc(&retry_metrics[RETRY_NEXT]);
+    veil_metric_inc(&upstream_retry_metrics[RETRY_STATUS]);
+    veil_metric_inc(&upstream_retry_metrics[RETRY_NEXT]);
     /* As in nginx: "not here" is no failure of the server. */
     upstream_retry_drop(x, kind != VEIL_NEXT_403 && kind != VEIL_NEXT_404);
     veil_exchange_body_free(x);

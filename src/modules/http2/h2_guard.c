@@ -114,7 +114,7 @@ veil_h2_guard_counts_t veil_h2_guard_counts;
                  "HTTP/2 connections that were ended for what the client "    \
                  "did.")
 
-static veil_metric_t guard_metrics[] = {
+static veil_metric_t h2_guard_metrics[] = {
     [H2_GUARD_RESETS] = GUARD_METRIC_KIND("resets"),
     [H2_GUARD_EARLY_RESETS] = GUARD_METRIC_KIND("early_resets"),
     [H2_GUARD_REFUSED] = GUARD_METRIC_KIND("refused_heads"),
@@ -137,7 +137,7 @@ static veil_metric_t guard_metrics[] = {
         "veil_http2_guard_stalled_streams_total", NULL,
         "HTTP/2 streams that were reset as their windows stayed shut."),
 };
-VEIL_METRICS(guard_metrics);
+VEIL_METRICS(h2_guard_metrics);
 
 static veil_timer_fn h2_guard_look;
 
@@ -192,7 +192,7 @@ h2_guard_break(veil_h2_t *h2, h2_guard_kind_t kind)
     (void) veil_snprintf(why, sizeof(why), "HTTP/2 beyond a limit: %s",
                          h2_guards[kind].name);
     veil_http_reject(h2->hc, 0, why, VEIL_STR_NULL, NULL);
-    veil_metric_inc(&guard_metrics[kind]);
+    veil_metric_inc(&h2_guard_metrics[kind]);
     veil_conn_read_timeout(&h2->hc->c, GUARD_GOODBYE_MS);
     veil_h2_wake(h2);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -579,7 +579,7 @@ h2_guard_look_at_windows(veil_h2_t *h2)
                      "\"send_timeout\", %llu ms: the stream is reset",
                      (unsigned long long) limit);
             veil_h2_guard_counts.stalled_streams++;
-            veil_metric_inc(&guard_metrics[H2_GUARDS]);
+            veil_metric_inc(&h2_guard_metrics[H2_GUARDS]);
             (void) nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE,
                                              s->id, NGHTTP2_CANCEL);
             veil_h2_wake(h2);
