@@ -291,6 +291,12 @@ veil_board_take(int block)
     veil_metrics_attach(veil_board_mine->cells);
 }
 
+uint64_t
+veil_board_heartbeat(int block)
+{
+    return board_get(&board_of_handle(block)->heartbeat_ms);
+}
+
 const veil_board_block_t *
 veil_board_block(unsigned i)
 {

@@ -119,6 +119,9 @@ void veil_board_retire(int block);
  */
 void veil_board_sweep(bool workers);
 
+/* When the process of a block given out here last turned its loop. */
+uint64_t veil_board_heartbeat(int block);
+
 /* The i-th block, NULL if it is not in use; i below this. */
 #define VEIL_BOARD_BLOCKS 2048u
 const veil_board_block_t *veil_board_block(unsigned i);

@@ -154,7 +154,11 @@ veil_control_rc_t veil_control_fail(veil_control_call_t *call,
 /* What the caller could do about it. */
 void veil_control_hint(veil_control_call_t *call, const char *fmt, ...)
     VEIL_PRINTF(2, 3);
-/* Takes over args, for verb->worker; returns VEIL_CONTROL_FORWARD. */
+/*
+ * Takes over args, for verb->worker; returns VEIL_CONTROL_FORWARD.  A number
+ * in args by the name of VEIL_CONTROL_ONLY_PID: to that worker alone.
+ */
+#define VEIL_CONTROL_ONLY_PID "only_pid"
 veil_control_rc_t veil_control_forward(veil_control_call_t *call,
                                        json_t *args);
 /* Ends a call that was LATER; it is freed. */

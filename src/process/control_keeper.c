@@ -53,11 +53,29 @@ control_keeper_unreachable(uint64_t id, unsigned slot, pid_t pid)
     json_decref(json);
 }
 
+/* [[slot, pid], ...] of those that are to be asked. */
+static json_t *
+control_keeper_expected(const json_t *args)
+{
+    const json_t *only = json_object_get(args, VEIL_CONTROL_ONLY_PID);
+    json_t *all = veil_crew_pids();
+    size_t i = 0;
+
+    while (only != NULL && i < json_array_size(all)) {
+        if (json_equal(json_array_get(json_array_get(all, i), 1), only)) {
+            i++;
+        } else {
+            json_array_remove(all, i);
+        }
+    }
+    return all;
+}
+
 static void
 control_keeper_ask_workers(const veil_control_message_t *m, json_t *args)
 {
     veil_answer_message_t head;
-    json_t *expected = veil_crew_pids();
+    json_t *expected = control_keeper_expected(args);
     json_t *pair;
     size_t i;
 

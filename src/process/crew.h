@@ -12,9 +12,11 @@
 
 typedef struct {
     unsigned workers;
-    int up;      /* channel to the master: workers close it */
-    int signals; /* likewise */
-    bool detach; /* as of veil_worker_options_t */
+    int up;               /* channel to the master: workers close it */
+    int signals;          /* likewise */
+    bool detach;          /* as of veil_worker_options_t */
+    uint64_t drain_ms;    /* of a worker that is replaced */
+    uint64_t watchdog_ms; /* worker_watchdog; 0: off */
     const veil_log_t *log;
 } veil_crew_options_t;
 
@@ -32,6 +34,22 @@ void veil_crew_start(void);
  * shorten it.  Those that do not end even then are killed.
  */
 void veil_crew_drain(uint64_t timeout_ms);
+/*
+ * Makes another worker for the slot; when that serves, the one before
+ * drains.  Then fn is told 0 and both pids (was: 0 if there was none), or
+ * -ECHILD, the new one having ended before it was ready, or -ECANCELED, as
+ * the generation ends; it may restart another slot.  Returns 0 or -errno,
+ * fn is not called then: -ENOENT, there is no such slot; -EBUSY, it is being
+ * started or restarted, or the generation does not serve.
+ */
+typedef void veil_crew_restarted_fn(void *data, int rc, pid_t was, pid_t is);
+int veil_crew_restart(unsigned slot, veil_crew_restarted_fn *fn, void *data);
+/* Stays with the one there is, if it is not too late; fn is not called. */
+void veil_crew_restart_cancel(unsigned slot);
+/* The process that has the slot; 0: none now. */
+pid_t veil_crew_pid(unsigned slot);
+unsigned veil_crew_slots(void);
+
 /* Opens the logs anew and hands the descriptors to all. */
 void veil_crew_reopen_logs(veil_cycle_t *cycle);
 /* [[slot, pid], ...] of those that can be asked; a new reference. */

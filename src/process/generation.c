@@ -238,18 +238,17 @@ generation_note_worker(veil_generation_t *g, const veil_message_t *m)
 {
     const veil_worker_message_t *w = (const void *) m->data;
 
-    if (w->pid == 0 && w->slot < g->nworkers) {
-        veil_control_process_ended(g->workers[w->slot]);
+    if (w->ended) {
+        veil_control_process_ended(w->pid);
+        (void) veil_generation_forget_worker(g, w->pid);
+        return;
     }
-    if (w->slot >= g->nworkers) {
-        unsigned n = w->slot + 1;
-
-        g->workers = veil_realloc(g->workers, n * sizeof(*g->workers));
-        memset(g->workers + g->nworkers, 0,
-               (n - g->nworkers) * sizeof(*g->workers));
-        g->nworkers = n;
+    if (g->nworkers == g->max_workers) {
+        g->max_workers = g->max_workers * 2 + 4;
+        g->workers =
+            veil_realloc(g->workers, g->max_workers * sizeof(*g->workers));
     }
-    g->workers[w->slot] = w->pid;
+    g->workers[g->nworkers++] = w->pid;
 }
 
 static void
@@ -372,13 +371,7 @@ veil_generation_send(veil_generation_t *g, veil_message_type_t type,
 unsigned
 veil_generation_workers(const veil_generation_t *g)
 {
-    unsigned n = 0;
-    unsigned i;
-
-    for (i = 0; i < g->nworkers; i++) {
-        n += g->workers[i] != 0;
-    }
-    return n;
+    return g->nworkers;
 }
 
 bool
@@ -388,7 +381,7 @@ veil_generation_forget_worker(veil_generation_t *g, pid_t pid)
 
     for (i = 0; i < g->nworkers; i++) {
         if (g->workers[i] == pid) {
-            g->workers[i] = 0;
+            g->workers[i] = g->workers[--g->nworkers];
             return true;
         }
     }
@@ -404,9 +397,7 @@ veil_generation_signal(const veil_generation_t *g, int signo)
         (void) kill(g->keeper, signo);
     }
     for (i = 0; i < g->nworkers; i++) {
-        if (g->workers[i] != 0) {
-            (void) kill(g->workers[i], signo);
-        }
+        (void) kill(g->workers[i], signo);
     }
 }
 

@@ -52,8 +52,9 @@ typedef struct veil_generation_s {
     veil_reload_result_t *result; /* of its load; NULL when that is over */
     veil_settings_message_t settings;
     veil_generation_log_t *log; /* NULL when the master has taken it */
-    pid_t *workers;             /* by slot; 0: absent */
+    pid_t *workers;             /* that have not ended */
     unsigned nworkers;
+    unsigned max_workers; /* room */
 } veil_generation_t;
 
 typedef struct {

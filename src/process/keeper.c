@@ -43,6 +43,7 @@
 #include "process/signal.h"
 #include "process/spawn.h"
 #include "process/text.h"
+#include "process/workers.h"
 
 static struct {
     const veil_keeper_options_t *o;
@@ -397,7 +398,7 @@ keeper_timeout(uint64_t now)
 static void
 keeper_turn(void)
 {
-    unsigned max = keeper.conf->workers + 2;
+    unsigned max = veil_crew_alive() + 2;
     struct pollfd *fds = veil_alloc(max * sizeof(*fds));
     unsigned n;
 
@@ -581,6 +582,8 @@ keeper_prepare(void)
     crew.up = keeper.channel;
     crew.signals = keeper.signals;
     crew.detach = keeper.o->detach;
+    crew.drain_ms = keeper.conf->worker_shutdown_timeout_ms;
+    crew.watchdog_ms = veil_workers_conf(veil_cycle)->watchdog_ms;
     crew.log = keeper.log;
     veil_crew_init(&crew);
     veil_control_keeper_init(keeper.channel, keeper.o->generation, keeper.log);

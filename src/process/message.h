@@ -60,7 +60,8 @@ typedef struct {
 /* WORKER */
 typedef struct {
     unsigned slot;
-    pid_t pid; /* 0: it has ended */
+    pid_t pid;
+    bool ended;
 } veil_worker_message_t;
 
 /* DRAIN */

@@ -52,9 +52,12 @@
 #include "process/signal.h"
 #include "process/spawn.h"
 #include "process/worker.h"
+#include "process/workers.h"
 
 /* How long closing all connections may take once the time is up. */
 #define WORKER_CLOSE_MS 2000
+/* Turns within worker_watchdog, at least. */
+#define WORKER_BEATS 4
 /* How long the handles of the worker itself may take. */
 #define WORKER_LEAVE_MS 1000
 
@@ -91,6 +94,7 @@ static struct {
     veil_handle_t signals;
     veil_op_t signal_ready;
     veil_timer_t deadline;
+    veil_timer_t beat;
     veil_timer_t due;      /* without a keeper: what it would do later */
     veil_array_t *adopted; /* of worker_adopted_t */
 } worker;
@@ -560,10 +564,22 @@ worker_take_calls(void)
     veil_control_events_to(worker.o->channel, o.generation, o.worker);
 }
 
+/* A loop with nothing to do turns too, while it is watched. */
+static void
+worker_beat(veil_timer_t *t)
+{
+    uint64_t ms = veil_workers_conf(veil_cycle)->watchdog_ms;
+
+    if (ms != 0 && !worker.alone) {
+        veil_timer_set(worker.loop, t, ms / WORKER_BEATS + 1);
+    }
+}
+
 static void
 worker_open_handles(const veil_worker_options_t *o, int signals)
 {
     veil_timer_init(&worker.deadline, worker_deadline);
+    veil_timer_init(&worker.beat, worker_beat);
     veil_timer_init(&worker.due, worker_due);
 
     veil_handle_init(&worker.signals, worker.loop, NULL, signals);
@@ -586,6 +602,7 @@ worker_say_ready(const veil_worker_options_t *o)
     int rc;
 
     worker.state = WORKER_WAITING;
+    worker_beat(&worker.beat);
     veil_board_state(VEIL_BOARD_WAITING);
     if (worker.alone) {
         if (o->ready(o->data) != VEIL_OK) {
@@ -621,6 +638,7 @@ worker_leave(void)
     worker.state = WORKER_LEAVING;
     veil_board_state(VEIL_BOARD_LEAVING);
     veil_timer_cancel(&worker.deadline);
+    veil_timer_cancel(&worker.beat);
     veil_timer_cancel(&worker.due);
     veil_due_changed = NULL;
     veil_control_calls_stop();

@@ -1,0 +1,102 @@
+#!/usr/bin/perl
+
+# worker_watchdog: who does not turn is replaced, who is slow is not, and the
+# others serve on meanwhile.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::Veil;
+use Test::Veil::Control;
+use Time::HiRes qw/sleep time/;
+
+my $t = Test::Veil->new->config(<<'EOC');
+worker_processes 3;
+worker_watchdog 1s;
+
+http {
+    server {
+        listen %%PORT_80%% reuseport;
+        location / {
+            return 200 "$pid\n";
+        }
+    }
+}
+EOC
+$t->allow_alerts(qr/has not turned its loop for \d+ ms, killing it/);
+$t->run;
+
+sub list { return @{ Test::Veil::Control->new($t)->data('worker.list') } }
+sub metric {
+    my ($name, %labels) = @_;
+    my $m = Test::Veil::Control->new($t)->data('metrics', match => $name);
+    for my $v (@{ $m->{$name}{values} }) {
+        return $v->{value} unless grep {
+            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
+    }
+    return;
+}
+
+# --- nothing to do is no reason to be killed
+
+my %pids = map { $_->{slot} => $_->{pid} } list();
+is(scalar keys %pids, 3, 'three workers');
+sleep 2.5;
+is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
+    'idle workers live');
+ok(!(grep { $_->{heartbeat_ms} > 1000 } list()), 'and turn');
+
+# --- a stop that ends in time is none either
+
+kill 'STOP', $pids{0};
+sleep 0.4;
+kill 'CONT', $pids{0};
+sleep 1.5;
+is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
+    'nobody was killed for a nap');
+
+# --- a stop that does not end: the others serve on, the slot comes back
+
+my $mark = $t->log_mark;
+kill 'STOP', $pids{1};
+my $began = time;
+my ($stopped) = grep { $_->{slot} == 1 } list();
+ok($stopped->{stopped}, 'the list says that it is stopped');
+my $m = metric('veil_http_requests_total', protocol => 'http/1.1');
+ok(defined $m, 'metrics are answered all the same');
+
+# Connections to its socket wait, and are served; the others never wait.
+my $answered = 0;
+for (1 .. 30) {
+    my $c = $t->connect(80);
+    $c->send_request(path => '/');
+    my $r = $c->read_response;
+    $answered++ if $r->status == 200;
+    $c->close;
+}
+is($answered, 30, 'all requests are answered, those at its socket late');
+$t->wait_for_log(qr/worker 1, process $stopped->{pid}, has not turned/,
+    from => $mark);
+cmp_ok(time - $began, '<', 8, 'within the time, or nearly');
+ok($t->wait_for(sub {
+    grep { $_->{slot} == 1 && $_->{pid} != $pids{1}
+        && $_->{state} eq 'serving' } list()
+}), 'another serves in its place');
+is_deeply([ map { $_->{pid} } sort { $a->{slot} <=> $b->{slot} }
+    grep { $_->{slot} != 1 } list() ], [ $pids{0}, $pids{2} ], 'the others live');
+is(metric('veil_workers_ended_total', how => 'stuck'), 1, 'it was counted');
+is(metric('veil_http_requests_total', protocol => 'http/1.1'), 30,
+    'and so were the requests, whoever had them');
+
+# --- all of them at once: one after the other
+
+%pids = map { $_->{slot} => $_->{pid} } list();
+kill 'STOP', values %pids;
+ok($t->wait_for(sub {
+    3 == grep { $_->{pid} != ($pids{ $_->{slot} } // 0) && $_->{state} eq 'serving' }
+        list()
+}), 'all that were stopped are replaced');
+like($t->get('/'), qr/ 200 /, 'and it serves');
+is(metric('veil_workers_ended_total', how => 'stuck'), 4, 'four in all');
+
+done_testing;
