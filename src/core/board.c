@@ -1,7 +1,7 @@
 /*
  * board.c -- the shared zone in which each process shows how it is.
  *
- * The zone is large and hardly used: 2048 blocks of three pages, of which
+ * The zone is large and hardly used: 2048 blocks of two pages, of which
  * only those exist that were ever written to.  So there is one size for every
  * configuration, and a reload with more workers finds the same board.
  *
@@ -33,7 +33,6 @@
 /* Programs whose processes live at a time: two during an upgrade. */
 #define BOARD_SCHEMAS 8
 #define BOARD_TOTALS 4096 /* a power of two */
-#define BOARD_SETTLERS 4
 
 /* How the cells of one program lie. */
 typedef struct {
@@ -69,14 +68,12 @@ typedef struct {
 } board_zone_t;
 
 _Static_assert(sizeof(veil_board_block_t) % 64 == 0, "blocks share no line");
-_Static_assert(sizeof(veil_board_block_t) <= 3 * 4096, "three pages");
+_Static_assert(sizeof(veil_board_block_t) <= 2 * 4096, "two pages");
 
 static veil_board_block_t board_spare;
 veil_board_block_t *veil_board_mine = &board_spare;
 
 static board_zone_t *board;
-static veil_board_settle_fn *board_settlers[BOARD_SETTLERS];
-static unsigned board_nsettlers;
 
 static uint64_t
 board_get(const uint64_t *word)
@@ -238,10 +235,6 @@ board_clear(veil_board_block_t *b)
             b->cells[i] = 0;
         }
     }
-    for (i = 0; i < VEIL_BOARD_DEBTS && b->debts[i].key != 0; i++) {
-        memset(&b->debts[i], 0, sizeof(b->debts[i]));
-    }
-    b->ndebts = 0;
 }
 
 int
@@ -328,22 +321,6 @@ board_total(board_table_t *t, uint64_t key)
     return NULL;
 }
 
-static void
-board_settle(veil_board_block_t *b)
-{
-    unsigned i, k;
-    uint32_t n;
-
-    for (i = 0; i < b->ndebts && i < VEIL_BOARD_DEBTS; i++) {
-        n = b->debts[i].n;
-        b->debts[i].n = 0;
-        VEIL_FAULT("board.settle");
-        for (k = 0; n != 0 && k < board_nsettlers; k++) {
-            board_settlers[k](b->debts[i].key, n);
-        }
-    }
-}
-
 /* By the holder of the lock. */
 static void
 board_fold(veil_board_block_t *b)
@@ -353,7 +330,6 @@ board_fold(veil_board_block_t *b)
     board_total_t *total;
     unsigned i;
 
-    board_settle(b);
     *t = board->tables[board->counts];
     t->block = (uint32_t) (b - board->blocks);
     t->serial = b->serial;
@@ -392,7 +368,7 @@ veil_board_retire(int block)
 }
 
 void
-veil_board_sweep(bool workers)
+veil_board_sweep(void)
 {
     veil_board_block_t *b;
     unsigned i;
@@ -403,7 +379,7 @@ veil_board_sweep(bool workers)
     board_lock();
     for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
         b = &board->blocks[i];
-        if (b->used != 0 && (workers || b->role != VEIL_BOARD_WORKER)
+        if (b->used != 0
             && veil_process_is_dead(b->holder != 0 ? b->holder : b->giver))
         {
             board_fold(b);
@@ -507,41 +483,4 @@ veil_board_read_dead(void)
         board_unlock();
     }
     return cells;
-}
-
-/* --- debts ----------------------------------------------------------------
- */
-
-uint32_t *
-veil_board_debt(uint64_t key)
-{
-    veil_board_block_t *b = veil_board_mine;
-    unsigned i;
-
-    VEIL_ASSERT(key != 0);
-    for (i = 0; i < b->ndebts; i++) {
-        if (b->debts[i].key == key) {
-            return &b->debts[i].n;
-        }
-    }
-    if (b->ndebts == VEIL_BOARD_DEBTS) {
-        return &board_spare.debts[0].n;
-    }
-    b->debts[b->ndebts].n = 0;
-    b->debts[b->ndebts].key = key;
-    return &b->debts[b->ndebts++].n;
-}
-
-void
-veil_board_settler(veil_board_settle_fn *fn)
-{
-    unsigned i;
-
-    for (i = 0; i < board_nsettlers; i++) {
-        if (board_settlers[i] == fn) {
-            return;
-        }
-    }
-    VEIL_ASSERT(board_nsettlers < BOARD_SETTLERS);
-    board_settlers[board_nsettlers++] = fn;
 }

@@ -4,13 +4,12 @@
  * The board is memory that the master makes before its first child, so all
  * processes of the server, of all generations, have it mapped.  It has a
  * block for each process: who it is, when its loop last turned, its metrics
- * (core/metric.h), and what it has counted in other zones and owes to take
- * back.  Only the process writes to its block, with plain stores, and anyone
- * may read all of them without asking anybody.
+ * (core/metric.h).  Only the process writes to its block, with plain stores,
+ * and anyone may read all of them without asking anybody.
  *
  * Blocks are given out and taken back by parents, under a lock; workers never
  * take that.  What a dead process has counted is folded into totals that stay
- * on the board, its gauges are dropped, its debts are settled.  So no counter
+ * on the board, its gauges are dropped.  So no counter
  * ever goes back, whether a process left, crashed or was killed.
  *
  * The totals are kept by the metrics' keys, and each block says which order
@@ -43,14 +42,7 @@ typedef enum {
     VEIL_BOARD_LEAVING
 } veil_board_state_t;
 
-typedef struct {
-    uint64_t key;
-    uint32_t n;
-    uint32_t reserved;
-} veil_board_debt_t;
-
 #define VEIL_BOARD_CELLS 1000
-#define VEIL_BOARD_DEBTS 250
 
 /* A process.  Its owner writes what is below "the process's own". */
 typedef struct {
@@ -67,10 +59,8 @@ typedef struct {
     /* the process's own */
     _Alignas(64) uint64_t heartbeat_ms; /* veil_now_ms() of its last turn */
     uint32_t state;                     /* veil_board_state_t */
-    uint32_t ndebts;
-    uint64_t reserved_too[6];
+    uint32_t reserved_too[13];
     uint64_t cells[VEIL_BOARD_CELLS];
-    veil_board_debt_t debts[VEIL_BOARD_DEBTS];
 } veil_board_block_t;
 
 /* This process's; a spare one before it has one. */
@@ -113,11 +103,8 @@ void veil_board_take(int block);
  * it counted is kept, and the block is free.
  */
 void veil_board_retire(int block);
-/*
- * The same for all whose process is dead and whose parent cannot say so;
- * workers only where their debts can be settled: in a keeper.
- */
-void veil_board_sweep(bool workers);
+/* The same for all whose process is dead and whose parent cannot say so. */
+void veil_board_sweep(void);
 
 /* When the process of a block given out here last turned its loop. */
 uint64_t veil_board_heartbeat(int block);
@@ -139,17 +126,5 @@ veil_board_pid(const veil_board_block_t *b)
 uint64_t *veil_board_read(void);
 uint64_t *veil_board_read_block(const veil_board_block_t *b);
 uint64_t *veil_board_read_dead(void);
-
-/*
- * A count of this process's that belongs to something in another zone, for
- * instance the connections to a peer that it has added to what all workers
- * have.  If the process dies, the count that is left is told to those who
- * settle, in the process that folds.  Where there is no room it is a count
- * that nobody looks at.
- */
-uint32_t *veil_board_debt(uint64_t key);
-typedef void veil_board_settle_fn(uint64_t key, uint32_t n);
-/* Four at most. */
-void veil_board_settler(veil_board_settle_fn *fn);
 
 #endif

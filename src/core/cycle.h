@@ -16,6 +16,12 @@
 #include "core/module.h"
 #include "core/pool.h"
 
+/*
+ * A slot may have several processes: one that serves, others that drain.
+ * Each has a place of its own, below so many times worker_processes.
+ */
+#define VEIL_CYCLE_PLACES 4
+
 struct veil_cycle_s {
     veil_pool_t *pool;
     veil_log_t log;            /* of the main context */
@@ -40,6 +46,7 @@ struct veil_cycle_s {
     void *stream;
     struct veil_loop_s *loop; /* the worker's; NULL before */
     unsigned worker;          /* slot, 0 ...; workers only */
+    unsigned place;           /* and its own, see VEIL_CYCLE_PLACES */
     bool testing;             /* -t, -T: nothing may be created or bound */
 };
 

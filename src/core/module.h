@@ -29,8 +29,8 @@ typedef struct {
     veil_rc_t (*init_keeper)(veil_cycle_t *cycle);
     /* In the keeper: its generation serves from here on. */
     void (*start_keeper)(veil_cycle_t *cycle);
-    /* In the keeper: a worker process of this slot is dead. */
-    void (*worker_ended)(veil_cycle_t *cycle, unsigned slot, pid_t pid);
+    /* In the keeper: the worker process with this place is dead. */
+    void (*worker_ended)(veil_cycle_t *cycle, unsigned place, pid_t pid);
     /* In each worker before its loop; after privileges were dropped. */
     veil_rc_t (*init_worker)(veil_cycle_t *cycle);
     /*

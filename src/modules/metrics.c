@@ -105,7 +105,7 @@ metrics_run(veil_control_call_t *call)
         return veil_control_fail(call, VEIL_E_FAILED,
                                  "this server has no memory for metrics");
     }
-    veil_board_sweep(true);
+    veil_board_sweep();
     if (veil_control_flag(call, "workers")) {
         metrics_by_process(&r);
     } else {

@@ -37,7 +37,6 @@ static const char *const channel_names[VEIL_MSG_KINDS] = {
     [VEIL_MSG_START] = "START",
     [VEIL_MSG_DRAIN] = "DRAIN",
     [VEIL_MSG_REOPEN] = "REOPEN",
-    [VEIL_MSG_SWEEP] = "SWEEP",
     [VEIL_MSG_ADOPT] = "ADOPT",
     [VEIL_MSG_RELEASE] = "RELEASE",
 

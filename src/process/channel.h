@@ -47,7 +47,6 @@ typedef enum {
     VEIL_MSG_CANCEL,  /* veil_cancel_message_t */
     VEIL_MSG_REOPEN,  /* master to keeper: empty; to a worker:
                          veil_reopen_message_t, new descriptors of logs */
-    VEIL_MSG_SWEEP,   /* to a keeper: an orphan has ended, see board.h */
     /* keeper to worker */
     VEIL_MSG_ADOPT,   /* veil_slot_message_t: accept for an absent worker */
     VEIL_MSG_RELEASE, /* veil_slot_message_t: it is back */

@@ -90,7 +90,7 @@ crew_tell_master(const crew_process_t *p, bool ended)
 /* --- forking ------------------------------------------------------------ */
 
 static void
-crew_child(unsigned slot, int channel, int block)
+crew_child(unsigned slot, unsigned place, int channel, int block)
 {
     veil_worker_options_t o;
     veil_list_t *n;
@@ -107,9 +107,31 @@ crew_child(unsigned slot, int channel, int block)
     }
     memset(&o, 0, sizeof(o));
     o.slot = slot;
+    o.place = place;
     o.channel = channel;
     o.detach = veil_crew.o.detach;
     exit(veil_worker_run(&o));
+}
+
+/* The lowest one; -1: all are taken. */
+static int
+crew_free_place(void)
+{
+    unsigned max = veil_crew.o.workers * VEIL_CYCLE_PLACES;
+    unsigned place;
+    veil_list_t *n;
+
+    for (place = 0; place < max; place++) {
+        bool is_free = true;
+
+        veil_list_foreach (n, &veil_crew.processes) {
+            is_free = is_free && veil_crew_process(n)->place != place;
+        }
+        if (is_free) {
+            return (int) place;
+        }
+    }
+    return -1;
 }
 
 /* NULL after logging. */
@@ -118,9 +140,16 @@ crew_fork(unsigned slot)
 {
     crew_process_t *p;
     int ends[2];
+    int place = crew_free_place();
     int block, rc;
     pid_t pid;
 
+    if (place < 0) {
+        veil_log(veil_crew.o.log, VEIL_LOG_ERR, 0,
+                 "too many worker processes that were replaced still have "
+                 "connections, no other is started");
+        return NULL;
+    }
     rc = veil_channel_pair(ends);
     if (rc < 0) {
         veil_log(veil_crew.o.log, VEIL_LOG_ALERT, -rc, "socketpair() failed");
@@ -130,7 +159,7 @@ crew_fork(unsigned slot)
     pid = veil_spawn();
     if (pid == 0) {
         close(ends[0]);
-        crew_child(slot, ends[1], block);
+        crew_child(slot, (unsigned) place, ends[1], block);
     }
     close(ends[1]);
     if (pid < 0) {
@@ -141,6 +170,7 @@ crew_fork(unsigned slot)
     }
     p = veil_zalloc(sizeof(*p));
     p->slot = slot;
+    p->place = (unsigned) place;
     p->state = CREW_STARTING;
     p->pid = pid;
     p->block = block;
@@ -541,7 +571,7 @@ veil_crew_reap(pid_t pid, int status)
     }
     crew_log_end(p, status);
     veil_board_retire(p->block);
-    veil_prepare_worker_ended(p->slot, pid);
+    veil_prepare_worker_ended(p->place, pid);
     veil_list_remove(&p->link);
     if (p->channel >= 0) {
         close(p->channel);

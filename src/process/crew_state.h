@@ -22,6 +22,7 @@ typedef enum {
 typedef struct {
     veil_list_t link; /* of all, the oldest first */
     unsigned slot;
+    unsigned place; /* no other has it */
     crew_state_t state;
     pid_t pid;
     int channel; /* -1 when it closed it */

@@ -25,7 +25,6 @@
 #include <poll.h>
 #include <signal.h>
 
-#include "core/board.h"
 #include "core/due.h"
 #include "core/fault.h"
 #include "core/main_conf.h"
@@ -279,8 +278,6 @@ keeper_start(void)
             veil_listen_configure(l, l->fds[i], keeper.log);
         }
     }
-    /* Workers may have ended while there was no keeper to see it. */
-    veil_board_sweep(true);
     veil_crew_start();
     veil_prepare_started();
 }
@@ -315,9 +312,6 @@ keeper_on_master(void)
         case VEIL_MSG_CONTROL:
         case VEIL_MSG_CANCEL:
             veil_control_keeper_message(&keeper.message);
-            break;
-        case VEIL_MSG_SWEEP:
-            veil_board_sweep(true);
             break;
         default:
             veil_log(keeper.log, VEIL_LOG_ALERT, 0,

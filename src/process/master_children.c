@@ -116,10 +116,6 @@ master_child_ended(pid_t pid, int status)
             veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
                      "worker process %d, left by its keeper, has ended",
                      (int) pid);
-            if (veil_master.serving != NULL) {
-                veil_generation_send(veil_master.serving, VEIL_MSG_SWEEP, NULL,
-                                     0, &veil_master.log);
-            }
             if (veil_generation_workers(g) == 0) {
                 veil_master_forget(g);
             }
@@ -140,6 +136,6 @@ veil_master_reap(void)
         any = true;
     }
     if (any) {
-        veil_board_sweep(false);
+        veil_board_sweep();
     }
 }

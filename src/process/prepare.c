@@ -80,7 +80,7 @@ veil_prepare_started(void)
 }
 
 void
-veil_prepare_worker_ended(unsigned slot, pid_t pid)
+veil_prepare_worker_ended(unsigned place, pid_t pid)
 {
     const veil_core_module_t *core;
     unsigned i;
@@ -88,7 +88,7 @@ veil_prepare_worker_ended(unsigned slot, pid_t pid)
     for (i = 0; veil_modules[i] != NULL; i++) {
         core = veil_modules[i]->core;
         if (core != NULL && core->worker_ended != NULL) {
-            core->worker_ended(veil_cycle, slot, pid);
+            core->worker_ended(veil_cycle, place, pid);
         }
     }
 }

@@ -32,7 +32,7 @@ veil_rc_t veil_prepare_modules(void);
 /* Tells the modules that the generation serves. */
 void veil_prepare_started(void);
 /* Tells the modules that a worker is dead. */
-void veil_prepare_worker_ended(unsigned slot, pid_t pid);
+void veil_prepare_worker_ended(unsigned place, pid_t pid);
 
 /* A listener as the hold knows it; decides how many sockets it has. */
 void veil_prepare_listen(veil_listen_t *l, veil_listen_message_t *m);

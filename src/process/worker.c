@@ -504,6 +504,7 @@ worker_init_loop(void)
     veil_offload_ops(worker.loop);
     veil_cycle->loop = worker.loop;
     veil_cycle->worker = worker.slot;
+    veil_cycle->place = worker.o->place;
     veil_acceptors_limit(options.connections);
     return VEIL_OK;
 }

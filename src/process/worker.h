@@ -9,6 +9,7 @@
 
 typedef struct {
     unsigned slot;
+    unsigned place; /* as of veil_cycle_t */
     /* To the keeper; the worker owns it.  -1: this process is all there is. */
     int channel;
     bool detach; /* standard error becomes the log at START */

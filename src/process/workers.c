@@ -132,7 +132,7 @@ workers_list(veil_control_call_t *call)
     unsigned i;
 
     if (veil_board_is_open()) {
-        veil_board_sweep(true);
+        veil_board_sweep();
     }
     for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
         b = veil_board_block(i);

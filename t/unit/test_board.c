@@ -1,6 +1,6 @@
 /*
  * test_board.c -- the board: blocks, what is kept of the dead, programs with
- * other metrics, debts, and processes that die while they fold.
+ * other metrics, and processes that die while they fold.
  */
 
 #include "core/platform.h"
@@ -206,9 +206,7 @@ Test(board, sweeping_takes_the_dead_and_leaves_the_living)
 
     /* A zombie is dead. */
     waitid(P_PID, (id_t) dead, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
-    veil_board_sweep(false);
-    cr_assert_eq(used(), 2);
-    veil_board_sweep(true);
+    veil_board_sweep();
     cr_assert_eq(used(), 1);
     cr_assert_eq(total("test_total", 0), 5);
     reap(dead);
@@ -216,7 +214,7 @@ Test(board, sweeping_takes_the_dead_and_leaves_the_living)
     cr_assert_eq(total("test_total", 0), 5);
     kill(alive, SIGKILL);
     reap(alive);
-    veil_board_sweep(true);
+    veil_board_sweep();
     cr_assert_eq(used(), 0);
 }
 
@@ -233,7 +231,7 @@ Test(board, a_parent_that_died_before_it_forked)
 
     reap(start(give_and_die, &block));
     cr_assert_eq(used(), 2);
-    veil_board_sweep(true);
+    veil_board_sweep();
     cr_assert_eq(used(), 0);
 }
 
@@ -277,7 +275,7 @@ Test(board, folding_is_all_or_nothing)
         died += WIFSIGNALED(status);
         cr_assert_eq(total("test_total", 0), want, "place %u: %lu",
                      fold_die_at, (unsigned long) total("test_total", 0));
-        veil_board_sweep(true);
+        veil_board_sweep();
         cr_assert_eq(used(), 0);
         cr_assert_eq(total("test_total", 0), want, "place %u, after",
                      fold_die_at);
@@ -339,57 +337,4 @@ Test(board, memory_of_another_layout_is_made_anew)
     board->version++;
     veil_board_open(board, veil_board_size());
     cr_assert_eq(total("test_total", 0), 0);
-}
-
-/* --- debts -----------------------------------------------------------------
- */
-
-static uint64_t settled[8];
-
-static void
-settle(uint64_t key, uint32_t n)
-{
-    settled[key % 8] += n;
-}
-
-static void
-owe(void)
-{
-    uint32_t *one = veil_board_debt(1), *two = veil_board_debt(2);
-
-    *one = 5;
-    *two += 3;
-    (*two)--;
-    *veil_board_debt(3) = 0;
-    cr_assert_eq(veil_board_debt(1), one);
-}
-
-Test(board, debts_are_settled_once)
-{
-    int block;
-
-    veil_board_settler(settle);
-    veil_board_settler(settle);
-    reap(start(owe, &block));
-    cr_assert_eq(settled[1] + settled[2], 0);
-    veil_board_retire(block);
-    cr_assert_eq(settled[1], 5);
-    cr_assert_eq(settled[2], 2);
-    cr_assert_eq(settled[3], 0);
-    /* The block's next owner owes nothing. */
-    reap(start(count, &block));
-    veil_board_retire(block);
-    cr_assert_eq(settled[1], 5);
-}
-
-Test(board, more_debts_than_there_is_room_for)
-{
-    unsigned i;
-
-    veil_board_take(veil_board_give(VEIL_BOARD_WORKER, 0, 0));
-    for (i = 0; i < VEIL_BOARD_DEBTS + 10; i++) {
-        (*veil_board_debt(i + 1))++;
-    }
-    cr_assert_eq(veil_board_mine->ndebts, VEIL_BOARD_DEBTS);
-    cr_assert_eq(veil_board_mine->debts[VEIL_BOARD_DEBTS - 1].n, 1);
 }

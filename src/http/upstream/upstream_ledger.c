@@ -25,7 +25,7 @@
 static struct {
     uint32_t *counts; /* of all workers, one behind the other; NULL: none */
     size_t n;         /* of each */
-    unsigned workers;
+    unsigned places;
     uint32_t nobody; /* what private slots count in */
 } upstream_ledger;
 
@@ -39,8 +39,8 @@ veil_upstream_ledger_add(veil_upstream_zone_data_t *data, uint32_t nslots)
 veil_rc_t
 veil_upstream_ledger_open(const veil_cycle_t *cycle)
 {
-    unsigned workers = veil_main_conf(cycle)->workers;
-    size_t size = upstream_ledger.n * workers * sizeof(uint32_t);
+    unsigned places = veil_main_conf(cycle)->workers * VEIL_CYCLE_PLACES;
+    size_t size = upstream_ledger.n * places * sizeof(uint32_t);
     void *mem;
 
     if (size == 0) {
@@ -55,7 +55,7 @@ veil_upstream_ledger_open(const veil_cycle_t *cycle)
         return VEIL_ERROR;
     }
     upstream_ledger.counts = mem;
-    upstream_ledger.workers = workers;
+    upstream_ledger.places = places;
     return VEIL_OK;
 }
 
@@ -64,17 +64,16 @@ veil_upstream_ledger(const veil_upstream_group_t *g,
                      const veil_upstream_slot_t *slot)
 {
     const veil_upstream_zone_data_t *data;
-    unsigned worker = veil_cycle == NULL ? 0 : veil_cycle->worker;
+    unsigned place = veil_cycle == NULL ? 0 : veil_cycle->place;
     ptrdiff_t i = veil_upstream_zone_index(g, slot);
 
     if (upstream_ledger.counts == NULL || i < 0
-        || worker >= upstream_ledger.workers)
-    {
+        || place >= upstream_ledger.places) {
         return &upstream_ledger.nobody;
     }
     data = g->zone->data;
     return &upstream_ledger
-                .counts[worker * upstream_ledger.n + data->base + (size_t) i];
+                .counts[place * upstream_ledger.n + data->base + (size_t) i];
 }
 
 /* Takes back what the dead one had under way with this entry. */
@@ -88,7 +87,7 @@ upstream_ledger_take_back(uint32_t *count, veil_upstream_slot_t *slot)
 }
 
 void
-veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned worker, pid_t pid)
+veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned place, pid_t pid)
 {
     const veil_http_main_t *m = cycle->http;
     const veil_upstream_zone_data_t *data;
@@ -98,7 +97,7 @@ veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned worker, pid_t pid)
     uint32_t *counts;
     unsigned i;
 
-    if (upstream_ledger.counts == NULL || worker >= upstream_ledger.workers) {
+    if (upstream_ledger.counts == NULL || place >= upstream_ledger.places) {
         return;
     }
     for (i = 0; m != NULL && i < m->upstreams.n; i++) {
@@ -110,7 +109,7 @@ veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned worker, pid_t pid)
         veil_upstream_zone_dead(g, pid);
         data = g->zone->data;
         counts =
-            &upstream_ledger.counts[worker * upstream_ledger.n + data->base];
+            &upstream_ledger.counts[place * upstream_ledger.n + data->base];
         /* Entries are filled from the front. */
         for (k = 0; k < nslots && slots[k].hash != 0; k++) {
             upstream_ledger_take_back(&counts[k], &slots[k]);
