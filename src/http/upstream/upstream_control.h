@@ -34,6 +34,7 @@ void veil_upstream_state_init(void);
 /* Hooks of the keeper. */
 veil_rc_t veil_upstream_init_keeper(veil_cycle_t *cycle);
 void veil_upstream_start_keeper(veil_cycle_t *cycle);
-void veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned place, pid_t pid);
+void veil_upstream_worker_ended(veil_cycle_t *cycle, unsigned place,
+                                pid_t pid);
 
 #endif
