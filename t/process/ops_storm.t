@@ -1,0 +1,180 @@
+#!/usr/bin/perl
+
+# Clients of HTTP/1.1, TLS and HTTP/2 do not notice reloads, other numbers of
+# workers, nor another program in the place of the running one; and nothing is
+# left open.  When a worker is killed, its own clients notice, and nobody else.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use IPC::Open2;
+use JSON::PP ();
+use POSIX ();
+use Time::HiRes qw/time sleep/;
+use Test::Veil;
+use Test::Veil::Control;
+use Test::Veil::Guard;
+use Test::Veil::Proc;
+use Test::Veil::Python;
+use Test::Veil::TLS;
+
+my $t = Test::Veil->new->has(qw/http ssl v2/);
+my $python = Test::Veil::Python->new($t, 'hpack');
+my $tls = Test::Veil::TLS->new($t);
+$tls->cert('site', names => ['localhost']);
+$t->allow_alerts(qr/exited on signal 9/);
+
+my $generation = 0;
+
+sub write_conf {
+    my ($workers, $reuseport, $more) = @_;
+    $generation++;
+    $t->config(<<"EOC");
+worker_processes $workers;
+worker_shutdown_timeout 20s;
+error_log %%TESTDIR%%/error.log notice;
+http {
+    access_log off;
+    ssl_certificate %%TESTDIR%%/site.crt;
+    ssl_certificate_key %%TESTDIR%%/site.key;
+    add_header X-Generation $generation;
+    http2 on;
+    server {
+        listen %%PORT_80%%$reuseport;
+        listen %%PORT_443%% ssl$reuseport;
+        listen %%PORT_81%%$reuseport;
+        @{[ $more // '' ]}
+        return 200 \$pid;
+    }
+}
+EOC
+}
+
+# How many descriptors the master and the keeper have.
+
+sub census {
+    my @all = Test::Veil::Proc::group($t->pid);
+    return join ' ', map {
+        my $what = $_;
+        "$what:" . join '+', map { scalar(() = glob "/proc/$_->{pid}/fd/*") }
+            grep { $_->{title} =~ /$what process/ } @all;
+    } qw/master keeper/;
+}
+
+sub settled {
+    my ($workers) = @_;
+    return $t->wait_for(sub {
+        my @all = Test::Veil::Proc::group($t->pid);
+        my $log = $t->log;
+        my $started = () = $log =~ /generation \d+ serves/g;
+        my $ended = () = $log =~ /generation \d+ has ended/g;
+        !(grep { $_->{ending} } @all)
+            && $workers == (grep { $_->{title} =~ /worker process/ } @all)
+            && $ended == $started - 1
+            && 1 == grep { $_->{title} =~ /keeper process/ } @all;
+    }, 40);
+}
+
+# The clients, who say at the end what they have seen.
+
+my ($from, $to, $clients);
+
+sub start_clients {
+    $clients = open2($from, $to, $python->{program}, 't/lib/storm_clients.py',
+        (map { $t->port($_) } 80, 443, 81), $t->testdir . '/site.crt');
+    Test::Veil::Guard::add($clients);
+    return seen(200);
+}
+
+sub seen {
+    my ($n) = @_;
+    my $end = time + 60;
+    my $mark = requests();
+    sleep 0.01 while requests() < $mark + $n && time < $end;
+    return time < $end;
+}
+
+sub requests {
+    print $to "mark\n";
+    return scalar readline $from;
+}
+
+sub stop_clients {
+    close $to;
+    my $said = readline $from;
+    waitpid $clients, 0;
+    return $said ? JSON::PP::decode_json($said) : undef;
+}
+
+sub all_served {
+    my ($name) = @_;
+    my $said = stop_clients();
+    my @failed = @{ $said ? $said->{failed} : [ [ '?', 0, 'no word' ] ] };
+    is(scalar @failed, 0, sprintf '%s: %d requests on %d connections', $name,
+        $said->{requests} // 0, $said->{connections} // 0);
+    diag("$_->[0]: $_->[2]") for @failed[ 0 .. ($#failed < 9 ? $#failed : 9) ];
+    cmp_ok($said->{requests} // 0, '>', 200, '  there were some');
+}
+
+write_conf(2, '');
+$t->run;
+ok($t->reload && settled(2), 'a first reload');
+my $control = Test::Veil::Control->new($t);
+ok($control->ask('ping')->{ok}, 'the control socket');
+my $before = census();
+
+# 50 reloads, one after the other; every tenth with something else in it.
+
+ok(start_clients(), 'clients come');
+my $fine = 0;
+for my $i (1 .. 50) {
+    write_conf(2, '', $i % 10 == 0 ? "client_max_body_size ${i}m;" : '');
+    $fine++ if $control->ask('reload', { timeout => 60 })->{ok};
+    seen(3);
+}
+is($fine, 50, '50 reloads');
+all_served('reloads');
+ok(settled(2), 'the old ones have gone');
+is(census(), $before, 'as many descriptors as before');
+
+# More and fewer workers, with a socket for each and without.
+
+ok(start_clients(), 'clients come');
+for my $case ([ 4, '' ], [ 1, '' ], [ 2, ' reuseport' ], [ 4, ' reuseport' ],
+    [ 1, ' reuseport' ], [ 3, ' reuseport' ], [ 3, '' ], [ 1, '' ],
+    [ 2, ' reuseport' ], [ 2, '' ])
+{
+    write_conf(@$case);
+    ok($control->ask('reload', { timeout => 60 })->{ok},
+        "$case->[0] workers$case->[1]");
+    seen(20);
+}
+all_served('workers come and go');
+ok(settled(2), 'the old ones have gone');
+my $after = census();
+ok($t->reload && settled(2), 'a reload');
+is(census(), $after, 'which leaves nothing open');
+
+# A worker is killed: its clients notice.
+
+ok(start_clients(), 'clients come');
+my @killed;
+for (1 .. 3) {
+    my ($pid) = $t->worker_pids;
+    kill 'KILL', $pid;
+    push @killed, [ $pid, time ];
+    ok($t->wait_for(sub {
+        my @w = $t->worker_pids;
+        @w == 2 && !grep { $_ == $pid } @w;
+    }), 'a worker is killed, and replaced');
+    seen(50);
+}
+my $said = stop_clients();
+my @others = grep {
+    my ($kind, $pid, $why, $when) = @$_;
+    # With whom a connection without an answer was, it does not know.
+    !grep { $pid == $_->[0] || $pid == 0 && abs($when - $_->[1]) < 1 } @killed;
+} @{ $said->{failed} };
+is(scalar @others, 0, 'nobody else noticed');
+diag("$_->[0], $_->[1]: $_->[2]") for @others;
+cmp_ok(scalar @{ $said->{failed} }, '<=', 3 * 17, 'and they once each');
