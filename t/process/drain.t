@@ -101,6 +101,7 @@ my @idle = map { $t->connect } 1 .. 16;
 pid_on($_) for @idle;
 my $soon = $t->connect(81);
 is($soon->get('/')->body, $old, 'an idle connection without a grace');
+my $fresh = $t->connect(81);
 my $secure = $tls->connect(port => 443, ca => 'root');
 is($secure->get('/pid')->body, $old, 'one with TLS');
 my $slow = $t->connect;
@@ -112,6 +113,8 @@ ok($u->wait_note(qr/at g2/), 'and another');
 
 my $begun = time;
 ok($t->reload, 'reload');
+is($fresh->get('/')->body, $old,
+    'one that had no request yet has time for it');
 my @posts = splice @idle, 0, 4;
 for my $i (1 .. @posts) {
     $posts[$i - 1]->send_request(method => 'POST', path => '/pid',

@@ -29,6 +29,8 @@
  * has closed: a round trip, or many.
  */
 #define H1_DRAIN_LINGER_MS 1000
+/* How long a drain waits at least for the first byte of a new connection. */
+#define H1_DRAIN_FIRST_MS 1000
 
 static void h1_drain(veil_http_conn_t *hc);
 static void h1_requests(veil_http_conn_t *hc,
@@ -205,9 +207,13 @@ h1_drain_idle(veil_http_conn_t *hc)
     uint64_t deadline = hc->c.read_timer.deadline_ms;
     uint64_t ms = veil_http_drain_grace_ms(hc);
 
-    if (hc->nrequests != 0
-        && now - hc->h1.idle_since_ms + ms < hc->h1.keepalive_min_ms)
-    {
+    if (hc->nrequests == 0) {
+        /*
+         * Whoever has connected to us, and not to those who come after, is
+         * about to send a request, and nothing tells it not to.
+         */
+        ms = ms > H1_DRAIN_FIRST_MS ? ms : H1_DRAIN_FIRST_MS;
+    } else if (now - hc->h1.idle_since_ms + ms < hc->h1.keepalive_min_ms) {
         ms = hc->h1.keepalive_min_ms - (now - hc->h1.idle_since_ms);
     }
     if (deadline == 0 || deadline > now + ms) {
