@@ -569,6 +569,8 @@ veil_crew_reap(pid_t pid, int status)
     if (p == NULL) {
         return true; /* not a worker of ours */
     }
+    /* First: should this process die meanwhile, the master knows. */
+    crew_tell_master(p, true);
     crew_log_end(p, status);
     veil_board_retire(p->block);
     veil_prepare_worker_ended(p->place, pid);
@@ -576,7 +578,6 @@ veil_crew_reap(pid_t pid, int status)
     if (p->channel >= 0) {
         close(p->channel);
     }
-    crew_tell_master(p, true);
     if (go_on) {
         crew_left(p);
     }

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "core/board.h"
 #include "core/cycle.h"
@@ -386,6 +387,26 @@ veil_generation_forget_worker(veil_generation_t *g, pid_t pid)
         }
     }
     return false;
+}
+
+void
+veil_generation_inherit(veil_generation_t *g)
+{
+    siginfo_t info;
+    unsigned i = 0;
+
+    while (i < g->nworkers) {
+        /* Those that live, or wait to be reaped, are the master's now. */
+        if (waitid(P_PID, (id_t) g->workers[i], &info,
+                   WEXITED | WNOHANG | WNOWAIT)
+                != 0
+            && errno == ECHILD)
+        {
+            g->workers[i] = g->workers[--g->nworkers];
+        } else {
+            i++;
+        }
+    }
 }
 
 void

@@ -85,6 +85,8 @@ void veil_generation_send(veil_generation_t *g, veil_message_type_t type,
 
 /* Workers that are known to be alive. */
 unsigned veil_generation_workers(const veil_generation_t *g);
+/* The keeper is dead: forgets those that it has buried and not told of. */
+void veil_generation_inherit(veil_generation_t *g);
 /* A child of the master has ended: whether it was one of its workers. */
 bool veil_generation_forget_worker(veil_generation_t *g, pid_t pid);
 /* Sends the signal to the keeper and to all workers. */

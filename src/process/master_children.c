@@ -83,6 +83,7 @@ master_keeper_ended(veil_generation_t *g, int status)
     (void) veil_generation_receive(g, &veil_master.hold, &veil_master.log);
     master_log_keeper(g, status);
     g->keeper = 0;
+    veil_generation_inherit(g);
     veil_control_generation_ended(g->number);
 
     if (g == veil_master.loading) {

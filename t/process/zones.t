@@ -1,0 +1,212 @@
+#!/usr/bin/perl
+
+# A process that dies at any point inside of a shared zone leaves the others
+# running and the zone usable: locks, the allocator, TLS sessions, upstreams'
+# state, the board.
+
+use strict;
+use warnings;
+use lib 't/lib';
+use POSIX ();
+use Test::Veil;
+use Test::Veil::Control;
+use Test::Veil::Fault;
+use Test::Veil::TLS;
+use Time::HiRes qw/sleep time/;
+
+my $t = Test::Veil->new->has(qw/tls/);
+my $fault = Test::Veil::Fault->new($t);
+my $tls = Test::Veil::TLS->new($t);
+$tls->ca('root');
+$tls->cert('site', ca => 'root', names => ['site']);
+
+$t->upstream($_, handler => sub {
+    my ($conn) = @_;
+    $conn->write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+        . "Connection: close\r\n\r\nok");
+    $conn->close;
+}) for qw/a b/;
+
+$t->config(<<'EOC');
+worker_processes 4;
+
+http {
+    upstream two {
+        zone two 64k;
+        server %%UPSTREAM_a%% weight=3;
+        server %%UPSTREAM_b%%;
+    }
+    server {
+        listen %%PORT_80%%;
+        location / {
+            proxy_pass http://two;
+        }
+    }
+    server {
+        listen %%PORT_443%% ssl;
+        ssl_certificate %%TESTDIR%%/site.crt;
+        ssl_certificate_key %%TESTDIR%%/site.key;
+        ssl_session_cache shared:sessions:32k;
+        ssl_session_tickets off;
+        ssl_protocols TLSv1.2;
+        return 200 ok;
+    }
+}
+EOC
+# Those that die, their locks, and what an upstream's client sees of it.
+$t->allow_alerts(qr/exited[ ]on[ ]signal[ ]9|starting[ ]the[ ]configuration[ ]of
+    |a[ ]process[ ]died[ ]while[ ]it[ ]changed[ ]the[ ]SSL[ ]session[ ]cache
+    |nothing[ ]serves,[ ]starting[ ]again/x);
+$t->run;
+
+sub control { return Test::Veil::Control->new($t) }
+sub workers { return @{ control()->data('worker.list') } }
+sub metric {
+    my ($name, %labels) = @_;
+    my $m = control()->data('metrics', match => $name);
+    for my $v (@{ $m->{$name}{values} }) {
+        return $v->{value} unless grep {
+            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
+    }
+    return;
+}
+
+# --- clients that do not stop coming, whatever they are answered
+
+my @load;
+
+sub load {
+    my ($code) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        setpgrp;
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        $code->() while 1;
+    }
+    push @load, $pid;
+    return;
+}
+
+sub unload {
+    kill 'KILL', map { -$_ } @load;
+    waitpid $_, 0 for splice @load;
+    return;
+}
+
+END { unload() if @load }
+
+sub handshakes {
+    my @how = @_;
+    my $port = $t->port(443);
+    load(sub {
+        system 'openssl', 's_time', '-connect', "127.0.0.1:$port", @how,
+            '-time', 2, '-www', '/';
+    });
+    return;
+}
+
+sub requests {
+    load(sub {
+        my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+            PeerPort => $t->port(80), Timeout => 2) or return sleep 0.01;
+        print $s "GET / HTTP/1.0\r\n\r\n";
+        local $/;
+        my $answer = <$s>;
+    });
+    return;
+}
+
+# All four serve, and anyone who asks is answered.
+
+sub is_well {
+    my ($what, @ask) = @_;
+    my $all = $t->wait_for(sub {
+        4 == grep { $_->{state} eq 'serving' && $_->{heartbeat_ms} < 20_000 }
+            workers()
+    });
+    my $bad = 0;
+    for (1 .. 8) {
+        for my $ask (@ask) {
+            $bad++ unless eval { $ask->() } =~ / 200 /;
+        }
+    }
+    return ok($all && !$bad, "$what: the others serve on")
+        || diag("$bad failed; workers: " . join ' ',
+            map { "$_->{slot}:$_->{state}" } workers());
+}
+
+my $get = sub { return '' . $t->get('/') };
+my $get_tls = sub {
+    my $r = $tls->s_client(port => 443, ca => 'root', tls => '1.2',
+        name => 'site', path => '/');
+    return '' . ($r->{response} // '');
+};
+
+sub kills {
+    my ($points, @ask) = @_;
+    my $n = 0;
+    for my $point (@$points) {
+        # Workers that have died too often get a pause.
+        $t->reload if ++$n % 8 == 0;
+        $fault->arm($point, pass => 1 + int rand 3);
+        ok($fault->wait(20), "a worker died at $point");
+        $fault->disarm;
+        is_well($point, @ask);
+    }
+    return;
+}
+
+# --- sessions of TLS, and with them the allocator and its lock
+
+like($get_tls->(), qr/ 200 /, 'TLS works');
+handshakes('-new');
+handshakes('-reuse');
+kills([ qw/
+    lock.taken lock.release lock.released
+    slab.slot_set slab.slot_clear slab.slot_push slab.remove slab.push
+    tls_cache.push tls_cache.unlink tls_cache.unchained tls_cache.cleansed
+    tls_cache.stored tls_cache.chained tls_cache.moved
+/ ], $get_tls);
+unload();
+
+my $session = 'session';
+$tls->s_client(port => 443, ca => 'root', tls => '1.2', name => 'site',
+    path => '/', sess_out => $session);
+my $again = $tls->s_client(port => 443, ca => 'root', tls => '1.2',
+    name => 'site', path => '/', sess_in => $session);
+ok($again->{reused}, 'the cache keeps sessions as before');
+
+# --- upstreams
+
+requests() for 1 .. 3;
+kills([ qw/lock.taken lock.release upstream_zone.weights
+    upstream_peer.counted/ ], $get);
+unload();
+ok($t->wait_for(sub {
+    my ($up) = grep { $_->{name} eq 'two' }
+        @{ control()->data('upstream.list') };
+    !grep { $_->{active} || $_->{conns} } @{ $up->{peers} // [] };
+}), 'nothing of the dead is still counted');
+
+# --- the board, whose lock is the keeper's
+
+for my $point (qw/board.fold board.folded board.given/) {
+    $t->get('/') for 1 .. 5;
+    my $had = metric('veil_http_requests_total', protocol => 'http/1.1');
+    my ($generation) = map { $_->{generation} } workers();
+    my ($worker) = workers();
+    $fault->arm($point, role => 'keeper');
+    kill 'KILL', $worker->{pid};
+    ok($fault->wait(20), "the keeper died at $point");
+    $fault->disarm;
+    ok($t->wait_for(sub {
+        4 == grep { $_->{generation} > $generation
+            && $_->{state} eq 'serving' } eval { workers() }
+    }), 'another one has started');
+    is(metric('veil_http_requests_total', protocol => 'http/1.1'), $had,
+        'no request was forgotten or counted twice');
+    is_well($point, $get);
+}
+
+done_testing;
