@@ -301,6 +301,16 @@ $serving = $r->{generation};
 ok($t->wait_for(sub { $c->data('status')->{generation} == $serving + 1 }),
     'who goes away is not waited for');
 
+# A worker that is stuck cannot say that it accepts no more.
+
+my ($stuck) = $t->worker_pids;
+kill 'STOP', $stuck;
+my $begin = time;
+ok($c->ask('reload')->{ok}, 'a reload past a stuck worker');
+cmp_ok(time - $begin, '<', 10, '... waits for it a moment only');
+is($t->get('/')->body, 'one', '... and the new ones serve');
+kill 'CONT', $stuck;
+
 # What people see of it
 
 my $ctl = Test::Veil::Ctl->new($t);

@@ -99,3 +99,21 @@ Test(text, a_descriptor_that_is_none)
 
     cr_assert_eq(veil_text_read(-1, &text), -EBADF);
 }
+
+Test(text, mapped_for_reading)
+{
+    int fd = memfd_create("test", 0);
+    veil_str_t s;
+
+    cr_assert_eq(veil_text_map(fd, &s), 0);
+    cr_assert_eq(s.len, 0, "there is nothing to map yet");
+    cr_assert_eq(write(fd, "a b;", 4), 4);
+    cr_assert_eq(veil_text_map(fd, &s), 0);
+    close(fd);
+    cr_assert(veil_str_eq_z(s, "a b;"));
+    veil_text_unmap(&s);
+    cr_assert_eq(s.len, 0);
+    veil_text_unmap(&s);
+    cr_assert_lt(veil_text_map(-1, &s), 0);
+    cr_assert_eq(s.len, 0);
+}
