@@ -7,8 +7,9 @@
  * endless loop, behind a disk that does not answer, stopped.  It is killed,
  * and replaced like one that crashed.
  *
- * One at a time, the one that has been silent the longest first: it may hold
- * a lock in a zone that the others wait for, and they go on when it is dead.
+ * One at a time: one that is stopped, or the one that has been silent the
+ * longest.  It may hold a lock in a zone that the others wait for, and they
+ * go on when it is dead.
  * One that a debugger has is left alone.  And if it is this process that was
  * not running, on a machine that was suspended or busy beyond measure, the
  * workers had no chance either, and get the time once more.
@@ -71,10 +72,16 @@ veil_crew_watch_due(void)
     return due;
 }
 
-/* Whether a debugger has it; false when that cannot be found out. */
-static bool
-crew_watch_is_traced(pid_t pid)
+typedef struct {
+    bool traced;
+    bool stopped;
+} crew_watch_state_t;
+
+/* What the kernel says of it; nothing when that cannot be found out. */
+static crew_watch_state_t
+crew_watch_look(pid_t pid)
 {
+    crew_watch_state_t state = { .traced = false };
     char path[64], text[4096];
     const char *p;
     ssize_t n;
@@ -83,16 +90,17 @@ crew_watch_is_traced(pid_t pid)
     veil_snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return false;
+        return state;
     }
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
-    if (n <= 0) {
-        return false;
-    }
-    text[n] = '\0';
+    text[n > 0 ? n : 0] = '\0';
     p = strstr(text, "\nTracerPid:");
-    return p != NULL && strtol(p + sizeof("\nTracerPid:") - 1, NULL, 10) != 0;
+    state.traced =
+        p != NULL && strtol(p + sizeof("\nTracerPid:") - 1, NULL, 10) != 0;
+    p = strstr(text, "\nState:\t");
+    state.stopped = p != NULL && p[sizeof("\nState:\t") - 1] == 'T';
+    return state;
 }
 
 static crew_process_t *
@@ -103,10 +111,15 @@ crew_watch_worst(uint64_t now_ms)
 
     veil_list_foreach (n, &veil_crew.processes) {
         p = veil_crew_process(n);
-        if (crew_watch_is_meant(p)
-            && now_ms > crew_watch_last(p) + veil_crew.o.watchdog_ms
-            && (worst == NULL || crew_watch_last(p) < crew_watch_last(worst)))
+        if (!crew_watch_is_meant(p)
+            || now_ms <= crew_watch_last(p) + veil_crew.o.watchdog_ms)
         {
+            continue;
+        }
+        if (crew_watch_look(p->pid).stopped) {
+            return p; /* whatever the others wait for, it may have it */
+        }
+        if (worst == NULL || crew_watch_last(p) < crew_watch_last(worst)) {
             worst = p;
         }
     }
@@ -148,7 +161,7 @@ veil_crew_watch(uint64_t now_ms)
     if (p == NULL) {
         return;
     }
-    if (crew_watch_is_traced(p->pid)) {
+    if (crew_watch_look(p->pid).traced) {
         if (p->excused_ms == 0) {
             veil_log(veil_crew.o.log, VEIL_LOG_NOTICE, 0,
                      "worker %u, process %d, does not turn its loop, but is "

@@ -29,6 +29,7 @@ $t->upstream($_, handler => sub {
 
 $t->config(<<'EOC');
 worker_processes 4;
+worker_watchdog 4s;
 
 http {
     upstream two {
@@ -56,6 +57,7 @@ EOC
 # Those that die, their locks, and what an upstream's client sees of it.
 $t->allow_alerts(qr/exited[ ]on[ ]signal[ ]9|starting[ ]the[ ]configuration[ ]of
     |a[ ]process[ ]died[ ]while[ ]it[ ]changed[ ]the[ ]SSL[ ]session[ ]cache
+    |has[ ]not[ ]turned[ ]its[ ]loop
     |nothing[ ]serves,[ ]starting[ ]again/x);
 $t->run;
 
@@ -188,6 +190,20 @@ ok($t->wait_for(sub {
         @{ control()->data('upstream.list') };
     !grep { $_->{active} || $_->{conns} } @{ $up->{peers} // [] };
 }), 'nothing of the dead is still counted');
+
+# --- a worker that is stopped with a lock: only that one is killed
+
+my %was = map { $_->{pid} => 1 } workers();
+requests() for 1 .. 3;
+$fault->arm('lock.taken', action => 'stop');
+my $stopped = $fault->wait(20);
+ok($stopped, 'a worker was stopped with a lock');
+ok($t->wait_for(sub { !grep { $_->{pid} == $stopped } workers() }),
+    'and killed');
+unload();
+is_well('a lock', $get);
+is(scalar(grep { $was{ $_->{pid} } } workers()), 3,
+    'those who waited for the lock live');
 
 # --- the board, whose lock is the keeper's
 
