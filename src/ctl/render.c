@@ -14,6 +14,8 @@
 
 /* Nesting beyond this is shown as JSON. */
 #define RENDER_DEPTH 4
+/* Members of an object that become columns of a table's row. */
+#define RENDER_FLAT 6
 
 static veil_str_t
 render_str(const json_t *v)
@@ -26,7 +28,8 @@ veil_ctl_render_json(veil_ctl_text_t *out, const json_t *data)
 {
     /* Escaped: what is no ASCII, and so all that a terminal might obey. */
     char *z =
-        json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII
+                             | JSON_REAL_PRECISION(15));
     veil_str_t rest = veil_str_z(z), part;
 
     while (rest.data != NULL) {
@@ -136,6 +139,8 @@ veil_ctl_render_cell(veil_ctl_table_t *t, const char *name, const json_t *v)
     } else {
         if (json_is_array(v) && !render_is_list(v)) {
             veil_ctl_text_printf(&text, "[%zu]", json_array_size(v));
+        } else if (json_is_object(v)) {
+            veil_ctl_text_printf(&text, "{%zu}", json_object_size(v));
         } else {
             render_plain(&text, name, v);
         }
@@ -187,6 +192,28 @@ render_is_rows(const json_t *v)
     return json_array_size(v) != 0;
 }
 
+/*
+ * A name without its unit, if it ends in one: the values have theirs.  The
+ * name alone stays as it is.
+ */
+static veil_str_t
+render_name(const char *z)
+{
+    static const char *const units[] = { "_ms", "_us", "_s", "_seconds",
+                                         "_bytes" };
+    veil_str_t name = veil_str_z(z);
+    size_t i;
+
+    for (i = 0; i < veil_countof(units); i++) {
+        if (name.len > strlen(units[i])
+            && veil_str_ends(name, veil_str_z(units[i]))) {
+            name.len -= strlen(units[i]);
+            break;
+        }
+    }
+    return name;
+}
+
 /* "max_conns" as "MAX CONNS"; the pool's. */
 static const char *
 render_head(veil_pool_t *pool, const char *name)
@@ -195,7 +222,7 @@ render_head(veil_pool_t *pool, const char *name)
     veil_str_t s;
     char *p;
 
-    veil_ctl_text_safe(&text, veil_str_z(name), false);
+    veil_ctl_text_safe(&text, render_name(name), false);
     s = veil_pool_str(pool, veil_ctl_text_str(&text));
     veil_ctl_text_done(&text);
     for (p = (char *) (uintptr_t) s.data; *p != '\0'; p++) {
@@ -240,7 +267,7 @@ render_is_flat(const json_t *v)
             return false;
         }
     }
-    return json_object_size(v) != 0;
+    return json_object_size(v) != 0 && json_object_size(v) <= RENDER_FLAT;
 }
 
 /*
@@ -316,7 +343,7 @@ render_label(veil_ctl_text_t *out, const char *name)
     veil_ctl_text_t text = { 0 };
     size_t i;
 
-    veil_ctl_text_safe(&text, veil_str_z(name), false);
+    veil_ctl_text_safe(&text, render_name(name), false);
     for (i = 0; i < text.len; i++) {
         if (text.data[i] == '_') {
             text.data[i] = ' ';
@@ -351,7 +378,7 @@ render_label_width(const json_t *object)
     json_object_foreach_safe((json_t *) (uintptr_t) object, tmp, name, v)
     {
         text.len = 0;
-        veil_ctl_text_safe(&text, veil_str_z(name), false);
+        veil_ctl_text_safe(&text, render_name(name), false);
         w = veil_ctl_text_width(veil_ctl_text_str(&text));
         width = render_is_inline(v) && w > width ? w : width;
     }
@@ -406,6 +433,23 @@ render_object(veil_ctl_text_t *out, const json_t *object, unsigned indent)
     }
 }
 
+/* Whether all of a row can be seen in a table. */
+static bool
+render_is_wholly_flat(const json_t *row)
+{
+    const char *name;
+    json_t *v;
+    void *tmp;
+
+    json_object_foreach_safe((json_t *) (uintptr_t) row, tmp, name, v)
+    {
+        if (!render_is_scalar(v) && !render_is_list(v) && !render_is_flat(v)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* --- anything -------------------------------------------------------------*/
 
 /* The lines of a text, each behind the blanks. */
@@ -434,7 +478,10 @@ veil_ctl_render_at(veil_ctl_text_t *out, const json_t *data, unsigned indent)
         veil_ctl_text_z(out, "\n");
     } else if (json_is_object(data)) {
         render_object(out, data, indent);
-    } else if (json_is_array(data) && render_is_rows(data)) {
+    } else if (json_is_array(data) && render_is_rows(data)
+               && (json_array_size(data) != 1
+                   || render_is_wholly_flat(json_array_get(data, 0))))
+    {
         render_table(out, data, indent);
     } else if (json_is_array(data)) {
         for (i = 0; i < json_array_size(data); i++) {

@@ -150,11 +150,13 @@ static const struct {
     { "config.dump", veil_ctl_show_dump },
     { "conn.list", veil_ctl_show_conn_list },
     { "errors", veil_ctl_show_errors },
+    { "listener.list", veil_ctl_show_listeners },
     { "reload", veil_ctl_show_reload },
     { "server.set", veil_ctl_show_change },
     { "status", veil_ctl_show_status },
     { "upstream.show", veil_ctl_show_upstreams },
     { "verbs", veil_ctl_show_verbs },
+    { "worker.list", veil_ctl_show_workers },
     { NULL, NULL },
 };
 

@@ -43,6 +43,8 @@ veil_ctl_show_fn veil_ctl_show_upstreams;
 
 /* show_server.c */
 veil_ctl_show_fn veil_ctl_show_status;
+veil_ctl_show_fn veil_ctl_show_workers;
+veil_ctl_show_fn veil_ctl_show_listeners;
 veil_ctl_show_fn veil_ctl_show_change;
 veil_ctl_show_fn veil_ctl_show_verbs;
 /* Of a line; without its line feed. */

@@ -128,6 +128,59 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     return true;
 }
 
+/* --- lists ----------------------------------------------------------------*/
+
+bool
+veil_ctl_show_workers(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                      const json_t *data)
+{
+    static const veil_ctl_column_t columns[] = {
+        { "slot", "WORKER" },
+        { "generation", "GENERATION" },
+        { "pid", "PID" },
+        { "state", "STATE" },
+        { "uptime_s", "UPTIME" },
+        { "heartbeat_ms", "HEARTBEAT" },
+        { "connections", "CONNS" },
+        { "requests", "REQS" },
+        { "cpu_s", "CPU" },
+        { "rss_bytes", "MEMORY" },
+        { NULL, NULL },
+    };
+
+    if (!json_is_array(data)) {
+        return false;
+    }
+    veil_ctl_show_rows(out, data, columns);
+    return true;
+}
+
+bool
+veil_ctl_show_listeners(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                        const json_t *data)
+{
+    static const veil_ctl_column_t columns[] = {
+        { "listener", "LISTENER" },
+        { "ssl", "SSL" },
+        { "http2", "HTTP2" },
+        { "proxy_protocol", "PROXY" },
+        { "draining", "DRAINING" },
+        { "servers", "SERVERS" },
+        { "sockets", "SOCKETS" },
+        { "backlog", "BACKLOG" },
+        { "reuseport", "REUSEPORT" },
+        { "names", "NAMES" },
+        { NULL, NULL },
+    };
+
+    /* One by itself is told with its settings. */
+    if (!json_is_array(data) || json_array_size(data) < 2) {
+        return false;
+    }
+    veil_ctl_show_rows(out, data, columns);
+    return true;
+}
+
 /* --- changes --------------------------------------------------------------*/
 
 /*

@@ -83,12 +83,14 @@ static const char *
 top_view_rate(char *buf, double n)
 {
     char text[VEIL_CTL_UNIT];
+    bool whole = n >= 99.95 || (double) (int64_t) (n + 0.05) > n - 0.05;
 
-    (void) veil_snprintf(
-        buf, VEIL_CTL_UNIT, "%s/s",
-        veil_ctl_unit_count(text, n < 99.95 && n > 0
-                                      ? (double) (int64_t) (n * 10 + 0.5) / 10
-                                      : (double) (int64_t) (n + 0.5)));
+    if (whole) {
+        (void) veil_ctl_unit_count(text, (double) (int64_t) (n + 0.5));
+    } else {
+        (void) veil_snprintf(text, sizeof(text), "%.1f", n);
+    }
+    (void) veil_snprintf(buf, VEIL_CTL_UNIT, "%s/s", text);
     return buf;
 }
 

@@ -40,7 +40,7 @@ is_deeply([ $mock->requests ], [ { v => 1, id => 1, verb => 'ping', args => {} }
 is_run(asked([ [ { a => 1, b => 'x' }, { a => 22 } ] ]), 0,
     " A  B\n 1  x\n22  -\n", '', 'rows');
 is_run(asked([ { name => 'x', idle_ms => 90_000 } ]), 0,
-    "idle ms: 1m30s\nname:    x\n", '', 'an object');
+    "idle: 1m30s\nname: x\n", '', 'an object');
 is_run(asked([ { z => [ 1, { b => "\e" } ] } ], '--json', 'ping'), 0,
     "{\"z\":[1,{\"b\":\"\\u001B\"}]}\n", '', 'JSON');
 is_run(asked([ 'text' ], 'ping', '-j'), 0, "\"text\"\n", '', 'a text as JSON');
@@ -68,6 +68,20 @@ is_run(asked(sub {
 }), 0, "mine\n", '', 'an answer to somebody else is passed over');
 asked([ {} ], '-t', '1500ms', 'ping');
 is(($mock->requests)[0]{timeout}, 1.5, 'the timeout is passed on');
+
+is_run(asked([ { s => 0.35, t => 1.5 } ], '-j', 'ping'), 0,
+    "{\"s\":0.35,\"t\":1.5}\n", '', 'numbers as JSON');
+
+# Metrics are a table for people, and what the server says by itself otherwise.
+{
+    my $m = $ctl->mock(metrics => [ "a  1\nb  2\n" ]);
+    is($ctl->run('metrics')->{out}, "a  1\nb  2\n", 'metrics');
+    $ctl->run('metrics', 'format=prom');
+    $ctl->run('-j', 'metrics', 'veil_*');
+    is_deeply([ map { $_->{args} } $m->requests ], [ { format => 'table' },
+        { format => 'prom' }, { match => 'veil_*' } ], 'their formats');
+    $m->stop;
+}
 
 # ------------------------------------------------------------------ failures --
 

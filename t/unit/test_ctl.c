@@ -463,10 +463,10 @@ Test(ctl, generic)
     expect_shown("3", "3\n");
     expect_shown("[\"a\",\"b\"]", "a\nb\n");
     expect_shown("{\"pid\":123456,\"idle_ms\":1500,\"on\":true,\"x\":null}",
-                 "pid:     123456\n"
-                 "idle ms: 1.5s\n"
-                 "on:      yes\n"
-                 "x:       -\n");
+                 "pid:  123456\n"
+                 "idle: 1.5s\n"
+                 "on:   yes\n"
+                 "x:    -\n");
     expect_shown("[{\"name\":\"a\",\"max_conns\":1},"
                  "{\"name\":\"longer\",\"max_conns\":1000,\"up\":false}]",
                  "NAME    MAX CONNS  UP\n"
@@ -492,6 +492,17 @@ Test(ctl, generic)
     expect_shown("[{\"worker\":0,\"data\":{\"pid\":7},\"tls\":{\"v\":1}}]",
                  "WORKER  PID  TLS V\n"
                  "     0    7      1\n");
+    /* What a table has no room for: one row is told in full. */
+    expect_shown("[{\"a\":1,\"b\":[{\"c\":2},{\"c\":3}]}]", "a: 1\n"
+                                                            "b:\n"
+                                                            "  C\n"
+                                                            "  2\n"
+                                                            "  3\n");
+    expect_shown("[{\"a_bytes\":1,\"b\":[{}]},{\"a_bytes\":2048,"
+                 "\"b\":{\"c\":[{}]}}]",
+                 "   A  B\n"
+                 "   1  [1]\n"
+                 "2.0K  {1}\n");
     /* Nothing that a terminal obeys, in keys nor in values. */
     expect_shown("{\"a\\u001b\":\"\\u001b[2J\\u009b\"}",
                  "a\\x1b: \\x1b[2J\\x9b\n");
