@@ -95,6 +95,11 @@ struct veil_control_verb_s {
     const char *name; /* NULL ends the table; "server.set" */
     veil_control_role_t role;
     veil_control_place_t place;
+    /*
+     * For a verb of the master or the keeper: which of the two it is with
+     * these arguments, which are checked.  NULL: .place, always.
+     */
+    veil_control_place_t (*place_for)(const json_t *args);
     unsigned flags;
     const veil_control_arg_t *args; /* NULL: none */
     veil_control_run_fn *run;
@@ -187,6 +192,13 @@ bool veil_control_has(const veil_control_call_t *call, const char *name);
  * ASCII become "?".
  */
 json_t *veil_control_string(veil_str_t s);
+
+/* Where the verb is carried out with these arguments. */
+static inline veil_control_place_t
+veil_control_place(const veil_control_verb_t *verb, const json_t *args)
+{
+    return verb->place_for != NULL ? verb->place_for(args) : verb->place;
+}
 
 /* The verb of this name in all modules; NULL: there is none. */
 const veil_control_verb_t *veil_control_verb(veil_str_t name);

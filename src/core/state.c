@@ -280,8 +280,8 @@ state_may_replace(veil_control_call_t *call, const char *path)
     return true;
 }
 
-static json_t *
-state_now(void)
+json_t *
+veil_state_now(void)
 {
     json_t *state = json_object();
     const veil_state_part_t *p;
@@ -307,7 +307,7 @@ state_save(veil_control_call_t *call)
     if (!state_may_replace(call, path)) {
         return VEIL_CONTROL_FAILED;
     }
-    state = state_now();
+    state = veil_state_now();
     state_sum(state, hex);
     call->data = json_pack("{s:s, s:s, s:o}", "file", path, "sha256", hex,
                            "counts", state_counts(state));

@@ -33,6 +33,8 @@ struct veil_state_part_s {
     veil_state_part_t *next;
 };
 
+/* All parts, as they would be saved; a new reference. */
+json_t *veil_state_now(void);
 /* In a keeper, once for each part. */
 void veil_state_add(veil_state_part_t *part);
 

@@ -459,6 +459,7 @@ static const veil_control_verb_t upstream_verbs[] = {
     { .name = "wait",
       .role = VEIL_CONTROL_READ,
       .place = VEIL_CONTROL_IN_KEEPER,
+      .place_for = veil_upstream_control_wait_place,
       .flags = VEIL_CONTROL_SLOW,
       .args = upstream_wait_args,
       .run = veil_upstream_control_wait,

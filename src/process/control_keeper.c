@@ -126,7 +126,7 @@ control_keeper_call(const veil_message_t *m)
     memcpy(&head, m->data, sizeof(head));
     head.verb[sizeof(head.verb) - 1] = '\0';
     verb = veil_control_verb(veil_str_z(head.verb));
-    if (verb == NULL || verb->place == VEIL_CONTROL_IN_KEEPER) {
+    if (verb == NULL || verb->place <= VEIL_CONTROL_IN_KEEPER) {
         veil_control_calls_message(m);
         return;
     }

@@ -224,7 +224,8 @@ control_request_check_flags(veil_control_client_t *c,
                                NULL);
         return false;
     }
-    if (verb->place != VEIL_CONTROL_IN_MASTER && g == NULL) {
+    if (veil_control_place(verb, r->args) != VEIL_CONTROL_IN_MASTER
+        && g == NULL) {
         control_request_refuse(c, r, "E_STARTING",
                                "nothing serves at the moment", NULL);
         return false;

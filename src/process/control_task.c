@@ -653,7 +653,7 @@ control_task_begin(control_task_t *t)
     veil_list_t *n;
 
     t->by_workers = t->verb->place >= VEIL_CONTROL_IN_WORKERS;
-    if (t->verb->place == VEIL_CONTROL_IN_MASTER) {
+    if (veil_control_place(t->verb, t->args) == VEIL_CONTROL_IN_MASTER) {
         control_task_ask(t, 0, VEIL_ANSWER_NO_WORKER, 0);
         veil_control_calls_run(&t->head, json_deep_copy(t->args));
         return; /* it may have ended by now */
@@ -721,6 +721,23 @@ control_task_is_behind(uint64_t id)
                   > VEIL_CONTROL_QUEUE_MAX / 2;
 }
 
+/* "wait gen-drained" */
+static int
+control_task_gen_drained(uint64_t number)
+{
+    veil_list_t *n;
+
+    if (number == 0 || number > veil_master.last_number) {
+        return -1;
+    }
+    veil_list_foreach (n, &veil_master.generations) {
+        if (veil_list_entry(n, veil_generation_t, link)->number <= number) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 void
 veil_control_master_init(void)
 {
@@ -731,5 +748,6 @@ veil_control_master_init(void)
     o.is_behind = control_task_is_behind;
     o.worker = VEIL_ANSWER_NO_WORKER;
     veil_list_init(&control_task.tasks);
+    veil_control_gen_drained = control_task_gen_drained;
     veil_control_calls_init(&o);
 }

@@ -21,6 +21,7 @@
 #include "core/due.h"
 #include "core/overlay.h"
 #include "core/pool.h"
+#include "core/state.h"
 #include "core/time.h"
 #include "core/version.h"
 #include "process/look.h"
@@ -296,6 +297,27 @@ reload_run(veil_control_call_t *call)
 /* --- what runs ------------------------------------------------------------
  */
 
+/* One comment for each thing that was changed at run time. */
+static void
+reload_dump_changes(FILE *to)
+{
+    json_t *state = veil_state_now(), *rows, *row;
+    const char *part;
+    char *text;
+    size_t i;
+
+    json_object_foreach(state, part, rows)
+    {
+        json_array_foreach(rows, i, row)
+        {
+            text = json_dumps(row, JSON_SORT_KEYS);
+            fprintf(to, "# changed at run time (%s): %s\n", part, text);
+            veil_free(text);
+        }
+    }
+    json_decref(state);
+}
+
 /* In the keeper, which has the files. */
 static veil_control_rc_t
 reload_run_dump(veil_control_call_t *call)
@@ -313,6 +335,7 @@ reload_run_dump(veil_control_call_t *call)
         overlay = veil_overlay_print();
         (void) fputs(overlay, out);
         veil_free(overlay);
+        reload_dump_changes(out);
     }
     (void) fclose(out);
     if (len <= RELOAD_DUMP_MAX) {

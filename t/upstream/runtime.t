@@ -220,6 +220,15 @@ $r = $c->ask('wait', { timeout => 0.3 }, cond => 'healthy', what => 'back>=3');
 is($r->{err}{code}, 'E_TIMEOUT', 'not so many');
 is($c->code('wait', cond => 'healthy', what => 'back'), 'E_ARGUMENT',
     'a number is needed');
+my $gen = $c->ask('ping')->{gen};
+is($c->code('wait', { timeout => 0.3 }, cond => 'gen-drained', what => "$gen"),
+    'E_TIMEOUT', 'this generation serves');
+is($c->code('wait', cond => 'gen-drained', what => '' . ($gen + 1)), 'E_NOT_FOUND',
+    'there was no other yet');
+$t->reload;
+ok($c->data('wait', cond => 'gen-drained', what => "$gen")->{reached},
+    'it is gone after a reload');
+counts(4);
 
 # upstream.list and upstream.show
 

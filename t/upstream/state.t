@@ -60,6 +60,15 @@ is($c->code('state.save', file => $t->testdir . '/none/x'), 'E_IO',
     'or a file that cannot be written');
 is_deeply([ glob $t->testdir . '/*.tmp' ], [], 'nothing is left beside it');
 
+# What runs, with what was changed
+
+my $dump = $c->data('config.dump', effective => $true)->{text};
+like($dump, qr/upstream back \{ server/, 'the configuration');
+like($dump, qr/^# changed at run time \(servers\): .*\Q$addr{c}\E/m,
+    'and what was changed');
+unlike($c->data('config.dump')->{text}, qr/changed at run time/,
+    'which is not in the files');
+
 # Loading
 
 is_deeply($c->data('state.diff', file => $file)->{changes}, [],

@@ -14,8 +14,9 @@ veil_control_run_fn veil_upstream_control_set;
 veil_control_run_fn veil_upstream_control_add;
 veil_control_run_fn veil_upstream_control_del;
 
-/* upstream_wait.c; in the keeper. */
+/* upstream_wait.c; in the keeper, or, for generations, in the master. */
 veil_control_run_fn veil_upstream_control_wait;
+veil_control_place_t veil_upstream_control_wait_place(const json_t *args);
 
 /* upstream_show.c; in workers, and what the master makes of it. */
 veil_control_run_fn veil_upstream_control_list;

@@ -6,7 +6,7 @@
  *     gen-drained N       the generation N and those before it are gone
  *
  * The first two are in the zone, which the keeper looks at ten times a
- * second.  Of the last the process layer knows, if it says so.
+ * second.  Of the last the master knows, where it is carried out.
  */
 
 #include "http/upstream/upstream_control.h"
@@ -210,6 +210,16 @@ upstream_wait_cancel(veil_control_call_t *call)
 
     veil_due_cancel(&w->due);
     veil_free(w);
+}
+
+veil_control_place_t
+veil_upstream_control_wait_place(const json_t *args)
+{
+    const char *cond = json_string_value(json_object_get(args, "cond"));
+
+    return cond != NULL && strcmp(cond, "gen-drained") == 0
+               ? VEIL_CONTROL_IN_MASTER
+               : VEIL_CONTROL_IN_KEEPER;
 }
 
 veil_control_rc_t
