@@ -136,6 +136,35 @@ SKIP: {
     like($r->{err}, qr/takes no connection|did not answer in time/, '  said');
 }
 
+# ------------------------------------------------------------------ real verbs --
+
+like($ctl->run('status')->{out}, qr/\Aveil \d\S*, serving for .*\n\nGENERATION  STATE/,
+    'status');
+like($ctl->run('status', '--workers')->{out}, qr/^WORKER  GENERATION +PID\n +0 +1 +\d+$/m,
+    'with its workers');
+like($ctl->run('worker', 'list')->{out},
+    qr/\AWORKER  GENERATION +PID  STATE .*\n +0 +1 +\d+ +serving /, 'workers');
+like($ctl->run('metrics', 'veil_connections_*')->{out},
+    qr/\A(?:veil_connections_\w+ +\d+\n)+\z/, 'metrics, as a table');
+like($ctl->run('--json', 'metrics', 'veil_connections_*')->{out},
+    qr/\A\{"veil_connections_.*\}\n\z/, 'or as JSON');
+like($ctl->run('config', 'dump')->{out}, qr/worker_processes 2;$/m,
+    'the configuration');
+$t->get('/');
+$r = $ctl->run('top', '--snapshot', '200ms');
+is($r->{status}, 0, 'top');
+like($r->{out}, qr/\Aveil \d\S*  generation 1  up /, '  of this server');
+like($r->{out}, qr/^ +0 +1 +\d+ +serving +[\d.]+ +\d+ /m, '  and its workers');
+$r = $ctl->run('reload', '--dry-run');
+is($r->{status}, 0, 'a reload that is not done');
+like($r->{err}, qr/dry run/, '  is said');
+$r = $ctl->run('reload', '--if-gen', 7);
+is("$r->{status} $r->{err}", "1 veilctl: generation 1 serves, not 7 (E_CONFLICT)\n",
+    'a reload of another generation');
+$r = $ctl->run('reload');
+is($r->{status}, 0, 'a reload') or diag($r->{err});
+like($r->{out}, qr/^generation 2 after /m, '  says when it is done');
+
 # ------------------------------------------------------------------- mistakes --
 
 for my $case (
@@ -154,12 +183,14 @@ for my $case (
 
 # ----------------------------------------------------------- workers, the master --
 
-my ($stuck) = $t->worker_pids;
+ok($ctl->wait_for(sub { $ctl->run('status')->{out} !~ /draining/ }),
+    'the first generation ends');
+my ($stuck) = $ctl->run('ping')->{out} =~ /^ +\d +2 +(\d+)$/m;
 kill 'STOP', $stuck;
 $r = $ctl->run('-t', '300ms', 'ping');
 is($r->{status}, 3, 'a worker that does not answer');
-like($r->{out}, qr/\AWORKER.*\n +\d +1 +\d+\n\z/, 'the other did');
-like($r->{err}, qr/not every worker did it:\n  worker \d of generation 1: .*E_TIMEOUT/,
+like($r->{out}, qr/\AWORKER.*\n +\d +2 +\d+\n\z/, 'the other did');
+like($r->{err}, qr/not every worker did it:\n  worker \d of generation 2: .*E_TIMEOUT/,
     'which one is said');
 kill 'CONT', $stuck;
 is($ctl->run('ping')->{status}, 0, 'it goes on');
