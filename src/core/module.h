@@ -47,6 +47,9 @@ typedef struct {
     void (*describe)(FILE *out);
     /* Looks for what is allowed and not meant; see core/lint.h. */
     veil_lint_fn *lint;
+    /* What would become of a request; see core/explain.h. */
+    struct json_t *(*explain)(veil_cycle_t *cycle,
+                              const veil_explain_options_t *o);
 } veil_core_module_t;
 
 struct veil_module_s {

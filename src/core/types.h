@@ -27,7 +27,8 @@ typedef struct veil_log_file_s veil_log_file_t;
 typedef struct veil_conf_s veil_conf_t;
 typedef struct veil_conf_node_s veil_conf_node_t;
 typedef struct veil_conf_scope_s veil_conf_scope_t;
-typedef struct veil_lint_s veil_lint_t; /* core/lint.h */
+typedef struct veil_lint_s veil_lint_t;                       /* core/lint.h */
+typedef struct veil_explain_options_s veil_explain_options_t; /* explain.h */
 typedef struct veil_command_s veil_command_t;
 typedef struct veil_module_s veil_module_t;
 typedef struct veil_cycle_s veil_cycle_t;

@@ -145,6 +145,11 @@ void veil_conn_read_timeout(veil_conn_t *c, uint64_t ms);
 /* Applies to each write from the next on; 0: none. */
 void veil_conn_write_timeout(veil_conn_t *c, uint64_t ms);
 
+/*
+ * From now on all connections of this process have this address, which is
+ * borrowed; NULL: their own.  For a process that explains.
+ */
+void veil_conn_pretend_local(const veil_addr_t *addr);
 /* The local address (getsockname; not kept); family 0 once it is closed. */
 void veil_conn_local_addr(const veil_conn_t *c, veil_addr_t *addr);
 /*

@@ -16,6 +16,7 @@
 
 #include "core/main_conf.h"
 #include "http/drain.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/lint.h"
 #include "http/location.h"
@@ -522,6 +523,7 @@ static const veil_core_module_t config_core = {
     .drain_worker = config_drain_worker,
     .describe = veil_http_pipeline_print,
     .lint = veil_http_lint,
+    .explain = veil_http_explain_run,
 };
 
 veil_module_t veil_http_main_module = {

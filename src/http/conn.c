@@ -105,21 +105,20 @@ veil_http_conn_log_of_server(veil_http_conn_t *hc)
     conn_debug(hc);
 }
 
-void
-veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
+veil_http_conn_t *
+veil_http_conn_open(const veil_http_port_t *port, int fd,
+                    const veil_addr_t *peer, const veil_log_t *log)
 {
-    const veil_http_port_t *port = a->listen->data;
     veil_pool_t *pool = veil_pool_create("connection", CONN_POOL_SIZE);
     veil_http_conn_t *hc = VEIL_POOL_NEW(pool, veil_http_conn_t);
     const veil_http_core_loc_t *conf;
     veil_addr_t local;
-    veil_log_t log = *a->log;
 
     hc->magic = VEIL_HTTP_CONN_MAGIC;
     hc->pool = pool;
     hc->start_ms = veil_now_ms();
 
-    veil_conn_init(&hc->c, veil_cycle->loop, pool, fd, peer, NULL, &log);
+    veil_conn_init(&hc->c, veil_cycle->loop, pool, fd, peer, NULL, log);
     if (port->addrs != NULL) {
         veil_conn_local_addr(&hc->c, &local);
         port = veil_http_port_for(port, &local);
@@ -137,7 +136,16 @@ veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
     veil_list_append(&conn_all, &hc->link);
     conn_count++;
     veil_acceptors_count(1);
-    if (port->ssl) {
+    return hc;
+}
+
+void
+veil_http_conn_accept(veil_acceptor_t *a, int fd, const veil_addr_t *peer)
+{
+    veil_http_conn_t *hc =
+        veil_http_conn_open(a->listen->data, fd, peer, a->log);
+
+    if (hc->port->ssl) {
         veil_http_conn_does(hc, VEIL_HTTP_READING);
         veil_http_tls_start(hc);
     } else {

@@ -47,6 +47,13 @@ struct veil_http_conn_s {
 
 /* The accept function of http's listeners (veil_listen_t.accept). */
 veil_accept_fn veil_http_conn_accept;
+/*
+ * Its first half: the connection is there and counted, on a socket it owns
+ * from now on, and speaks nothing yet.
+ */
+veil_http_conn_t *veil_http_conn_open(const veil_http_port_t *port, int fd,
+                                      const veil_addr_t *peer,
+                                      const veil_log_t *log);
 
 /* hc->server is another: from now on the log is its error_log. */
 void veil_http_conn_log_of_server(veil_http_conn_t *hc);

@@ -11,6 +11,7 @@
 #include "core/platform.h"
 
 #include "core/version.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/rejects.h"
 
@@ -226,6 +227,8 @@ veil_http_send_error(veil_http_request_t *r)
         page = error_find_page(r);
     }
     if (page == NULL) {
+        veil_http_explain("error_page", NULL, "none for %d: the page of veil",
+                          r->status);
         r->override_status = 0;
         error_send_builtin(r);
         return;
@@ -236,6 +239,8 @@ veil_http_send_error(veil_http_request_t *r)
         r->keepalive = false;
     }
     target = veil_http_eval(r, page->target);
+    veil_http_explain("error_page", NULL, "%d leads to \"%.*s\"", r->status,
+                      VEIL_STR_ARG(target));
     if (target.len != 0 && (target.data[0] == '/' || target.data[0] == '@')) {
         if (r->status >= 400) {
             r->out.location = VEIL_STR_NULL; /* a redirect's page keeps it */

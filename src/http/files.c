@@ -13,6 +13,7 @@
 
 #include "http/files.h"
 
+#include "http/explain.h"
 #include "http/http.h"
 
 /*
@@ -106,12 +107,33 @@ files_put(void *data)
 }
 
 static void
+files_explain(const veil_http_lookup_t *l)
+{
+    const veil_file_t *file = l->lookup.file;
+    const char *what = "is a file";
+
+    if (file->err != 0) {
+        what = strerror(file->err);
+    } else if (file->is_dir) {
+        what = "is a directory";
+    }
+    veil_http_explain("file", NULL, "\"%.*s\": %s", (int) l->lookup.path_len,
+                      l->lookup.path, what);
+    veil_http_explain_target("file");
+    veil_http_explain_target_add(
+        "path", veil_str_n(l->lookup.path, l->lookup.path_len));
+}
+
+static void
 files_answered(veil_file_lookup_t *lookup)
 {
     veil_http_lookup_t *l =
         veil_container_of(lookup, veil_http_lookup_t, lookup);
 
     l->waiting = false;
+    if (veil_http_is_explained()) {
+        files_explain(l);
+    }
     veil_http_resume(l->r);
 }
 
@@ -156,6 +178,9 @@ veil_http_lookup(veil_http_request_t *r, veil_http_lookup_t *l,
     l->lookup.want_fd = want_fd;
     l->lookup.done = files_answered;
     l->waiting = !veil_file_lookup(&l->lookup);
+    if (!l->waiting && veil_http_is_explained()) {
+        files_explain(l);
+    }
     return !l->waiting;
 }
 

@@ -17,6 +17,7 @@
 
 #include "http/location.h"
 
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/regex.h"
 
@@ -244,6 +245,19 @@ typedef struct {
     bool final; /* exact or by regex: no regex of outer levels */
 } location_match_t;
 
+static bool
+location_matches(veil_http_request_t *r, const veil_http_location_t *l,
+                 veil_str_t uri)
+{
+    bool matches = veil_http_regex_match(r, l->re, uri);
+
+    veil_http_explain("location", l->node, "\"~ %.*s\" %s",
+                      VEIL_STR_ARG(veil_http_regex_pattern(l->re)),
+                      matches ? "matches, and is the first that does"
+                              : "does not match");
+    return matches;
+}
+
 static void
 location_search(veil_http_request_t *r, const location_tree_t *t,
                 veil_str_t uri, location_match_t *m)
@@ -257,6 +271,8 @@ location_search(veil_http_request_t *r, const location_tree_t *t,
     }
     l = location_exact(t, uri);
     if (l != NULL) {
+        veil_http_explain("location", l->node, "\"= %.*s\" is this path",
+                          VEIL_STR_ARG(l->name));
         m->location = l;
         m->final = true;
         return;
@@ -264,6 +280,9 @@ location_search(veil_http_request_t *r, const location_tree_t *t,
     if (t->redirects) {
         l = location_redirect(t, uri);
         if (l != NULL) {
+            veil_http_explain("location", l->node,
+                              "\"%.*s\" is asked for without its slash",
+                              VEIL_STR_ARG(l->name));
             m->location = l;
             m->redirect = true;
             m->final = true;
@@ -274,13 +293,17 @@ location_search(veil_http_request_t *r, const location_tree_t *t,
     if (l != NULL) {
         m->location = l;
         no_regex = l->no_regex || l->is_route;
+        veil_http_explain(
+            "location", l->node, "\"%.*s\" is the longest prefix%s",
+            VEIL_STR_ARG(l->name),
+            no_regex ? ", and no regular expression is asked" : "");
         location_search(r, l->tree, uri, m);
         if (m->final) {
             return;
         }
     }
     for (i = 0; !no_regex && i < t->nregex; i++) {
-        if (veil_http_regex_match(r, t->regex[i]->re, uri)) {
+        if (location_matches(r, t->regex[i], uri)) {
             m->location = t->regex[i];
             m->final = true;
             location_search(r, t->regex[i]->tree, uri, m);

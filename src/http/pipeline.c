@@ -20,6 +20,7 @@
 
 #include "core/module.h"
 #include "core/trace.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/location.h"
 #include "http/parse/uri.h"
@@ -322,11 +323,17 @@ veil_http_run(veil_http_request_t *r)
     for (;;) {
         VEIL_ASSERT(r->step < p->nsteps);
         s = &p->steps[r->step];
+        if (veil_http_is_explained()) {
+            veil_http_explain_enter(s);
+        }
         rc = s->fn(r);
         veil_trace_note(s->name, r, (int64_t) rc);
 
         if (s->phase == VEIL_PHASE_ACCESS && s->fn != pipeline_access_end) {
             pipeline_access(r, &rc);
+        }
+        if (veil_http_is_explained()) {
+            veil_http_explain_leave(r, rc);
         }
 
         switch (rc) {

@@ -15,6 +15,7 @@
 #include "core/time.h"
 #include "event/tls.h"
 #include "http/conn.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/location.h"
 #include "http/parse/uri.h"
@@ -169,7 +170,9 @@ veil_http_request_create(veil_http_conn_t *conn,
     r->start_sec = veil_clock.sec;
     r->start_msec = veil_clock.msec;
     r->in.scheme = conn->secure ? VEIL_STR("https") : VEIL_STR("http");
-    r->in.early = conn->secure && veil_tls_is_early(veil_tls_of(&conn->c));
+    /* Without a session there was no handshake: the request is explained. */
+    r->in.early = conn->secure && veil_tls_of(&conn->c) != NULL
+                  && veil_tls_is_early(veil_tls_of(&conn->c));
     r->in.content_length = -1;
     r->in.headers.pool = pool;
     r->out.content_length = -1;
@@ -428,8 +431,12 @@ veil_http_request_end(veil_http_request_t *r)
         veil_http_body_abort(r->out.body);
         r->out.body = NULL;
     }
-    veil_http_run_log(r);
-    request_count_it(r);
+    if (veil_http_is_explained()) {
+        veil_http_explain_end(r);
+    } else {
+        veil_http_run_log(r);
+        request_count_it(r);
+    }
     r->proto->ended(r);
 
     r->magic = VEIL_MAGIC_DEAD;

@@ -12,6 +12,7 @@
 
 #include "core/time.h"
 #include "http/conn.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/mime.h"
 #include "http/parse/uri.h"
@@ -245,6 +246,9 @@ veil_http_send_response(veil_http_request_t *r)
     if (veil_http_next_header(r, r->server->main->pipeline->filters)
         != VEIL_OK) {
         return; /* a filter made another response of it */
+    }
+    if (veil_http_is_explained()) {
+        veil_http_explain_response(r);
     }
     r->status = r->out.status;
     r->responding = true;

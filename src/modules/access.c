@@ -19,6 +19,7 @@
 #include "core/platform.h"
 
 #include "http/conn.h"
+#include "http/explain.h"
 #include "http/http.h"
 #include "http/lint.h"
 
@@ -28,6 +29,7 @@ typedef struct {
     access_kind_t kind;
     bool deny;
     veil_cidr_t cidr;
+    const veil_conf_node_t *node;
 } access_rule_t;
 
 typedef struct {
@@ -61,6 +63,7 @@ access_parse(veil_conf_t *cf, unsigned arg, access_rule_t *rule)
 {
     veil_str_t text = veil_conf_arg(cf, arg);
 
+    rule->node = cf->node;
     if (veil_str_eq(text, VEIL_STR("all"))) {
         rule->kind = ACCESS_ALL;
         return VEIL_OK;
@@ -120,7 +123,7 @@ access_set_ips(veil_conf_t *cf, const veil_command_t *cmd, void *conf)
  */
 
 static const access_rule_t *
-access_match(const veil_array_t *rules, const veil_addr_t *addr)
+access_find(const veil_array_t *rules, const veil_addr_t *addr)
 {
     const access_rule_t *rule;
     unsigned i;
@@ -143,6 +146,22 @@ access_match(const veil_array_t *rules, const veil_addr_t *addr)
         }
     }
     return NULL;
+}
+
+static const access_rule_t *
+access_match(const veil_array_t *rules, const veil_addr_t *addr)
+{
+    const access_rule_t *rule = access_find(rules, addr);
+
+    if (rule != NULL) {
+        veil_http_explain("access", rule->node,
+                          "\"%.*s %.*s\" is the first rule for the client",
+                          VEIL_STR_ARG(rule->node->args[0].str),
+                          VEIL_STR_ARG(rule->node->args[1].str));
+    } else if (rules != NULL) {
+        veil_http_explain("access", NULL, "no rule is for the client");
+    }
+    return rule;
 }
 
 static veil_http_rc_t

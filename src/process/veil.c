@@ -7,7 +7,8 @@
  *
  *     tell something   -h -v -V -m --doc
  *     test             -t -T: load the configuration, start nothing
- *     look             --lint: the same, and say what may not be meant
+ *     look             --lint: the same, and say what may not be meant;
+ *                      --explain: what would become of a request
  *     signal           -s: to the master whose pid file is configured
  *     run              without any of these
  *
@@ -33,6 +34,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/check.h"
+#include "process/explain.h"
 #include "process/lint.h"
 #include "process/master.h"
 #include "process/peek.h"
@@ -40,6 +42,9 @@
 #include "process/signal.h"
 #include "process/single.h"
 #include "process/spawn.h"
+
+/* -H options of --explain. */
+#define VEIL_MAX_FIELDS 64
 
 static struct {
     veil_launch_t launch;
@@ -54,8 +59,10 @@ static struct {
     bool lint;
     bool json;
     veil_lint_options_t lint_options; /* its launch is filled in last */
-    int signo;                        /* of -s; 0: none */
-    const char *sig_word;             /* its name */
+    veil_explain_options_t explain;   /* without a request: not asked */
+    veil_str_t fields[VEIL_MAX_FIELDS];
+    int signo;            /* of -s; 0: none */
+    const char *sig_word; /* its name */
 } veil;
 
 static void
@@ -78,6 +85,16 @@ veil_usage(FILE *out)
         "     --expires-in TIME\n"
         "                   tell of certificates that end within (14d)\n"
         "     --json        as JSON\n"
+        "  --explain 'METHOD URL'\n"
+        "                   say what would become of this request, without "
+        "sending it\n"
+        "     --header 'NAME: VALUE'\n"
+        "                   a field of the request, any number of times\n"
+        "     --client ADDRESS\n"
+        "                   where it comes from (127.0.0.1)\n"
+        "     --listen ADDRESS:PORT\n"
+        "                   which listener it comes to (any of the URL's "
+        "port)\n"
         "  -m               print the modules in their effective order\n"
         "  --doc            print the reference of all directives, as "
         "Markdown\n"
@@ -207,6 +224,53 @@ veil_set_expires_in(const char *value)
     return 0;
 }
 
+static int
+veil_add_field(veil_str_t field)
+{
+    if (veil_str_chr(field, ':') <= 0 || veil_str_chr(field, '\n') >= 0) {
+        return veil_bad_option("invalid field", field.data);
+    }
+    if (veil.explain.nfields == VEIL_MAX_FIELDS) {
+        return veil_bad_option("too many fields, with", field.data);
+    }
+    veil.fields[veil.explain.nfields++] = field;
+    veil.explain.fields = veil.fields;
+    return 0;
+}
+
+/* Options with a value that go with --explain; 1: it is none of them. */
+static int
+veil_explain_option(char **argv, int *i)
+{
+    static const struct {
+        const char *name;
+        veil_str_t *to; /* NULL: a field */
+    } options[] = {
+        { "--explain", &veil.explain.request },
+        { "--client", &veil.explain.client },
+        { "--listen", &veil.explain.listen },
+        { "--header", NULL },
+    };
+    const char *value;
+    unsigned k;
+
+    for (k = 0; k < veil_countof(options); k++) {
+        if (strcmp(argv[*i], options[k].name) != 0) {
+            continue;
+        }
+        value = veil_value("", argv, i, options[k].name);
+        if (value == NULL) {
+            return -1;
+        }
+        if (options[k].to == NULL) {
+            return veil_add_field(veil_str_z(value));
+        }
+        *options[k].to = veil_str_z(value);
+        return 0;
+    }
+    return 1;
+}
+
 /* Options that go with --lint; false: it is none of them. */
 static bool
 veil_lint_option(veil_str_t word)
@@ -237,8 +301,14 @@ veil_long_option(char **argv, int *i)
     veil_str_t word = veil_str_z(argv[*i]);
     const char *value;
 
+    int rc;
+
     if (veil_lint_option(word)) {
         return 0;
+    }
+    rc = veil_explain_option(argv, i);
+    if (rc <= 0) {
+        return rc;
     }
 
     if (veil_str_eq_z(word, "--help")) {
@@ -492,6 +562,10 @@ main(int argc, char **argv)
     if (veil.doc) {
         veil_conf_doc(stdout);
         return fflush(stdout) == 0 ? 0 : 1;
+    }
+    if (veil.explain.request.len != 0) {
+        return veil_explain_run(&veil.launch, &veil.explain, stdout,
+                                veil.json);
     }
     if (veil.lint) {
         veil.lint_options.launch = veil.launch;

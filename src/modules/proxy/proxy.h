@@ -16,6 +16,7 @@
  *   proxy_request.c    the request's head
  *   proxy_response.c   what of the response's head goes on
  *   proxy_rewrite.c    proxy_redirect and proxy_cookie_...
+ *   proxy_explain.c    what would be sent, for "veil --explain"
  *   proxy_lint.c       what is allowed and hardly meant
  */
 
@@ -242,6 +243,10 @@ bool veil_proxy_rewrite_location(veil_http_request_t *r,
                                  size_t skip);
 void veil_proxy_rewrite_cookie(veil_http_request_t *r,
                                const proxy_conf_t *conf, veil_str_t *value);
+
+/* proxy_explain.c */
+/* Of a request that is explained, with its target: notes it, and answers. */
+veil_http_rc_t veil_proxy_explain(proxy_ctx_t *ctx);
 
 /* proxy_lint.c */
 /* Of a module: set_header is "proxy_set_header". */

@@ -7,6 +7,7 @@
  * rest, peers and connections and retries, is http/upstream/'s.
  */
 
+#include "http/explain.h"
 #include "modules/proxy/proxy.h"
 
 /* --- the request's body ---------------------------------------------------
@@ -260,6 +261,9 @@ proxy_begin(veil_http_request_t *r, const proxy_conf_t *conf)
     ctx->x.want_trailers = conf->pass_trailers;
     ctx->x.on_head = proxy_on_head;
     ctx->x.on_informational = proxy_on_informational;
+    if (veil_http_is_explained()) {
+        return veil_proxy_explain(ctx);
+    }
     return proxy_send(ctx);
 }
 

@@ -16,6 +16,7 @@ rewrite_push(veil_conf_t *cf, rewrite_conf_t *conf, rewrite_op_fn *run)
     rewrite_op_t *op = veil_conf_array_push(cf, &conf->ops, sizeof(*op));
 
     op->run = run;
+    op->node = cf->node;
     return op;
 }
 

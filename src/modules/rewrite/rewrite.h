@@ -33,6 +33,7 @@ struct rewrite_op_s {
     rewrite_test_fn *test;   /* of if */
     const veil_array_t *ops; /* of if: of rewrite_op_t */
     void *const *loc_conf;   /* of if in a location */
+    const veil_conf_node_t *node;
 };
 
 typedef struct {

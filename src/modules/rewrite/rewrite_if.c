@@ -256,6 +256,7 @@ veil_rewrite_set_if(veil_conf_t *cf, const veil_command_t *cmd VEIL_UNUSED,
 
     memset(&op, 0, sizeof(op));
     op.run = veil_rewrite_run_if;
+    op.node = cf->node;
     if (rewrite_compile_condition(cf, &op) != VEIL_OK) {
         return VEIL_ERROR;
     }

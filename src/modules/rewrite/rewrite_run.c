@@ -8,6 +8,7 @@
 
 #include "core/platform.h"
 
+#include "http/explain.h"
 #include "http/location.h"
 #include "http/parse/uri.h"
 #include "modules/rewrite/rewrite.h"
@@ -56,6 +57,7 @@ veil_rewrite_run_return(veil_http_request_t *r, const rewrite_op_t *op)
 {
     veil_str_t text;
 
+    veil_http_explain("return", op->node, "%d", op->status);
     if (op->has_text && rewrite_is_redirect(op->status)) {
         return veil_http_redirect(r, op->status, veil_http_eval(r, op->value));
     }
@@ -75,6 +77,9 @@ veil_rewrite_run_set(veil_http_request_t *r, const rewrite_op_t *op)
 {
     veil_str_t value = veil_http_eval(r, op->value);
 
+    veil_http_explain("set", op->node, "%.*s is \"%.*s\"",
+                      VEIL_STR_ARG(op->node->args[1].str),
+                      VEIL_STR_ARG(value));
     if (!veil_http_var_assign(r, op->variable, value)) {
         veil_http_var_store(r, op->variable, value);
     }
@@ -89,10 +94,33 @@ veil_rewrite_run_break(veil_http_request_t *r,
     return VEIL_HTTP_NEXT;
 }
 
+/* As it stands in the file: "($a = b)". */
+static veil_str_t
+rewrite_condition(veil_http_request_t *r, const rewrite_op_t *op)
+{
+    veil_str_t text = VEIL_STR_NULL;
+    unsigned i;
+
+    for (i = 1; i < op->node->nargs; i++) {
+        text = veil_pool_printf(r->pool, "%.*s%s%.*s", VEIL_STR_ARG(text),
+                                i == 1 ? "" : " ",
+                                VEIL_STR_ARG(op->node->args[i].str));
+    }
+    return text;
+}
+
 veil_http_rc_t
 veil_rewrite_run_if(veil_http_request_t *r, const rewrite_op_t *op)
 {
-    if (op->test(r, op) == op->negate) {
+    bool holds = op->test(r, op) != op->negate;
+
+    if (veil_http_is_explained()) {
+        veil_str_t text = rewrite_condition(r, op);
+
+        veil_http_explain_note("if", op->node, "%.*s %s", VEIL_STR_ARG(text),
+                               holds ? "holds" : "does not hold");
+    }
+    if (!holds) {
         return VEIL_HTTP_NEXT;
     }
     veil_http_location_confs(r, op->loc_conf);
@@ -155,10 +183,16 @@ veil_rewrite_run_rewrite(veil_http_request_t *r, const rewrite_op_t *op)
     veil_str_t to, args;
 
     if (!veil_http_regex_match(r, op->regex, r->uri)) {
+        veil_http_explain(
+            "rewrite", op->node, "\"%.*s\" does not match \"%.*s\"",
+            VEIL_STR_ARG(op->node->args[1].str), VEIL_STR_ARG(r->uri));
         return VEIL_HTTP_NEXT;
     }
     to = veil_http_eval(r, op->value);
     args = rewrite_join_args(r, op);
+    veil_http_explain("rewrite", op->node, "\"%.*s\" becomes \"%.*s%s%.*s\"",
+                      VEIL_STR_ARG(r->uri), VEIL_STR_ARG(to),
+                      args.len == 0 ? "" : "?", VEIL_STR_ARG(args));
     if (conf->log) {
         veil_log(&r->log, VEIL_LOG_NOTICE, 0,
                  "rewritten data: \"%.*s\", args: \"%.*s\"", VEIL_STR_ARG(to),
