@@ -184,8 +184,8 @@ explain_print_location(const json_t *l, FILE *out)
     explain_print_place(l, out);
 }
 
-void
-veil_explain_print(const json_t *report, FILE *out)
+static void
+explain_print(const json_t *report, FILE *out)
 {
     const json_t *o;
 
@@ -216,4 +216,27 @@ veil_explain_print(const json_t *report, FILE *out)
     explain_print_list("error log", json_object_get(report, "log"), out);
     explain_print_list("not known beforehand",
                        json_object_get(report, "unknown"), out);
+}
+
+/* Values of variables may have any bytes: none of them is the terminal's. */
+void
+veil_explain_print(const json_t *report, FILE *out)
+{
+    char *text = NULL;
+    size_t n = 0, i;
+    FILE *memory = open_memstream(&text, &n);
+
+    if (memory == NULL) {
+        return;
+    }
+    explain_print(report, memory);
+    (void) fclose(memory); /* memory cannot be short: it would have aborted */
+    for (i = 0; i < n; i++) {
+        fputc(((unsigned char) text[i] < 0x20 && text[i] != '\n')
+                      || text[i] == 0x7f
+                  ? '?'
+                  : text[i],
+              out);
+    }
+    free(text); /* of libc */
 }

@@ -16,6 +16,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "ctl/call.h"
+#include "ctl/config.h"
 #include "ctl/man.h"
 #include "ctl/output.h"
 #include "ctl/top.h"
@@ -31,6 +32,14 @@ const veil_control_verb_t veil_ctl_local_verbs[] = {
     { .name = "top",
       .args = veil_ctl_top_args,
       .help = "Shows what the server does, live, until \"q\" is pressed." },
+
+    { .name = "config.check",
+      .args = veil_ctl_config_check_args,
+      .help = "Looks for what a configuration says and hardly means." },
+
+    { .name = "config.explain",
+      .args = veil_ctl_config_explain_args,
+      .help = "Says what would become of a request, without sending it." },
 
     { .name = NULL },
 };
@@ -75,14 +84,20 @@ ctl_call(const veil_ctl_command_t *c)
 }
 
 static veil_ctl_code_t
-ctl_run(const veil_ctl_command_t *c)
+ctl_run(veil_ctl_command_t *c)
 {
     veil_ctl_text_t t = { 0 };
+    int code = -1;
 
     switch (c->action) {
     case VEIL_CTL_CALL:
-        return strcmp(c->verb->name, "top") == 0 ? veil_ctl_top(c)
-                                                 : ctl_call(c);
+        if (strcmp(c->verb->name, "top") == 0) {
+            return veil_ctl_top(c);
+        }
+        if (veil_ctl_is_config(c)) {
+            code = veil_ctl_config(c);
+        }
+        return code >= 0 ? (veil_ctl_code_t) code : ctl_call(c);
     case VEIL_CTL_HELP:
         return ctl_help(c);
     case VEIL_CTL_VERSION:

@@ -145,6 +145,8 @@ static const struct {
     const char *verb;
     veil_ctl_show_fn *show;
 } show_table[] = {
+    { "config.check", veil_ctl_show_config_check },
+    { "config.explain", veil_ctl_show_config_explain },
     { "config.diff", veil_ctl_show_reload },
     { "config.diff", veil_ctl_show_diff },
     { "config.dump", veil_ctl_show_dump },

@@ -51,4 +51,8 @@ veil_ctl_show_fn veil_ctl_show_verbs;
 veil_ctl_show_fn veil_ctl_show_event;
 veil_ctl_show_fn veil_ctl_show_audit;
 
+/* show_inspect.c */
+veil_ctl_show_fn veil_ctl_show_config_check;
+veil_ctl_show_fn veil_ctl_show_config_explain;
+
 #endif

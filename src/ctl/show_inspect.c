@@ -1,0 +1,83 @@
+/*
+ * show_inspect.c -- what a server says to config.check and config.explain, as
+ * "veil --lint" and "veil --explain" say it of a file.
+ */
+
+#include "core/platform.h"
+
+#include "core/explain.h"
+#include "ctl/show_impl.h"
+
+static void
+show_inspect_text(veil_ctl_text_t *out, const json_t *o, const char *name)
+{
+    veil_ctl_text_safe(
+        out, veil_str_z(json_string_value(json_object_get(o, name))), false);
+}
+
+static long long
+show_inspect_number(const json_t *o, const char *name)
+{
+    return (long long) json_integer_value(json_object_get(o, name));
+}
+
+bool
+veil_ctl_show_config_check(veil_ctl_text_t *out,
+                           const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    const json_t *f, *list = json_object_get(data, "findings");
+    size_t i;
+
+    if (!json_is_array(list)) {
+        return false;
+    }
+    json_array_foreach(list, i, f)
+    {
+        show_inspect_text(out, f, "file");
+        veil_ctl_text_printf(out,
+                             ":%lld:%lld: ", show_inspect_number(f, "line"),
+                             show_inspect_number(f, "column"));
+        show_inspect_text(out, f, "severity");
+        veil_ctl_text_z(out, ": ");
+        show_inspect_text(out, f, "message");
+        veil_ctl_text_z(out, " [");
+        show_inspect_text(out, f, "code");
+        veil_ctl_text_z(out, " ");
+        show_inspect_text(out, f, "name");
+        veil_ctl_text_z(out, "]\n    ");
+        show_inspect_text(out, f, "excerpt");
+        veil_ctl_text_z(out, "\n  ");
+        show_inspect_text(out, f, "advice");
+        veil_ctl_text_z(out, "\n");
+    }
+    veil_ctl_text_printf(out, "errors %lld, warnings %lld, notes %lld\n",
+                         show_inspect_number(data, "errors"),
+                         show_inspect_number(data, "warnings"),
+                         show_inspect_number(data, "notes"));
+    return true;
+}
+
+bool
+veil_ctl_show_config_explain(veil_ctl_text_t *out,
+                             const json_t *args VEIL_UNUSED,
+                             const json_t *data)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *memory;
+
+    if (!json_is_array(json_object_get(data, "steps"))
+        && json_object_get(data, "error") == NULL)
+    {
+        return false;
+    }
+    memory = open_memstream(&text, &n);
+    if (memory == NULL) {
+        return false;
+    }
+    veil_explain_print(data, memory);
+    (void) fclose(memory); /* memory cannot be short: it would have aborted */
+    veil_ctl_text_safe(out, veil_str_n(text, n), true);
+    free(text); /* of libc */
+    return true;
+}
