@@ -19,6 +19,9 @@
 static const veil_lint_rule_t lint_load = { "L001", "configuration",
                                             VEIL_LINT_WARNING };
 
+/* What is said of many places must not be compared with all the others. */
+#define LINT_HASH 4096
+
 void
 veil_lint_init(veil_lint_t *lint, veil_cycle_t *cycle, veil_pool_t *pool)
 {
@@ -27,10 +30,20 @@ veil_lint_init(veil_lint_t *lint, veil_cycle_t *cycle, veil_pool_t *pool)
     lint->pool = pool;
     lint->expires_in_ms = (uint64_t) 14 * 24 * 3600 * 1000;
     veil_array_init(&lint->findings, pool, sizeof(veil_lint_finding_t), 8);
+    lint->known = veil_pool_zalloc(pool, LINT_HASH * sizeof(*lint->known));
 }
 
 /* --- findings --------------------------------------------------------------
  */
+
+static unsigned
+lint_hash(const veil_lint_finding_t *f)
+{
+    uintptr_t n = (uintptr_t) f->rule / 16 + (uintptr_t) f->file / 16;
+
+    n += f->line * (uintptr_t) 31 + f->column;
+    return (unsigned) (n % LINT_HASH);
+}
 
 static bool
 lint_is_known(const veil_lint_t *lint, const veil_lint_finding_t *f)
@@ -38,8 +51,8 @@ lint_is_known(const veil_lint_t *lint, const veil_lint_finding_t *f)
     const veil_lint_finding_t *g;
     unsigned i;
 
-    for (i = 0; i < lint->findings.n; i++) {
-        g = veil_array_at(&lint->findings, veil_lint_finding_t, i);
+    for (i = lint->known[lint_hash(f)]; i != 0; i = g->next) {
+        g = veil_array_at(&lint->findings, veil_lint_finding_t, i - 1);
         if (g->rule == f->rule && g->file == f->file && g->line == f->line
             && g->column == f->column && veil_str_eq(g->what, f->what))
         {
@@ -53,12 +66,15 @@ lint_is_known(const veil_lint_t *lint, const veil_lint_finding_t *f)
 static void
 lint_keep(veil_lint_t *lint, const veil_lint_finding_t *f)
 {
+    unsigned *first = &lint->known[lint_hash(f)];
     veil_lint_finding_t *to;
 
     lint->latest = NULL;
     if (!lint_is_known(lint, f)) {
         to = veil_array_push(&lint->findings);
         *to = *f;
+        to->next = *first;
+        *first = lint->findings.n;
         lint->latest = to;
     }
 }
@@ -153,20 +169,32 @@ lint_is_word(char c)
            || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
+static const veil_str_t lint_mark = VEIL_STR_INIT("lint-ignore:");
+
+/* Most files have no such comment, and lines are far from their beginning. */
+static bool
+lint_file_ignores(veil_lint_t *lint, const veil_conf_file_t *file)
+{
+    if (lint->looked != file) {
+        lint->looked = file;
+        lint->looked_has = veil_str_find(file->text, lint_mark) >= 0;
+    }
+    return lint->looked_has;
+}
+
 /* Whether the line has "lint-ignore:" and behind it the rule's code or name.
  */
 static bool
 lint_line_ignores(const veil_lint_finding_t *f, unsigned line)
 {
-    static const veil_str_t mark = VEIL_STR_INIT("lint-ignore:");
     veil_str_t text = veil_conf_line(f->file, line), word;
-    ptrdiff_t at = veil_str_find(text, mark);
+    ptrdiff_t at = veil_str_find(text, lint_mark);
     size_t n;
 
     if (at < 0 || veil_str_chr(veil_str_n(text.data, (size_t) at), '#') < 0) {
         return false;
     }
-    text = veil_str_from(text, (size_t) at + mark.len);
+    text = veil_str_from(text, (size_t) at + lint_mark.len);
     while (text.len != 0) {
         for (n = 0; n < text.len && lint_is_word(text.data[n]); n++) {
             /* to the word's end */
@@ -182,9 +210,10 @@ lint_line_ignores(const veil_lint_finding_t *f, unsigned line)
 }
 
 static bool
-lint_is_ignored(const veil_lint_finding_t *f)
+lint_is_ignored(veil_lint_t *lint, const veil_lint_finding_t *f)
 {
     return f->file != NULL && f->rule != &lint_load
+           && lint_file_ignores(lint, f->file)
            && (lint_line_ignores(f, f->line)
                || (f->line > 1 && lint_line_ignores(f, f->line - 1)));
 }
@@ -217,8 +246,8 @@ lint_drop_ignored(veil_lint_t *lint)
     unsigned i, n = 0;
 
     for (i = 0; i < lint->findings.n; i++) {
-        all[i].dropped =
-            lint_is_ignored(&all[i]) || lint_is_said_again(lint, &all[i]);
+        all[i].dropped = lint_is_ignored(lint, &all[i])
+                         || lint_is_said_again(lint, &all[i]);
     }
     for (i = 0; i < lint->findings.n; i++) {
         if (!all[i].dropped) {

@@ -43,7 +43,9 @@ typedef struct {
     unsigned column;
     veil_str_t what;   /* what happens; a sentence without its full stop */
     veil_str_t advice; /* what to do, the same; may be empty */
-    bool dropped;      /* private to lint.c */
+    /* Private to lint.c. */
+    bool dropped;
+    unsigned next; /* of the same hash; number from 1 */
 } veil_lint_finding_t;
 
 struct veil_lint_s {
@@ -52,6 +54,10 @@ struct veil_lint_s {
     uint64_t expires_in_ms;      /* certificates that end within are told */
     veil_array_t findings;       /* of veil_lint_finding_t */
     veil_lint_finding_t *latest; /* that advice is for; NULL: known before */
+    /* Private to lint.c. */
+    unsigned *known;                /* by hash: the first, a number from 1 */
+    const veil_conf_file_t *looked; /* the file last asked for comments */
+    bool looked_has;                /* any */
 };
 
 /* Defaults; pool is where findings are made. */

@@ -28,8 +28,39 @@ veil_lint_severity_name(veil_lint_severity_t severity)
     return "";
 }
 
+/*
+ * Findings come in the order of the files, so the next line is looked for
+ * from the last one on.
+ */
+typedef struct {
+    const veil_conf_file_t *file;
+    unsigned line;         /* where the rest begins */
+    veil_conf_file_t rest; /* of the file */
+} lint_cursor_t;
+
+static bool
+lint_excerpt(lint_cursor_t *at, const veil_lint_finding_t *f,
+             veil_conf_excerpt_t *e)
+{
+    ptrdiff_t end;
+
+    if (at->file != f->file || at->line > f->line) {
+        at->file = f->file;
+        at->line = 1;
+        at->rest = *f->file;
+    }
+    for (; at->line < f->line; at->line++) {
+        end = veil_str_chr(at->rest.text, '\n');
+        if (end < 0) {
+            return false;
+        }
+        at->rest.text = veil_str_from(at->rest.text, (size_t) end + 1);
+    }
+    return veil_conf_excerpt(e, &at->rest, 1, f->column);
+}
+
 static void
-lint_print_one(const veil_lint_finding_t *f, FILE *out)
+lint_print_one(lint_cursor_t *at, const veil_lint_finding_t *f, FILE *out)
 {
     veil_conf_excerpt_t e;
 
@@ -39,8 +70,7 @@ lint_print_one(const veil_lint_finding_t *f, FILE *out)
     }
     fprintf(out, "%s: %.*s [%s %s]\n", veil_lint_severity_name(f->severity),
             VEIL_STR_ARG(f->what), f->rule->code, f->rule->name);
-    if (f->file != NULL && veil_conf_excerpt(&e, f->file, f->line, f->column))
-    {
+    if (f->file != NULL && lint_excerpt(at, f, &e)) {
         fprintf(out, "    %s\n    %s\n", e.line, e.caret);
     }
     if (f->advice.len != 0) {
@@ -57,13 +87,14 @@ lint_print_count(unsigned n, const char *what, const char *sep, FILE *out)
 void
 veil_lint_print(const veil_lint_t *lint, bool notes, FILE *out)
 {
+    lint_cursor_t at = { .file = NULL };
     const veil_lint_finding_t *f;
     unsigned i;
 
     for (i = 0; i < lint->findings.n; i++) {
         f = veil_array_at(&lint->findings, veil_lint_finding_t, i);
         if (notes || f->severity != VEIL_LINT_NOTE) {
-            lint_print_one(f, out);
+            lint_print_one(&at, f, out);
         }
     }
     lint_print_count(veil_lint_count(lint, VEIL_LINT_ERROR), "error", "", out);
@@ -94,7 +125,7 @@ lint_json_text(const char *data, size_t len)
 }
 
 static json_t *
-lint_json_one(const veil_lint_finding_t *f)
+lint_json_one(lint_cursor_t *at, const veil_lint_finding_t *f)
 {
     json_t *o = json_object();
     veil_conf_excerpt_t e;
@@ -116,7 +147,7 @@ lint_json_one(const veil_lint_finding_t *f)
         o, "file", lint_json_text(f->file->name.data, f->file->name.len));
     (void) json_object_set_new(o, "line", json_integer(f->line));
     (void) json_object_set_new(o, "column", json_integer(f->column));
-    if (veil_conf_excerpt(&e, f->file, f->line, f->column)) {
+    if (lint_excerpt(at, f, &e)) {
         (void) json_object_set_new(o, "excerpt",
                                    lint_json_text(e.line, strlen(e.line)));
     }
@@ -127,13 +158,14 @@ json_t *
 veil_lint_json(const veil_lint_t *lint, bool notes)
 {
     json_t *o = json_object(), *list = json_array();
+    lint_cursor_t at = { .file = NULL };
     const veil_lint_finding_t *f;
     unsigned i;
 
     for (i = 0; i < lint->findings.n; i++) {
         f = veil_array_at(&lint->findings, veil_lint_finding_t, i);
         if (notes || f->severity != VEIL_LINT_NOTE) {
-            (void) json_array_append_new(list, lint_json_one(f));
+            (void) json_array_append_new(list, lint_json_one(&at, f));
         }
     }
     (void) json_object_set_new(o, "findings", list);
