@@ -31,6 +31,7 @@
 
 #include "core/assert.h"
 #include "core/board.h"
+#include "core/fault.h"
 #include "core/due.h"
 #include "core/main_conf.h"
 #include "core/module.h"
@@ -604,6 +605,7 @@ worker_say_ready(const veil_worker_options_t *o)
 
     worker.state = WORKER_WAITING;
     worker_beat(&worker.beat);
+    VEIL_FAULT("worker.prepared");
     veil_board_state(VEIL_BOARD_WAITING);
     if (worker.alone) {
         if (o->ready(o->data) != VEIL_OK) {

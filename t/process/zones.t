@@ -205,6 +205,18 @@ is_well('a lock', $get);
 is(scalar(grep { $was{ $_->{pid} } } workers()), 3,
     'those who waited for the lock live');
 
+# --- a worker that was to replace another
+
+%was = map { $_->{pid} => 1 } workers();
+$fault->arm('worker.prepared');
+my $r = control()->ask('worker.restart', slot => 2);
+ok($fault->wait, 'the new process died before it was ready');
+is($r->{err}{code}, 'E_FAILED', 'the answer says so');
+is(scalar(grep { $was{ $_->{pid} } } workers()), 4, 'the old one goes on');
+$r = control()->ask('worker.restart', slot => 2);
+ok($r->{ok}, 'the next time it works');
+is_well('a restart', $get);
+
 # --- the board, whose lock is the keeper's
 
 for my $point (qw/board.fold board.folded board.given/) {
