@@ -31,8 +31,8 @@
 
 #include "core/assert.h"
 #include "core/board.h"
-#include "core/fault.h"
 #include "core/due.h"
+#include "core/fault.h"
 #include "core/main_conf.h"
 #include "core/module.h"
 #include "core/syslog.h"
