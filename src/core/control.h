@@ -102,6 +102,11 @@ struct veil_control_verb_s {
     veil_control_place_t (*place_for)(const json_t *args);
     unsigned flags;
     const veil_control_arg_t *args; /* NULL: none */
+    /*
+     * In the master, before others are asked (not of a verb of the master).
+     * What it sends to them they get before the call.
+     */
+    void (*before)(const json_t *args, bool dry_run);
     veil_control_run_fn *run;
     veil_control_run_fn *worker; /* after VEIL_CONTROL_FORWARD */
     /*
@@ -129,7 +134,8 @@ struct veil_control_call_s {
     char hint[256];
     bool is_volatile; /* lost at a reload: the answer says so */
     /* While it is LATER. */
-    void *ctx; /* the verb's own */
+    void *ctx;     /* the verb's own */
+    bool owns_ctx; /* of veil_alloc(): freed with the call */
     /* The caller is gone or the time is up: stop, and do not say done. */
     void (*cancel)(veil_control_call_t *call);
     /* The process layer's. */

@@ -256,6 +256,52 @@ veil_syslog_create(veil_conf_t *cf, unsigned arg)
     return s;
 }
 
+/* --- without a configuration ----------------------------------------------
+ */
+
+void
+veil_syslog_pack(const veil_syslog_t *s, veil_syslog_spec_t *spec)
+{
+    memset(spec, 0, sizeof(*spec));
+    spec->addr = s->addr;
+    spec->addr_len = s->addr_len;
+    spec->facility = s->facility;
+    spec->severity = s->severity;
+    (void) veil_str_copy_z(spec->host, sizeof(spec->host), s->host);
+    (void) veil_str_copy_z(spec->tag, sizeof(spec->tag), s->tag);
+}
+
+veil_syslog_t *
+veil_syslog_unpack(const veil_syslog_spec_t *spec)
+{
+    veil_pool_t *pool = veil_pool_create("syslog", 1024);
+    veil_syslog_t *s = VEIL_POOL_NEW(pool, veil_syslog_t);
+
+    s->pool = pool;
+    s->fd = -1;
+    s->addr = spec->addr;
+    s->addr_len = spec->addr_len;
+    s->facility = spec->facility;
+    s->severity = spec->severity;
+    s->host = veil_pool_str(pool, veil_str_z(spec->host));
+    s->tag = veil_pool_str(pool, veil_str_z(spec->tag));
+    veil_list_append(&syslog_all, &s->all);
+    veil_pool_on_destroy(pool, syslog_done, s);
+    return s;
+}
+
+void
+veil_syslog_free(veil_syslog_t **s)
+{
+    veil_pool_t *pool;
+
+    if (*s != NULL) {
+        pool = (*s)->pool;
+        *s = NULL;
+        veil_pool_destroy(&pool);
+    }
+}
+
 /* --- sending --------------------------------------------------------------
  */
 

@@ -13,6 +13,8 @@
 #ifndef VEIL_CORE_SYSLOG_H
 #define VEIL_CORE_SYSLOG_H
 
+#include <sys/socket.h>
+
 #include "core/conf.h"
 
 typedef struct veil_syslog_s veil_syslog_t;
@@ -23,6 +25,26 @@ typedef struct veil_syslog_s veil_syslog_t;
  * after reporting.
  */
 veil_syslog_t *veil_syslog_create(veil_conf_t *cf, unsigned arg);
+
+/*
+ * What a server's description says, without pointers: for a process that has
+ * no configuration.
+ */
+#define VEIL_SYSLOG_HOST 256
+#define VEIL_SYSLOG_TAG 33
+typedef struct {
+    struct sockaddr_storage addr;
+    socklen_t addr_len;
+    unsigned facility;
+    unsigned severity;
+    char host[VEIL_SYSLOG_HOST];
+    char tag[VEIL_SYSLOG_TAG];
+} veil_syslog_spec_t;
+void veil_syslog_pack(const veil_syslog_t *s, veil_syslog_spec_t *spec);
+/* One that belongs to nobody's pool. */
+veil_syslog_t *veil_syslog_unpack(const veil_syslog_spec_t *spec);
+/* Of veil_syslog_unpack(); *s becomes NULL, and may be. */
+void veil_syslog_free(veil_syslog_t **s);
 
 /*
  * Sends one line (without a line feed).  With the level VEIL_LOG_OFF it has

@@ -90,6 +90,9 @@ veil_audit_sinks_add(veil_audit_sinks_t *sinks, const veil_audit_message_t *m,
     s->json = m->json;
     s->reads = m->reads;
     s->fd = fd;
+    if (m->syslog) {
+        s->syslog = veil_syslog_unpack(&m->server);
+    }
     memcpy(s->path, m->path, sizeof(s->path));
     s->path[sizeof(s->path) - 1] = '\0';
     return true;
@@ -104,7 +107,10 @@ veil_audit_sinks_free(veil_audit_sinks_t **sinks)
         return;
     }
     for (i = 0; i < (*sinks)->n; i++) {
-        close((*sinks)->sinks[i].fd);
+        if ((*sinks)->sinks[i].fd >= 0) {
+            close((*sinks)->sinks[i].fd);
+        }
+        veil_syslog_free(&(*sinks)->sinks[i].syslog);
     }
     veil_free(*sinks);
     *sinks = NULL;
@@ -118,6 +124,18 @@ veil_audit_use(veil_audit_sinks_t *sinks)
 }
 
 unsigned
+veil_audit_files(void)
+{
+    unsigned n = 0;
+    unsigned i;
+
+    for (i = 0; audit_log.sinks != NULL && i < audit_log.sinks->n; i++) {
+        n += audit_log.sinks->sinks[i].syslog == NULL;
+    }
+    return n;
+}
+
+unsigned
 veil_audit_reopen(const veil_log_t *log)
 {
     veil_audit_sinks_t *sinks = audit_log.sinks;
@@ -126,6 +144,9 @@ veil_audit_reopen(const veil_log_t *log)
     int fd;
 
     for (i = 0; sinks != NULL && i < sinks->n; i++) {
+        if (sinks->sinks[i].syslog != NULL) {
+            continue;
+        }
         fd = veil_audit_open(sinks->sinks[i].path, log);
         if (fd < 0) {
             veil_log(log, VEIL_LOG_EMERG, -fd,
@@ -198,19 +219,36 @@ audit_log_is_read(const veil_audit_record_t *r)
            && (r->table->flags & VEIL_CONTROL_CHANGES) == 0;
 }
 
+static veil_log_level_t
+audit_log_level(const veil_audit_record_t *r)
+{
+    if (r->result != VEIL_AUDIT_OK && r->result != VEIL_AUDIT_ACCEPTED) {
+        return VEIL_LOG_WARN;
+    }
+    return audit_log_is_read(r) ? VEIL_LOG_INFO : VEIL_LOG_NOTICE;
+}
+
 static void
 audit_log_as_error(const veil_audit_record_t *r, const veil_log_t *log)
 {
-    veil_log_level_t level = VEIL_LOG_WARN;
+    veil_log_level_t level = audit_log_level(r);
     char line[AUDIT_ERROR_LOG_LINE];
 
-    if (r->result == VEIL_AUDIT_OK || r->result == VEIL_AUDIT_ACCEPTED) {
-        level = audit_log_is_read(r) ? VEIL_LOG_INFO : VEIL_LOG_NOTICE;
-    }
     if (log->level >= level) {
         (void) veil_audit_text(r, line, sizeof(line));
-        veil_log(log, level, 0, "%s", line);
+        /* No rule of log.level hides it. */
+        veil_log_write(log, level, 0, "%s", line);
     }
+}
+
+/* Datagrams have a length at which they are cut. */
+static void
+audit_log_to_syslog(const veil_audit_record_t *r, veil_syslog_t *server)
+{
+    char line[AUDIT_ERROR_LOG_LINE];
+    size_t len = veil_audit_text(r, line, sizeof(line));
+
+    veil_syslog_send(server, audit_log_level(r), line, len);
 }
 
 static void
@@ -255,7 +293,12 @@ audit_log_to_files(const veil_audit_record_t *r, const char *json,
     text[text_len + 1] = '\n';
     for (i = 0; i < audit_log.sinks->n; i++) {
         s = &audit_log.sinks->sinks[i];
-        if (!is_read || s->reads) {
+        if (is_read && !s->reads) {
+            continue;
+        }
+        if (s->syslog != NULL) {
+            audit_log_to_syslog(r, s->syslog);
+        } else {
             audit_log_write(s, (s->json ? json : text) + 1,
                             (s->json ? json_len : text_len) + 1, log);
         }

@@ -19,7 +19,8 @@
 typedef struct {
     bool json;
     bool reads;
-    int fd;
+    veil_syslog_t *syslog; /* NULL: a file */
+    int fd;                /* -1: none */
     char path[VEIL_MESSAGE_PATH];
     bool torn;        /* the last line has no end */
     uint64_t lost;    /* records, since it failed */
@@ -38,7 +39,8 @@ typedef struct {
  */
 int veil_audit_open(const char *path, const veil_log_t *log);
 
-/* Adds a sink, which takes over fd; false when there are enough. */
+/* Adds a sink, which takes over fd (-1: it is a syslog server); false when
+ * there are enough. */
 bool veil_audit_sinks_add(veil_audit_sinks_t *sinks,
                           const veil_audit_message_t *m, int fd);
 /* Closes and frees; *sinks becomes NULL, and may be. */
@@ -50,6 +52,9 @@ void veil_audit_sinks_free(veil_audit_sinks_t **sinks);
  * looked) and "warn" for the rest.
  */
 void veil_audit_use(veil_audit_sinks_t *sinks);
+
+/* How many files there are. */
+unsigned veil_audit_files(void);
 
 /*
  * Opens the files again (USR1); one that cannot be opened is written on to,

@@ -17,7 +17,9 @@
 
 #include "core/platform.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include "process/channel.h"
 
@@ -43,10 +45,12 @@ static const char *const channel_names[VEIL_MSG_KINDS] = {
     [VEIL_MSG_DIAGNOSTIC] = "DIAGNOSTIC",
     [VEIL_MSG_FACTS] = "FACTS",
     [VEIL_MSG_QUIET] = "QUIET",
+    [VEIL_MSG_AUDIT] = "AUDIT",
     [VEIL_MSG_ANSWER] = "ANSWER",
     [VEIL_MSG_EVENT] = "EVENT",
     [VEIL_MSG_CONTROL] = "CONTROL",
     [VEIL_MSG_CANCEL] = "CANCEL",
+    [VEIL_MSG_RULES] = "RULES",
 };
 
 const char *
@@ -146,6 +150,14 @@ veil_channel_send(int fd, veil_message_type_t type, const void *data,
             return rc;
         }
     }
+}
+
+size_t
+veil_channel_queued(int fd)
+{
+    int n = 0;
+
+    return ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t) n : 0;
 }
 
 struct msghdr *

@@ -26,6 +26,7 @@ typedef enum {
     /* keeper to master */
     VEIL_MSG_SETTINGS, /* veil_settings_t */
     VEIL_MSG_LOG,      /* veil_log_message_t, the log's descriptor */
+    VEIL_MSG_AUDIT,    /* veil_audit_message_t, the log's descriptor */
     VEIL_MSG_LISTEN,   /* veil_hold_listen_t: asks for its sockets */
     VEIL_MSG_ZONE,     /* veil_hold_zone_t: asks for its memory */
     VEIL_MSG_TEXT,     /* the configuration's text in a memfd */
@@ -47,6 +48,7 @@ typedef enum {
     VEIL_MSG_CANCEL,  /* veil_cancel_message_t */
     VEIL_MSG_REOPEN,  /* master to keeper: empty; to a worker:
                          veil_reopen_message_t, new descriptors of logs */
+    VEIL_MSG_RULES,   /* veil_log_rules_t: other levels of logs */
     /* keeper to worker */
     VEIL_MSG_ADOPT,   /* veil_slot_message_t: accept for an absent worker */
     VEIL_MSG_RELEASE, /* veil_slot_message_t: it is back */
@@ -81,6 +83,9 @@ int veil_channel_send(int fd, veil_message_type_t type, const void *data,
 /* The same without waiting: -EAGAIN while the other end does not read. */
 int veil_channel_try_send(int fd, veil_message_type_t type, const void *data,
                           size_t len, const int *fds, unsigned nfds);
+
+/* Bytes that were sent and not received yet. */
+size_t veil_channel_queued(int fd);
 
 /*
  * Receives one message.  1: there is one; 0: the other end is closed;

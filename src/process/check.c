@@ -13,6 +13,7 @@
 #include <limits.h>
 
 #include "core/main_conf.h"
+#include "process/audit_module.h"
 #include "process/check.h"
 
 /* 0 when the file could be opened for writing, or made; else the errno. */
@@ -46,7 +47,9 @@ check_files(const veil_cycle_t *cycle)
     const char *pid = veil_main_conf(cycle)->pid.data;
     const veil_log_file_t *file;
     const veil_list_t *n;
+    const veil_audit_message_t *audit;
     veil_rc_t rc = VEIL_OK;
+    unsigned i;
     int err;
 
     veil_list_foreach (n, &cycle->log_files) {
@@ -58,6 +61,14 @@ check_files(const veil_cycle_t *cycle)
         if (err != 0) {
             veil_log(&cycle->log, VEIL_LOG_EMERG, err,
                      "the log \"%s\" cannot be written", file->path.data);
+            rc = VEIL_ERROR;
+        }
+    }
+    for (i = 0; (audit = veil_audit_configured(cycle, i)) != NULL; i++) {
+        err = audit->syslog ? 0 : check_writable(audit->path, false);
+        if (err != 0) {
+            veil_log(&cycle->log, VEIL_LOG_EMERG, err,
+                     "the audit log \"%s\" cannot be written", audit->path);
             rc = VEIL_ERROR;
         }
     }

@@ -62,6 +62,7 @@ typedef struct {
 /* EVENT: the head; JSON follows. */
 typedef struct {
     uint64_t generation;
+    uint64_t lost;   /* events before this one */
     unsigned worker; /* slot, or VEIL_ANSWER_NO_WORKER */
     pid_t pid;
     char kind[VEIL_CONTROL_VERB_MAX];
@@ -110,7 +111,12 @@ void veil_control_calls_cancel(uint64_t id);
 /* Cancels all. */
 void veil_control_calls_stop(void);
 
-/* Sends events of this process through the channel; -1: no more. */
+/*
+ * Sends events of this process through the channel; -1: no more.  An event is
+ * lost rather than sent while so many bytes are on their way: answers must
+ * not wait behind events.
+ */
+#define VEIL_CONTROL_EVENTS_QUEUED ((size_t) 65536)
 void veil_control_events_to(int channel, uint64_t generation, unsigned worker);
 
 /* --- in a keeper: control_keeper.c --------------------------------------- */

@@ -178,6 +178,9 @@ control_free(veil_control_call_t *call)
     json_decref(call->args);
     json_decref(call->data);
     json_decref(call->forward);
+    if (call->owns_ctx) {
+        veil_free(call->ctx);
+    }
     veil_free(call);
 }
 
@@ -342,20 +345,13 @@ veil_control_calls_stop(void)
 static void
 control_send_event(const char *kind, json_t *data)
 {
-    json_t *lost;
-
     (void) veil_str_copy_z(control.event.kind, sizeof(control.event.kind),
                            veil_str_z(kind));
-    if (control.lost != 0) {
-        if (data == NULL) {
-            data = json_object();
-        }
-        lost = json_integer((json_int_t) control.lost);
-        json_object_set_new(data, "lost", lost);
-    }
-    if (veil_control_send(control.events, VEIL_MSG_EVENT, &control.event,
-                          sizeof(control.event), data)
-        < 0)
+    control.event.lost = control.lost;
+    if (veil_channel_queued(control.events) > VEIL_CONTROL_EVENTS_QUEUED
+        || veil_control_send(control.events, VEIL_MSG_EVENT, &control.event,
+                             sizeof(control.event), data)
+               < 0)
     {
         control.lost++;
     } else {

@@ -10,9 +10,6 @@
 
 #include "core/platform.h"
 
-#include <grp.h>
-#include <pwd.h>
-
 #include "core/time.h"
 #include "process/control_task.h"
 #include "process/master_state.h"
@@ -29,46 +26,26 @@ control_request_refuse(veil_control_client_t *c,
                        const char *msg, const char *hint)
 {
     json_t *o = veil_control_reply(r->id, false);
+    veil_control_asked_t asked = { .id = r->id,
+                                   .verb = r->verb,
+                                   .args = r->args,
+                                   .dry_run = r->dry_run,
+                                   .elapsed_ms = -1 };
+
+    if (r->verb != NULL) {
+        asked.table = veil_control_verb(veil_str_z(r->verb));
+    }
 
     json_object_set_new(o, "err", veil_control_err(code, msg, hint));
-    veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
-             "control: \"%s\" by user %d (process %d) refused: %s, %s",
-             r->verb == NULL ? "?" : r->verb,
-             c->peer.known ? (int) c->peer.uid : -1, (int) c->peer.pid, code,
-             msg);
+    veil_control_audit_refused(&c->session, &asked, code, msg);
     (void) veil_control_client_send(c, o);
     json_decref(o);
 }
 
 /* --- who may ------------------------------------------------------------- */
 
-/* The user's groups, as the system's files say. */
-static bool
-control_request_is_in_group(const veil_control_peer_t *peer, gid_t gid)
-{
-    const struct passwd *pw;
-    gid_t groups[128];
-    int n = (int) veil_countof(groups);
-    int i;
-
-    if (peer->gid == gid) {
-        return true;
-    }
-    pw = getpwuid(peer->uid);
-    if (pw == NULL || getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) < 0) {
-        return false;
-    }
-    for (i = 0; i < n; i++) {
-        if (groups[i] == gid) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The peer's role; -1: none at all. */
-static int
-control_request_role(const veil_control_peer_t *peer)
+int
+veil_control_role(const veil_peer_id_t *peer)
 {
     const veil_control_rule_t *rule;
     int role = -1;
@@ -83,13 +60,21 @@ control_request_role(const veil_control_peer_t *peer)
     for (i = 0; i < control_request_settings.nrules; i++) {
         rule = &control_request_settings.rules[i];
         if (rule->role > role
-            && (rule->group ? control_request_is_in_group(peer, rule->id)
+            && (rule->group ? veil_peer_is_in_group(peer, rule->id)
                             : peer->uid == rule->id))
         {
             role = rule->role;
         }
     }
     return role;
+}
+
+const char *
+veil_control_role_name(int role)
+{
+    static const char *const names[] = { "none", "read", "operate", "admin" };
+
+    return names[role + 1];
 }
 
 void
@@ -184,16 +169,16 @@ control_request_check_role(veil_control_client_t *c,
                            const veil_control_request_t *r,
                            const veil_control_verb_t *verb)
 {
-    static const char *const names[] = { "read", "operate", "admin" };
-    int role = control_request_role(&c->peer);
+    int role = veil_control_role(&c->session.peer);
     char msg[160];
 
     if (role >= (int) verb->role) {
         return true;
     }
-    (void) veil_snprintf(
-        msg, sizeof(msg), "\"%s\" needs the role %s, and yours is %s",
-        verb->name, names[verb->role], role < 0 ? "none" : names[role]);
+    (void) veil_snprintf(msg, sizeof(msg),
+                         "\"%s\" needs the role %s, and yours is %s",
+                         verb->name, veil_control_role_name((int) verb->role),
+                         veil_control_role_name(role));
     control_request_refuse(c, r, "E_ROLE", msg,
                            "control_allow in the configuration gives roles");
     return false;

@@ -235,6 +235,12 @@ veil_control_server_adopt(const char *path, int fd, int lock)
     control_server.lock = lock;
 }
 
+const char *
+veil_control_server_path(void)
+{
+    return control_server.settings.path;
+}
+
 /* --- clients ------------------------------------------------------------- */
 
 /* Writes what the socket takes; false: it is broken. */
@@ -288,29 +294,16 @@ veil_control_server_close(bool unlink_path)
 }
 
 static void
-control_server_peer(veil_control_client_t *c, const veil_log_t *log)
+control_server_refuse(int fd, const veil_log_t *log)
 {
-    struct ucred cred;
-    socklen_t len = sizeof(cred);
-
-    if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
-        veil_log(log, VEIL_LOG_WARN, errno,
-                 "who is at the control socket is not known");
-        return;
-    }
-    c->peer.known = true;
-    c->peer.uid = cred.uid;
-    c->peer.gid = cred.gid;
-    c->peer.pid = cred.pid;
-}
-
-static void
-control_server_refuse(int fd)
-{
+    veil_control_asked_t asked = { .elapsed_ms = -1 };
+    veil_control_session_t session;
     static const char text[] =
         "{\"ok\":false,\"err\":{\"code\":\"E_BUSY\",\"msg\":\"too many "
         "clients\"}}\n";
 
+    veil_control_session_begin(&session, fd, log);
+    veil_control_audit_refused(&session, &asked, "E_BUSY", "too many clients");
     (void) !send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }
@@ -326,17 +319,13 @@ control_server_accept(const veil_log_t *log)
            >= 0)
     {
         if (control_server.nclients == VEIL_CONTROL_CLIENTS) {
-            veil_log(log, VEIL_LOG_WARN, 0,
-                     "a client of the control socket was refused: there are "
-                     "%d already",
-                     VEIL_CONTROL_CLIENTS);
-            control_server_refuse(fd);
+            control_server_refuse(fd, log);
             continue;
         }
         c = veil_zalloc(sizeof(*c));
         c->fd = fd;
         c->active_ms = veil_now_ms();
-        control_server_peer(c, log);
+        veil_control_session_begin(&c->session, fd, log);
         control_server.nclients++;
         veil_list_append(&control_server.clients, &c->link);
     }
@@ -395,9 +384,12 @@ control_server_take_lines(veil_control_client_t *c)
 static void
 control_server_line_too_long(veil_control_client_t *c)
 {
+    static const char what[] = "a request is longer than 1 MiB";
+    veil_control_asked_t asked = { .elapsed_ms = -1 };
     json_t *o = json_pack("{s:b, s:{s:s, s:s}}", "ok", 0, "err", "code",
-                          "E_SYNTAX", "msg", "a request is longer than 1 MiB");
+                          "E_SYNTAX", "msg", what);
 
+    veil_control_audit_refused(&c->session, &asked, "E_SYNTAX", what);
     (void) veil_control_client_send(c, o);
     json_decref(o);
     c->closing = true;

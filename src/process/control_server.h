@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include "process/control.h"
+#include "process/control_audit.h"
 #include "process/control_conf.h"
 
 /* Of one socket at a time, and of one client. */
@@ -16,18 +17,10 @@
 #define VEIL_CONTROL_QUEUE_MAX ((size_t) 1 << 20)
 #define VEIL_CONTROL_IDLE_MS 600000
 
-/* Who is at the other end: SO_PEERCRED. */
-typedef struct {
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
-    bool known;
-} veil_control_peer_t;
-
 typedef struct {
     veil_list_t link;
     int fd;
-    veil_control_peer_t peer;
+    veil_control_session_t session;
     char *in; /* of the line being read */
     size_t in_len;
     size_t in_size;
@@ -59,6 +52,9 @@ void veil_control_server_fds(int *socket, int *lock, const char **path);
 /* In the new master, before the first open. */
 void veil_control_server_adopt(const char *path, int socket, int lock);
 
+/* The socket's path. */
+const char *veil_control_server_path(void);
+
 /* At most VEIL_CONTROL_CLIENTS + 1 entries; returns how many. */
 unsigned veil_control_server_poll(struct pollfd *fds);
 void veil_control_server_polled(const struct pollfd *fds, unsigned n,
@@ -77,6 +73,10 @@ bool veil_control_client_send(veil_control_client_t *c, const json_t *line);
 
 void veil_control_request(veil_control_client_t *c, const char *line,
                           size_t len);
+/* The peer's role, a veil_control_role_t; -1: none at all. */
+int veil_control_role(const veil_peer_id_t *peer);
+/* "none", "read" ... */
+const char *veil_control_role_name(int role);
 void veil_control_client_gone(veil_control_client_t *c);
 int veil_control_tasks_timeout(uint64_t now_ms);
 void veil_control_tasks_run_due(uint64_t now_ms);

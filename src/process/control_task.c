@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/control_task.h"
+#include "process/events.h"
 #include "process/master_state.h"
 
 #define TASK_TIMEOUT_MS 10000
@@ -37,10 +38,12 @@ typedef struct {
     veil_list_t link;
     veil_control_message_t head;
     const veil_control_verb_t *verb;
-    veil_control_client_t *client; /* NULL: it is gone */
+    veil_control_client_t *client;  /* NULL: it is gone */
+    veil_control_session_t session; /* the client's */
     json_t *request_id;
     json_t *args;
     uint64_t started_ms;
+    uint64_t generation; /* that served then; 0: none */
     control_asked_t *asked;
     unsigned nasked;
     json_t *answers;  /* of workers */
@@ -200,22 +203,6 @@ control_task_fail(control_task_t *t, control_asked_t *a, json_t *err)
 
 /* --- the end of a task --------------------------------------------------- */
 
-static void
-control_task_log(const control_task_t *t, bool ok, const json_t *err)
-{
-    const veil_control_peer_t *peer = &t->client->peer;
-
-    if ((t->verb->flags & VEIL_CONTROL_CHANGES) == 0) {
-        return;
-    }
-    veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
-             "control: \"%s\"%s by user %d (process %d) %s%s in %llu ms",
-             t->verb->name, t->head.dry_run ? " (dry run)" : "",
-             (int) peer->uid, (int) peer->pid, ok ? "done" : "failed: ",
-             ok ? "" : json_string_value(json_object_get(err, "code")),
-             (unsigned long long) (veil_now_ms() - t->started_ms));
-}
-
 /* The first worker's word is enough; others may have failed. */
 static bool
 control_task_wants_one(const control_task_t *t)
@@ -320,18 +307,40 @@ control_task_is_over(const control_task_t *t)
     return true;
 }
 
+/* As the audit log has it. */
+static void
+control_task_describe(const control_task_t *t, veil_control_asked_t *asked)
+{
+    unsigned i;
+
+    memset(asked, 0, sizeof(*asked));
+    asked->id = t->request_id;
+    asked->verb = t->verb->name;
+    asked->table = t->verb;
+    asked->args = t->args;
+    asked->dry_run = t->head.dry_run;
+    asked->elapsed_ms = (int64_t) (veil_now_ms() - t->started_ms);
+    asked->generation_before = t->generation;
+    asked->workers_ok = (unsigned) json_array_size(t->answers);
+    asked->workers_err = (unsigned) json_array_size(t->failures);
+    for (i = 0; i < t->nasked; i++) {
+        asked->workers_expected += t->asked[i].worker != VEIL_ANSWER_NO_WORKER;
+    }
+}
+
 static void
 control_task_finish(control_task_t *t)
 {
-    json_t *o;
+    json_t *o = control_task_result(t);
+    veil_control_asked_t asked;
 
+    control_task_describe(t, &asked);
+    asked.data = json_object_get(o, "data");
+    veil_control_audit_done(&t->session, &asked, o);
     if (t->client != NULL) {
-        o = control_task_result(t);
-        control_task_log(t, json_is_true(json_object_get(o, "ok")),
-                         json_object_get(o, "err"));
         (void) veil_control_client_send(t->client, o);
-        json_decref(o);
     }
+    json_decref(o);
     control_task_free(t);
 }
 
@@ -478,17 +487,7 @@ veil_control_event_message(const veil_message_t *m)
     }
     memcpy(&head, m->data, sizeof(head));
     head.kind[sizeof(head.kind) - 1] = '\0';
-    if (!json_is_object(json)) {
-        json_decref(json);
-        json = json_object();
-    }
-    json_object_set_new(json, "generation",
-                        json_integer((json_int_t) head.generation));
-    if (head.worker != VEIL_ANSWER_NO_WORKER) {
-        json_object_set_new(json, "worker", json_integer(head.worker));
-        json_object_set_new(json, "pid", json_integer(head.pid));
-    }
-    veil_control_event(head.kind, json);
+    veil_events_take(&head, json);
 }
 
 /* One that drained has ended: what it would have said is no loss. */
@@ -607,6 +606,7 @@ veil_control_tasks_run_due(uint64_t now_ms)
 void
 veil_control_client_gone(veil_control_client_t *c)
 {
+    veil_control_asked_t asked;
     control_task_t *t;
     veil_list_t *n;
     veil_list_t *tmp;
@@ -619,6 +619,8 @@ veil_control_client_gone(veil_control_client_t *c)
         t->client = NULL;
         /* What changes something is brought to its end. */
         if ((t->verb->flags & VEIL_CONTROL_CHANGES) == 0) {
+            control_task_describe(t, &asked);
+            veil_control_audit_left(&t->session, &asked);
             control_task_cancel(t);
             control_task_free(t);
         }
@@ -658,6 +660,9 @@ control_task_begin(control_task_t *t)
         veil_control_calls_run(&t->head, json_deep_copy(t->args));
         return; /* it may have ended by now */
     }
+    if (t->verb->before != NULL) {
+        t->verb->before(t->args, t->head.dry_run);
+    }
     t->sending = true;
     if (control_task_asks_draining(t)) {
         veil_list_foreach (n, &veil_master.generations) {
@@ -670,6 +675,22 @@ control_task_begin(control_task_t *t)
     control_task_send(t, veil_master.serving);
     t->sending = false;
     control_task_finish_if_over(t);
+}
+
+/* What is not over at once is noted at its beginning, too. */
+static void
+control_task_accepted(const control_task_t *t)
+{
+    unsigned flags = t->verb->flags;
+    veil_control_asked_t asked;
+
+    if ((flags & (VEIL_CONTROL_STREAMS | VEIL_CONTROL_SLOW)) != 0
+        || ((flags & VEIL_CONTROL_CHANGES) != 0
+            && t->verb->place != VEIL_CONTROL_IN_MASTER))
+    {
+        control_task_describe(t, &asked);
+        veil_control_audit_accepted(&t->session, &asked);
+    }
 }
 
 static uint64_t
@@ -707,7 +728,12 @@ veil_control_task_start(veil_control_client_t *c, veil_control_request_t *r,
     t->head.persist = r->persist;
     (void) veil_str_copy_z(t->head.verb, sizeof(t->head.verb),
                            veil_str_z(verb->name));
+    t->session = c->session;
+    if (veil_master.serving != NULL) {
+        t->generation = veil_master.serving->number;
+    }
     veil_list_append(&control_task.tasks, &t->link);
+    control_task_accepted(t);
     control_task_begin(t);
 }
 

@@ -181,6 +181,9 @@ crew_fork(unsigned slot)
     veil_log(veil_crew.o.log, VEIL_LOG_NOTICE, 0, "start worker process %d",
              (int) pid);
     crew_tell_master(p, false);
+    veil_control_event(
+        "worker.started",
+        json_pack("{s:i, s:i}", "worker", (int) slot, "pid", (int) pid));
     return p;
 }
 
@@ -497,6 +500,20 @@ crew_log_end(const crew_process_t *p, int status)
 }
 
 static void
+crew_tell_end(const crew_process_t *p, int status)
+{
+    bool killed = WIFSIGNALED(status);
+
+    veil_control_event(
+        "worker.ended",
+        json_pack("{s:i, s:i, s:o, s:o}", "worker", (int) p->slot, "pid",
+                  (int) p->pid, "code",
+                  killed ? json_null() : json_integer(WEXITSTATUS(status)),
+                  "signal",
+                  killed ? json_integer(WTERMSIG(status)) : json_null()));
+}
+
+static void
 crew_plan_respawn(unsigned slot, const crew_process_t *died)
 {
     crew_slot_t *s = &veil_crew.slots[slot];
@@ -572,6 +589,7 @@ veil_crew_reap(pid_t pid, int status)
     /* First: should this process die meanwhile, the master knows. */
     crew_tell_master(p, true);
     crew_log_end(p, status);
+    crew_tell_end(p, status);
     veil_board_retire(p->block);
     veil_prepare_worker_ended(p->place, pid);
     veil_list_remove(&p->link);

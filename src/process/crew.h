@@ -49,7 +49,8 @@ void veil_crew_restart_cancel(unsigned slot);
 /* The process that has the slot; 0: none now. */
 pid_t veil_crew_pid(unsigned slot);
 unsigned veil_crew_slots(void);
-
+/* Sends a message to all that are there. */
+void veil_crew_tell(veil_message_type_t type, const void *data, size_t len);
 /* Opens the logs anew and hands the descriptors to all. */
 void veil_crew_reopen_logs(veil_cycle_t *cycle);
 /* [[slot, pid], ...] of those that can be asked; a new reference. */

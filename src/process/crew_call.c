@@ -96,6 +96,30 @@ crew_pass_up(const veil_message_t *m)
     }
 }
 
+/* An event, which may be lost on the way, but not silently. */
+static void
+crew_pass_event(veil_message_t *m)
+{
+    static uint64_t lost;
+    veil_event_message_t head;
+    int up = veil_crew.o.up;
+
+    if (m->len < sizeof(head)) {
+        return;
+    }
+    memcpy(&head, m->data, sizeof(head));
+    head.lost += lost;
+    memcpy(m->data, &head, sizeof(head));
+    if (veil_channel_queued(up) > VEIL_CONTROL_EVENTS_QUEUED
+        || veil_channel_try_send(up, m->type, m->data, m->len, m->fds, m->nfds)
+               < 0)
+    {
+        lost = head.lost + 1;
+    } else {
+        lost = 0;
+    }
+}
+
 unsigned
 veil_crew_poll(struct pollfd *fds)
 {
@@ -127,7 +151,9 @@ crew_receive(crew_process_t *p)
             p->quiet = true;
         } else if (m.type == VEIL_MSG_READY) {
             veil_crew_on_ready(p);
-        } else if (m.type == VEIL_MSG_ANSWER || m.type == VEIL_MSG_EVENT) {
+        } else if (m.type == VEIL_MSG_EVENT) {
+            crew_pass_event(&m);
+        } else if (m.type == VEIL_MSG_ANSWER) {
             crew_pass_up(&m);
         }
         veil_message_close_fds(&m);
@@ -155,6 +181,19 @@ veil_crew_polled(const struct pollfd *fds, unsigned n)
                 break;
             }
         }
+    }
+}
+
+void
+veil_crew_tell(veil_message_type_t type, const void *data, size_t len)
+{
+    veil_list_t *n;
+
+    if (veil_crew.processes.next == NULL) {
+        return; /* before veil_crew_init() */
+    }
+    veil_list_foreach (n, &veil_crew.processes) {
+        veil_crew_send(veil_crew_process(n), type, data, len, NULL, 0);
     }
 }
 

@@ -276,6 +276,24 @@ generation_take_facts(veil_generation_t *g, veil_message_t *m)
 }
 
 static void
+generation_add_audit(veil_generation_t *g, veil_message_t *m)
+{
+    const veil_audit_message_t *a = (const void *) m->data;
+
+    if (g->audit == NULL) {
+        g->audit = veil_zalloc(sizeof(*g->audit));
+    }
+    if (m->len != sizeof(*a) || m->nfds != (a->syslog ? 0 : 1)) {
+        return;
+    }
+    if (a->syslog) {
+        (void) veil_audit_sinks_add(g->audit, a, -1);
+    } else if (veil_audit_sinks_add(g->audit, a, m->fds[0])) {
+        m->fds[0] = -1;
+    }
+}
+
+static void
 generation_on_message(veil_generation_t *g, veil_message_t *m,
                       veil_hold_t *hold, const veil_log_t *log)
 {
@@ -287,6 +305,9 @@ generation_on_message(veil_generation_t *g, veil_message_t *m,
         break;
     case VEIL_MSG_LOG:
         generation_add_log(g, m);
+        break;
+    case VEIL_MSG_AUDIT:
+        generation_add_audit(g, m);
         break;
     case VEIL_MSG_LISTEN:
         generation_listen(g, m, hold, generation_log(g, log, &noted));
@@ -443,6 +464,7 @@ veil_generation_free(veil_generation_t **gp)
     generation_close(g->text_fd);
     generation_close(g->facts_fd);
     veil_generation_log_free(&g->log);
+    veil_audit_sinks_free(&g->audit);
     veil_free(g->conf_path);
     veil_free(g->workers);
     veil_free(g);

@@ -7,6 +7,7 @@
 
 #include "core/list.h"
 #include "core/log.h"
+#include "process/audit_log.h"
 #include "process/channel.h"
 #include "process/hold.h"
 #include "process/message.h"
@@ -52,6 +53,7 @@ typedef struct veil_generation_s {
     veil_reload_result_t *result; /* of its load; NULL when that is over */
     veil_settings_message_t settings;
     veil_generation_log_t *log; /* NULL when the master has taken it */
+    veil_audit_sinks_t *audit;  /* NULL: none, or the master has them */
     pid_t *workers;             /* that have not ended */
     unsigned nworkers;
     unsigned max_workers; /* room */

@@ -32,6 +32,8 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "event/listen.h"
+#include "process/audit_log.h"
+#include "process/audit_module.h"
 #include "process/channel.h"
 #include "process/control.h"
 #include "process/crew.h"
@@ -55,8 +57,9 @@ static struct {
     int signals;
     bool started;
     bool draining;
-    bool told;   /* to end, by a signal */
-    bool failed; /* a worker ended before START */
+    bool told;          /* to end, by a signal */
+    bool reopen_wanted; /* REOPEN came while it loaded */
+    bool failed;        /* a worker ended before START */
     veil_message_t message;
 } keeper;
 
@@ -77,11 +80,48 @@ keeper_send(veil_message_type_t type, const void *data, size_t len,
     return VEIL_OK;
 }
 
+static void
+keeper_set_rules(void)
+{
+    const void *rules = keeper.message.data;
+
+    if (keeper.message.len == sizeof(veil_log_rules_t)) {
+        veil_log_set_rules(rules);
+        veil_crew_tell(VEIL_MSG_RULES, rules, sizeof(veil_log_rules_t));
+    }
+}
+
+/*
+ * What the master tells all keepers may come while this one waits for an
+ * answer: it is done now, or when the workers are there.
+ */
+static bool
+keeper_is_told_besides(void)
+{
+    switch (keeper.message.type) {
+    case VEIL_MSG_RULES:
+        keeper_set_rules();
+        return true;
+    case VEIL_MSG_REOPEN:
+        keeper.reopen_wanted = true;
+        return true;
+    case VEIL_MSG_CANCEL:
+        return true; /* of a call that this generation was not asked */
+    default:
+        return false;
+    }
+}
+
 /* Waits for an answer of this type. */
 static veil_rc_t
 keeper_expect(veil_message_type_t type)
 {
-    int rc = veil_channel_recv_wait(keeper.channel, &keeper.message);
+    int rc;
+
+    do {
+        rc = veil_channel_recv_wait(keeper.channel, &keeper.message);
+    } while (rc == 1 && keeper.message.type != type
+             && keeper_is_told_besides());
 
     if (rc == 1 && keeper.message.type == type) {
         return VEIL_OK;
@@ -97,6 +137,36 @@ static void
 keeper_copy_path(char *to, veil_str_t path)
 {
     veil_str_copy_z(to, VEIL_MESSAGE_PATH, path);
+}
+
+/* Files of audit records, which only the master keeps open. */
+static veil_rc_t
+keeper_send_audit(void)
+{
+    const veil_audit_message_t *m;
+    veil_rc_t rc = VEIL_OK;
+    unsigned i;
+    int fd;
+
+    for (i = 0; rc == VEIL_OK; i++) {
+        m = veil_audit_configured(veil_cycle, i);
+        if (m == NULL) {
+            break;
+        }
+        if (m->syslog) {
+            rc = keeper_send(VEIL_MSG_AUDIT, m, sizeof(*m), NULL, 0);
+            continue;
+        }
+        fd = veil_audit_open(m->path, keeper.log);
+        if (fd < 0) {
+            veil_log(keeper.log, VEIL_LOG_EMERG, -fd, "open() \"%s\" failed",
+                     m->path);
+            return VEIL_ERROR;
+        }
+        rc = keeper_send(VEIL_MSG_AUDIT, m, sizeof(*m), &fd, 1);
+        close(fd);
+    }
+    return rc;
 }
 
 /* What the master must know: the pid file, the timeouts, where to log. */
@@ -128,7 +198,7 @@ keeper_send_settings(void)
             return VEIL_ERROR;
         }
     }
-    return VEIL_OK;
+    return keeper_send_audit();
 }
 
 static veil_rc_t
@@ -313,6 +383,9 @@ keeper_on_master(void)
         case VEIL_MSG_CANCEL:
             veil_control_keeper_message(&keeper.message);
             break;
+        case VEIL_MSG_RULES:
+            keeper_set_rules();
+            break;
         default:
             veil_log(keeper.log, VEIL_LOG_ALERT, 0,
                      "unexpected message %s from the master",
@@ -426,6 +499,9 @@ keeper_loop(void)
         if (!told && veil_crew_is_ready()) {
             told = true;
             VEIL_FAULT("keeper.ready");
+            if (keeper.reopen_wanted) {
+                keeper_reopen();
+            }
             if (keeper_send(VEIL_MSG_READY, NULL, 0, NULL, 0) != VEIL_OK) {
                 return 1;
             }

@@ -36,6 +36,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/control_server.h"
+#include "process/events.h"
 #include "process/master_state.h"
 #include "process/pidfile.h"
 #include "process/reload_verbs.h"
@@ -69,8 +70,8 @@ veil_master_detach_stderr(void)
     }
 }
 
-static void
-master_reopen_logs(void)
+void
+veil_master_reopen_logs(veil_master_reopened_t *r)
 {
     veil_generation_t *g;
     veil_list_t *n;
@@ -80,12 +81,16 @@ master_reopen_logs(void)
     for (i = 0; veil_master.log_files != NULL && i < veil_master.log_files->n;
          i++) {
         rc = veil_log_file_reopen(&veil_master.log_files->files[i]);
+        r->files++;
         if (rc < 0) {
+            r->failed++;
             veil_log(&veil_master.log, VEIL_LOG_EMERG, -rc,
                      "open() \"%s\" failed, writing on to the old file",
                      veil_master.log_files->paths[i]);
         }
     }
+    r->files += veil_audit_files();
+    r->failed += veil_audit_reopen(&veil_master.log);
     if (veil_master.detached) {
         veil_master_detach_stderr();
     }
@@ -177,6 +182,7 @@ veil_master_reload(void)
 static void
 master_on_signal(const struct signalfd_siginfo *info)
 {
+    veil_master_reopened_t reopened = { .files = 0 };
     int signo = (int) info->ssi_signo;
     const char *action = NULL;
 
@@ -212,7 +218,7 @@ master_on_signal(const struct signalfd_siginfo *info)
         veil_master_reload();
         break;
     case SIGUSR1:
-        master_reopen_logs();
+        veil_master_reopen_logs(&reopened);
         break;
     default:
         break;
@@ -353,6 +359,7 @@ veil_master_run(const veil_master_options_t *o)
     veil_master.text_fd = -1;
     veil_master.facts_fd = -1;
     veil_master.first = true;
+    veil_events_begin();
     veil_hold_init(&veil_master.hold);
     veil_list_init(&veil_master.generations);
     veil_control_master_init();

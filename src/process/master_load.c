@@ -111,6 +111,8 @@ static void
 master_take(veil_generation_t *g)
 {
     veil_master_take_log(g);
+    veil_audit_use(g->audit);
+    g->audit = NULL;
     g->state = VEIL_GENERATION_SERVING;
     g->served = true;
     g->deadline_ms = 0;

@@ -46,6 +46,12 @@ extern veil_master_t veil_master;
 void veil_master_stop(uint64_t timeout_ms);
 /* The log becomes that of the generation. */
 void veil_master_take_log(veil_generation_t *g);
+/* Opens its logs anew and tells all others to; what is given is added to. */
+typedef struct {
+    unsigned files;
+    unsigned failed; /* of these; each is logged */
+} veil_master_reopened_t;
+void veil_master_reopen_logs(veil_master_reopened_t *r);
 /* With "daemon on" standard error becomes the log. */
 void veil_master_detach_stderr(void);
 /* Writes the pid file, and removes one of another name; VEIL_ERROR logged. */

@@ -7,6 +7,7 @@
 #ifndef VEIL_PROCESS_MESSAGE_H
 #define VEIL_PROCESS_MESSAGE_H
 
+#include "core/syslog.h"
 #include "process/control_conf.h"
 #include "process/hold.h"
 
@@ -31,6 +32,8 @@ typedef struct {
 /* AUDIT: one audit log, with its descriptor. */
 typedef struct {
     bool json;
+    bool syslog; /* to this server; there is no descriptor */
+    veil_syslog_spec_t server;
     bool reads; /* what only looked is recorded as well */
     char path[VEIL_MESSAGE_PATH];
 } veil_audit_message_t;

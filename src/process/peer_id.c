@@ -255,6 +255,35 @@ peer_comm(int fd, pid_t pid, char comm[17])
     return good;
 }
 
+/* --- groups -------------------------------------------------------------- */
+
+/* Linux 4.13; ERANGE when there are more than fit. */
+static void
+peer_read_groups(int fd, veil_peer_id_t *id)
+{
+    socklen_t len = sizeof(id->groups);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, id->groups, &len) == 0) {
+        id->ngroups = (unsigned) (len / sizeof(id->groups[0]));
+    }
+}
+
+bool
+veil_peer_is_in_group(const veil_peer_id_t *id, gid_t gid)
+{
+    unsigned i;
+
+    if (!id->known) {
+        return false;
+    }
+    for (i = 0; i < id->ngroups; i++) {
+        if (id->groups[i] == gid) {
+            return true;
+        }
+    }
+    return id->gid == gid;
+}
+
 /* --- all of it ----------------------------------------------------------- */
 
 static void
@@ -288,6 +317,7 @@ veil_peer_id_read(int fd, veil_peer_id_t *id, const veil_log_t *log)
     id->uid = cred.uid;
     id->gid = cred.gid;
     id->pid = cred.pid;
+    peer_read_groups(fd, id);
     name = veil_peer_user(cred.uid);
     if (name != NULL) {
         peer_set(id->user, sizeof(id->user), name);

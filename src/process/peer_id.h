@@ -13,13 +13,18 @@
 /* What stands for what could not be found out. */
 #define VEIL_PEER_UNKNOWN "unknown"
 
+/* Supplementary groups; of more, none are known. */
+#define VEIL_PEER_GROUPS 128
+
 typedef struct {
     bool known; /* uid and gid are the kernel's word; else they are -1 */
     uid_t uid;
     gid_t gid;
-    pid_t pid;     /* 0: of a process this namespace cannot see, or unknown */
-    char user[33]; /* never empty */
-    char comm[17]; /* never empty */
+    pid_t pid; /* 0: of a process this namespace cannot see, or unknown */
+    unsigned ngroups;
+    gid_t groups[VEIL_PEER_GROUPS]; /* besides gid, at connect(2) */
+    char user[33];                  /* never empty */
+    char comm[17];                  /* never empty */
 } veil_peer_id_t;
 
 /*
@@ -33,6 +38,9 @@ typedef struct {
  * executed in between cannot be seen.
  */
 void veil_peer_id_read(int fd, veil_peer_id_t *id, const veil_log_t *log);
+
+/* It was in the group when it connected, by the kernel's word. */
+bool veil_peer_is_in_group(const veil_peer_id_t *id, gid_t gid);
 
 /*
  * The name of a user in /etc/passwd; NULL when it has none there.  Never

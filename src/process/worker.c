@@ -44,6 +44,7 @@
 #include "event/offload.h"
 #include "event/resolver.h"
 #include "event/tls.h"
+#include "process/audit_module.h"
 #include "process/channel.h"
 #include "process/control.h"
 #include "process/diagnostic.h"
@@ -287,6 +288,7 @@ static void
 worker_reopen(veil_message_t *m)
 {
     const veil_reopen_message_t *reopen = (const void *) m->data;
+    unsigned done = 0;
     veil_log_file_t *file;
     veil_list_t *n;
     unsigned i = 0;
@@ -303,10 +305,13 @@ worker_reopen(veil_message_t *m)
                 veil_log(worker.log, VEIL_LOG_ALERT, errno,
                          "taking over the reopened \"%.*s\" failed",
                          VEIL_STR_ARG(file->path));
+            } else {
+                done++;
             }
         }
         i++;
     }
+    veil_log_reopened(done);
 }
 
 static void
@@ -322,6 +327,11 @@ worker_on_message(veil_message_t *m)
         break;
     case VEIL_MSG_REOPEN:
         worker_reopen(m);
+        break;
+    case VEIL_MSG_RULES:
+        if (m->len == sizeof(veil_log_rules_t)) {
+            veil_log_set_rules((const void *) m->data);
+        }
         break;
     case VEIL_MSG_ADOPT:
         if (worker.state == WORKER_SERVING) {

@@ -1,0 +1,33 @@
+/*
+ * audit_module.h -- where a configuration wants audit records to go, and the
+ * verbs about records, events and logs.
+ */
+
+#ifndef VEIL_PROCESS_AUDIT_MODULE_H
+#define VEIL_PROCESS_AUDIT_MODULE_H
+
+#include "core/control.h"
+#include "core/cycle.h"
+#include "process/message.h"
+
+/*
+ * The i-th control_audit_log of the configuration, from 0 on; NULL: there are
+ * no more.
+ */
+const veil_audit_message_t *veil_audit_configured(const veil_cycle_t *cycle,
+                                                  unsigned i);
+
+/* --- verbs: audit_verbs.c, log_verbs.c ----------------------------------- */
+
+veil_control_run_fn veil_audit_verb_audit;
+veil_control_run_fn veil_audit_verb_events;
+veil_control_run_fn veil_log_verb_level;
+veil_control_run_fn veil_log_verb_reopen; /* in workers */
+/* In the master, before and after that. */
+void veil_log_reopen_before(const json_t *args, bool dry_run);
+json_t *veil_log_reopen_gather(const json_t *args, const json_t *answers);
+
+/* In a worker: so many of its log files were opened anew. */
+void veil_log_reopened(unsigned n);
+
+#endif
