@@ -154,6 +154,25 @@ Test(peer_id, this_process)
     }
 }
 
+Test(peer_id, groups)
+{
+    gid_t groups[VEIL_PEER_GROUPS];
+    veil_peer_id_t id;
+    int ends[2], n, i;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    veil_peer_id_read(ends[0], &id, &veil_log_stderr);
+    n = getgroups(VEIL_PEER_GROUPS, groups);
+    cr_assert_eq((int) id.ngroups, n);
+    for (i = 0; i < n; i++) {
+        cr_assert(veil_peer_is_in_group(&id, groups[i]));
+    }
+    cr_assert(veil_peer_is_in_group(&id, getgid()));
+    cr_assert_not(veil_peer_is_in_group(&id, 4000000000u));
+    id.known = false;
+    cr_assert_not(veil_peer_is_in_group(&id, getgid()));
+}
+
 Test(peer_id, no_socket_is_unknown)
 {
     veil_log_t quiet = { .level = VEIL_LOG_OFF };

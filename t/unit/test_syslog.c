@@ -98,6 +98,34 @@ Test(syslog, datagrams)
     fixture_done(&cf);
 }
 
+Test(syslog, without_its_configuration)
+{
+    veil_conf_t cf = fixture_conf("/nowhere");
+    char where[200], text[400];
+    int fd = server(where, sizeof(where));
+    veil_syslog_spec_t spec;
+    veil_syslog_t *s;
+
+    setenv("TZ", "UTC", 1);
+    tzset();
+    veil_time_set(1, 3723, 0);
+    veil_snprintf(text, sizeof(text),
+                  "%s,facility=daemon,severity=warn,tag=a_1,nohostname",
+                  where);
+    s = create(&cf, text);
+    cr_assert_neq(s, NULL, "%s", fixture_lines);
+    veil_syslog_pack(s, &spec);
+    fixture_done(&cf);
+    s = veil_syslog_unpack(&spec);
+    veil_syslog_send(s, VEIL_LOG_OFF, "y", 1);
+    expect(fd, "<28>Jan  1 01:02:03 a_1: y");
+    veil_syslog_free(&s);
+    cr_assert_null(s);
+    veil_syslog_free(&s);
+    veil_syslog_close_all();
+    close(fd);
+}
+
 Test(syslog, error_log_writes_lines_without_a_line_feed)
 {
     veil_conf_t cf = fixture_conf("/nowhere");
