@@ -145,6 +145,7 @@ static const struct {
     const char *verb;
     veil_ctl_show_fn *show;
 } show_table[] = {
+    { "cert.list", veil_ctl_show_certs },
     { "config.check", veil_ctl_show_config_check },
     { "config.explain", veil_ctl_show_config_explain },
     { "config.diff", veil_ctl_show_reload },
@@ -153,6 +154,7 @@ static const struct {
     { "conn.list", veil_ctl_show_conn_list },
     { "errors", veil_ctl_show_errors },
     { "listener.list", veil_ctl_show_listeners },
+    { "listener.set", veil_ctl_show_change },
     { "reload", veil_ctl_show_reload },
     { "server.set", veil_ctl_show_change },
     { "status", veil_ctl_show_status },

@@ -45,6 +45,7 @@ veil_ctl_show_fn veil_ctl_show_upstreams;
 veil_ctl_show_fn veil_ctl_show_status;
 veil_ctl_show_fn veil_ctl_show_workers;
 veil_ctl_show_fn veil_ctl_show_listeners;
+veil_ctl_show_fn veil_ctl_show_certs;
 veil_ctl_show_fn veil_ctl_show_change;
 veil_ctl_show_fn veil_ctl_show_verbs;
 /* Of a line; without its line feed. */

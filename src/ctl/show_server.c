@@ -181,6 +181,57 @@ veil_ctl_show_listeners(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     return true;
 }
 
+/* What is over, or soon will be. */
+static veil_ctl_style_t
+show_server_days(const json_t *days)
+{
+    json_int_t n = json_integer_value(days);
+
+    return !json_is_integer(days) ? VEIL_CTL_PLAIN
+           : n < 0                ? VEIL_CTL_RED
+           : n < 14               ? VEIL_CTL_YELLOW
+                                  : VEIL_CTL_PLAIN;
+}
+
+bool
+veil_ctl_show_certs(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                    const json_t *data)
+{
+    static const char *const names[] = { "names",  "key",  "not_after",
+                                         "issuer", "from", "servers",
+                                         "sha256" };
+    static const char *const heads[] = { "DAYS LEFT", "NAMES",  "KEY",
+                                         "NOT AFTER", "ISSUER", "FROM",
+                                         "SERVERS",   "SHA-256" };
+    veil_pool_t *pool;
+    veil_ctl_table_t t;
+    const json_t *row, *days;
+    char buf[VEIL_CTL_UNIT];
+    size_t i, k;
+
+    if (!json_is_array(data) || json_array_size(data) == 0) {
+        return false;
+    }
+    pool = veil_pool_create("certs", 4096);
+    veil_ctl_table_init(&t, pool);
+    for (k = 0; k < veil_countof(heads); k++) {
+        veil_ctl_table_head(&t, heads[k]);
+    }
+    for (i = 0; i < json_array_size(data); i++) {
+        row = json_array_get(data, i);
+        days = json_object_get(row, "days_left");
+        veil_ctl_table_cell(
+            &t, veil_str_z(veil_ctl_unit_number(buf, "number", days)),
+            show_server_days(days));
+        for (k = 0; k < veil_countof(names); k++) {
+            veil_ctl_render_cell(&t, names[k], json_object_get(row, names[k]));
+        }
+    }
+    veil_ctl_table_print(&t, out, 0);
+    veil_pool_destroy(&pool);
+    return true;
+}
+
 /* --- changes --------------------------------------------------------------*/
 
 /*

@@ -629,6 +629,22 @@ Test(ctl, status_workers)
         "     1           2    8\n");
 }
 
+Test(ctl, certs)
+{
+    expect_shown_by(
+        veil_ctl_show_certs,
+        "[{\"names\":[\"a.example\",\"b.example\"],\"issuer\":\"CN=ca\","
+        "\"not_after\":\"2027-01-15T08:00:00Z\",\"days_left\":-3,"
+        "\"key\":\"EC 256\",\"sha256\":\"abc\",\"servers\":[],"
+        "\"from\":\"add\"},{}]",
+        "DAYS LEFT  NAMES                 KEY     NOT AFTER             "
+        "ISSUER  FROM  SERVERS  SHA-256\n"
+        "-3         a.example, b.example  EC 256  2027-01-15T08:00:00Z  "
+        "CN=ca   add   -        abc\n"
+        "0          -                     -       -                     "
+        "-       -     -        -\n");
+}
+
 Test(ctl, changes)
 {
     expect_shown_by(veil_ctl_show_change,
