@@ -17,6 +17,7 @@
 #include "ctl/show.c"
 #include "ctl/show_config.c"
 #include "ctl/show_conns.c"
+#include "ctl/show_inspect.c"
 #include "ctl/show_server.c"
 #include "ctl/show_upstreams.c"
 #include "ctl/table.c"
