@@ -13,6 +13,9 @@
 #include "core/conf.h"
 #include "core/list.h"
 
+/* The same for what core puts into zones: slabs, locks. */
+#define VEIL_SHM_LAYOUT 1
+
 typedef veil_rc_t veil_shm_init_fn(veil_shm_zone_t *zone, bool fresh);
 
 struct veil_shm_zone_s {
@@ -30,6 +33,11 @@ struct veil_shm_zone_s {
      * would be found under other names.
      */
     veil_str_t key;
+    /*
+     * Of the contents: the owner counts it up when what it writes there
+     * changes, and a program that has another number gets another zone.
+     */
+    uint32_t layout;
     veil_shm_init_fn *init;       /* fresh: the memory is new, all zero */
     void *data;                   /* the module's */
     void *addr;                   /* where it is mapped; NULL before */

@@ -32,6 +32,8 @@ typedef struct {
     unsigned n;
     unsigned before;  /* slots there were before it */
     unsigned steered; /* among how many by client address; 0: the kernel's */
+    bool unsure;      /* of steered: another master may have changed it */
+    bool shared;      /* with another master: its file stays */
     int *fds;
 } hold_listen_t;
 
@@ -123,7 +125,7 @@ hold_listen_close(hold_listen_t *held, bool unlink_path)
     for (i = 0; i < held->n; i++) {
         close(held->fds[i]);
     }
-    if (unlink_path && held->key.family == AF_UNIX) {
+    if (unlink_path && !held->shared && held->key.family == AF_UNIX) {
         /* Whoever removed it before us did our work. */
         (void) unlink(held->key.path);
     }
@@ -133,7 +135,7 @@ hold_listen_close(hold_listen_t *held, bool unlink_path)
 }
 
 static hold_listen_t *
-hold_listen_find(veil_hold_t *hold, const veil_hold_listen_t *want)
+hold_listen_find(const veil_hold_t *hold, const veil_hold_listen_t *want)
 {
     hold_listen_t *held;
     veil_list_t *n;
@@ -193,14 +195,17 @@ static void
 hold_listen_steer(hold_listen_t *held, bool on, const veil_log_t *log)
 {
     unsigned n = on ? held->n : 0;
+    bool unsure = held->unsure;
     int rc;
 
-    if (n == held->steered) {
+    if (n == held->steered && !unsure) {
         return;
     }
+    held->unsure = false;
     rc = n != 0 ? veil_listen_steer(held->fds[0], n)
                 : veil_listen_unsteer(held->fds[0]);
-    if (rc == 0) {
+    if (rc == 0 || (n == 0 && unsure)) {
+        /* There was perhaps nothing to take away. */
         held->steered = n;
     } else if (log != NULL) {
         veil_log(log, VEIL_LOG_WARN, -rc,
@@ -284,7 +289,7 @@ veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
         {
             return -EEXIST;
         }
-        if (held->key.size == want->size) {
+        if (held->key.size == want->size && held->key.layout == want->layout) {
             held->named_by = generation;
             *fresh = !held->used;
             return held->fd;
@@ -375,5 +380,101 @@ veil_hold_done(veil_hold_t *hold, bool unlink_paths)
     }
     veil_list_foreach_safe (n, tmp, &hold->zones) {
         hold_zone_close(veil_list_entry(n, hold_zone_t, link));
+    }
+}
+
+/* --- two masters with the same ------------------------------------------- */
+
+void
+veil_hold_each(const veil_hold_t *hold, veil_hold_listen_fn *listen,
+               veil_hold_zone_fn *zone, void *data)
+{
+    const hold_listen_t *l;
+    const hold_zone_t *z;
+    const veil_list_t *n;
+
+    for (n = hold->listens.next; n != &hold->listens; n = n->next) {
+        l = (const hold_listen_t *) (const void *) n;
+        listen(&(veil_hold_listen_view_t){ &l->key, l->fds, l->n, l->steered },
+               data);
+    }
+    for (n = hold->zones.next; n != &hold->zones; n = n->next) {
+        z = (const hold_zone_t *) (const void *) n;
+        zone(&(veil_hold_zone_view_t){ &z->key, z->fd }, data);
+    }
+}
+
+_Static_assert(offsetof(hold_listen_t, link) == 0
+                   && offsetof(hold_zone_t, link) == 0,
+               "an entry's link is its beginning");
+
+void
+veil_hold_adopt_listen(veil_hold_t *hold, const veil_hold_listen_t *key,
+                       const int *fds, unsigned n, unsigned steered)
+{
+    hold_listen_t *held = veil_zalloc(sizeof(*held));
+
+    held->key = *key;
+    held->n = n;
+    held->steered = steered;
+    held->shared = true;
+    held->fds = memcpy(veil_alloc(n * sizeof(int)), fds, n * sizeof(int));
+    veil_list_append(&hold->listens, &held->link);
+}
+
+void
+veil_hold_adopt_zone(veil_hold_t *hold, const veil_hold_zone_t *key, int fd)
+{
+    hold_zone_t *held = veil_zalloc(sizeof(*held));
+
+    held->key = *key;
+    held->used = true;
+    held->fd = fd;
+    veil_list_append(&hold->zones, &held->link);
+}
+
+void
+veil_hold_share(veil_hold_t *hold, const veil_hold_listen_t *key)
+{
+    hold_listen_t *held = hold_listen_find(hold, key);
+
+    if (held != NULL) {
+        held->shared = true;
+    }
+}
+
+bool
+veil_hold_is_shared(const veil_hold_t *hold, const veil_hold_listen_t *key)
+{
+    const hold_listen_t *held = hold_listen_find(hold, key);
+
+    return held != NULL && held->shared;
+}
+
+void
+veil_hold_close_unshared(veil_hold_t *hold)
+{
+    hold_listen_t *held;
+    veil_list_t *n;
+    veil_list_t *tmp;
+
+    veil_list_foreach_safe (n, tmp, &hold->listens) {
+        held = veil_list_entry(n, hold_listen_t, link);
+        if (!held->shared) {
+            hold_listen_close(held, true);
+        }
+    }
+}
+
+void
+veil_hold_unshare(veil_hold_t *hold)
+{
+    hold_listen_t *held;
+    veil_list_t *n;
+
+    veil_list_foreach (n, &hold->listens) {
+        held = veil_list_entry(n, hold_listen_t, link);
+        held->unsure = held->unsure || held->shared;
+        held->shared = false;
     }
 }

@@ -52,6 +52,7 @@ typedef struct {
     char tag[VEIL_HOLD_NAME];  /* the owner's name */
     char key[VEIL_HOLD_KEY];   /* of veil_shm_zone_t; longer ones are cut */
     uint64_t size;
+    uint64_t layout; /* core's of its contents, then the owner's */
 } veil_hold_zone_t;
 
 typedef struct {
@@ -72,9 +73,9 @@ int veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
 
 /*
  * The memory of the zone; fresh: it was never in use.  A zone of this name
- * with another size is another zone.  Returns the descriptor, which stays the
- * hold's, or -errno: -EEXIST when there is one of this name with another
- * owner or key, which veil_hold_zone_find() shows.
+ * with another size or layout is another zone.  Returns the descriptor, which
+ * stays the hold's, or -errno: -EEXIST when there is one of this name with
+ * another owner or key, which veil_hold_zone_find() shows.
  */
 int veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
                    uint64_t generation, bool *fresh);
@@ -91,6 +92,51 @@ void veil_hold_abort(veil_hold_t *hold, uint64_t generation);
  * sockets are removed: nobody listens any more.
  */
 void veil_hold_done(veil_hold_t *hold, bool unlink_paths);
+
+/* --- two masters with the same ------------------------------------------- */
+
+/* An entry, to look at: everything stays the hold's. */
+typedef struct {
+    const veil_hold_listen_t *key;
+    const int *fds;
+    unsigned n;
+    unsigned steered; /* as veil_hold_adopt_listen() has it */
+} veil_hold_listen_view_t;
+
+typedef struct {
+    const veil_hold_zone_t *key;
+    int fd;
+} veil_hold_zone_view_t;
+
+/* Calls them for each entry. */
+typedef void veil_hold_listen_fn(const veil_hold_listen_view_t *v, void *data);
+typedef void veil_hold_zone_fn(const veil_hold_zone_view_t *v, void *data);
+void veil_hold_each(const veil_hold_t *hold, veil_hold_listen_fn *listen,
+                    veil_hold_zone_fn *zone, void *data);
+
+/*
+ * Takes over sockets or memory that another master had, which may go on
+ * having them.  The first generation that does not name them lets them go.
+ * steered: among how many sockets clients are shared out by address; 0: they
+ * are not.
+ */
+void veil_hold_adopt_listen(veil_hold_t *hold, const veil_hold_listen_t *key,
+                            const int *fds, unsigned n, unsigned steered);
+void veil_hold_adopt_zone(veil_hold_t *hold, const veil_hold_zone_t *key,
+                          int fd);
+
+/*
+ * Another master has these addresses too: while that is so, their files are
+ * not removed.  Entries that are adopted begin like that.
+ */
+void veil_hold_share(veil_hold_t *hold, const veil_hold_listen_t *key);
+/* Whether this address is shared. */
+bool veil_hold_is_shared(const veil_hold_t *hold,
+                         const veil_hold_listen_t *key);
+/* Closes what is not shared: nobody accepts from it any more. */
+void veil_hold_close_unshared(veil_hold_t *hold);
+/* The other master is gone; it may have changed how clients are steered. */
+void veil_hold_unshare(veil_hold_t *hold);
 
 /* Between veil_listen_t and its form without pointers. */
 void veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from);

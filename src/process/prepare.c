@@ -189,6 +189,7 @@ veil_prepare_zone(const veil_shm_zone_t *zone, veil_hold_zone_t *m)
 
     memset(m, 0, sizeof(*m));
     m->size = zone->size;
+    m->layout = (uint64_t) VEIL_SHM_LAYOUT << 32 | zone->layout;
     veil_str_copy_z(m->name, sizeof(m->name), zone->name);
     for (i = 0; veil_modules[i] != NULL; i++) {
         if (zone->tag == veil_modules[i]) {
