@@ -33,6 +33,7 @@ static struct {
     veil_list_t clients;
     unsigned nclients;
     bool is_init;
+    bool deaf; /* another master accepts */
 } control_server;
 
 static void
@@ -241,6 +242,12 @@ veil_control_server_path(void)
     return control_server.settings.path;
 }
 
+void
+veil_control_server_listen(bool on)
+{
+    control_server.deaf = !on;
+}
+
 /* --- clients ------------------------------------------------------------- */
 
 /* Writes what the socket takes; false: it is broken. */
@@ -437,7 +444,7 @@ veil_control_server_poll(struct pollfd *fds)
     unsigned n = 0;
 
     control_server_init();
-    if (control_server.fd >= 0) {
+    if (control_server.fd >= 0 && !control_server.deaf) {
         fds[n++] =
             (struct pollfd){ .fd = control_server.fd, .events = POLLIN };
     }

@@ -54,6 +54,11 @@ void veil_control_server_adopt(const char *path, int socket, int lock);
 
 /* The socket's path. */
 const char *veil_control_server_path(void);
+/*
+ * Whether new clients are accepted, as they are at first; else they are for
+ * another master that has the same socket.
+ */
+void veil_control_server_listen(bool on);
 
 /* At most VEIL_CONTROL_CLIENTS + 1 entries; returns how many. */
 unsigned veil_control_server_poll(struct pollfd *fds);

@@ -469,12 +469,24 @@ veil_hold_close_unshared(veil_hold_t *hold)
 void
 veil_hold_unshare(veil_hold_t *hold)
 {
+    veil_list_t *n;
+
+    veil_list_foreach (n, &hold->listens) {
+        veil_list_entry(n, hold_listen_t, link)->shared = false;
+    }
+}
+
+void
+veil_hold_resteer(veil_hold_t *hold, const veil_log_t *log)
+{
     hold_listen_t *held;
     veil_list_t *n;
 
     veil_list_foreach (n, &hold->listens) {
         held = veil_list_entry(n, hold_listen_t, link);
-        held->unsure = held->unsure || held->shared;
-        held->shared = false;
+        if (held->n > 1) {
+            held->unsure = true;
+            hold_listen_steer(held, held->steered != 0, log);
+        }
     }
 }

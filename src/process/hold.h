@@ -135,8 +135,10 @@ bool veil_hold_is_shared(const veil_hold_t *hold,
                          const veil_hold_listen_t *key);
 /* Closes what is not shared: nobody accepts from it any more. */
 void veil_hold_close_unshared(veil_hold_t *hold);
-/* The other master is gone; it may have changed how clients are steered. */
+/* The other master is gone. */
 void veil_hold_unshare(veil_hold_t *hold);
+/* Another master may have changed how clients are steered: as it was. */
+void veil_hold_resteer(veil_hold_t *hold, const veil_log_t *log);
 
 /* Between veil_listen_t and its form without pointers. */
 void veil_hold_listen_pack(veil_hold_listen_t *to, const veil_listen_t *from);

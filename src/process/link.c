@@ -47,8 +47,7 @@ int
 veil_link_recv(int link, veil_link_message_t *m)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = { .iov_base = m->text,
-                         .iov_len = sizeof(m->text) - 1 };
+    struct iovec iov = { .iov_base = m->text, .iov_len = sizeof(m->text) - 1 };
     struct msghdr msg = { .msg_iov = &iov,
                           .msg_iovlen = 1,
                           .msg_control = control,

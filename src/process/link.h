@@ -11,7 +11,7 @@
  *     new to old   FAIL why=                it cannot, and ends
  *     old to new   MAIN                     the service manager knows of it
  *     new to old   REOPEN                   logs were rotated
- *     new to old   STOP                     the server is to end
+ *     new to old   STOP ms=                 the server is to end
  *     new to old   RELEASE back=            there is a newer one; no return
  *     new to old   LEAVING                  the new one ends by itself
  *     new to old   ROLLBACK gen=            serve again

@@ -139,6 +139,19 @@ veil_look_cancel(veil_look_t *look)
 }
 
 bool
+veil_look_is(pid_t pid)
+{
+    veil_list_t *n;
+
+    veil_list_foreach (n, &look_list) {
+        if (veil_list_entry(n, veil_look_t, link)->pid == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
 veil_look_reap(pid_t pid, int status)
 {
     veil_look_t *look;

@@ -33,6 +33,8 @@ int veil_look_start(veil_look_t *look, const veil_launch_t *launch,
                     int running_text_fd, int running_facts_fd);
 /* Ends it without a call of ended. */
 void veil_look_cancel(veil_look_t *look);
+/* Whether it is one of these. */
+bool veil_look_is(pid_t pid);
 /* A child of the master has ended: whether it was one of these. */
 bool veil_look_reap(pid_t pid, int status);
 

@@ -32,17 +32,22 @@
 #include <sys/prctl.h>
 
 #include "core/due.h"
+#include "core/fault.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/events.h"
+#include "process/left.h"
 #include "process/master_state.h"
+#include "process/notify.h"
 #include "process/pidfile.h"
 #include "process/reload_verbs.h"
 #include "process/show.h"
 #include "process/signal.h"
 #include "process/spawn.h"
+#include "process/takeover.h"
+#include "process/upgrade.h"
 
 veil_master_t veil_master;
 
@@ -98,17 +103,24 @@ veil_master_reopen_logs(veil_master_reopened_t *r)
         g = veil_list_entry(n, veil_generation_t, link);
         veil_generation_send(g, VEIL_MSG_REOPEN, NULL, 0, &veil_master.log);
     }
+    veil_takeover_reopen();
 }
 
 /* --- the pid file ------------------------------------------------------- */
+
+void
+veil_master_forget_pid_file(void)
+{
+    veil_free(veil_master.pid_path);
+    veil_master.pid_path = NULL;
+}
 
 static void
 master_remove_pid_file(void)
 {
     if (veil_master.pid_path != NULL) {
         veil_pidfile_remove(veil_master.pid_path);
-        veil_free(veil_master.pid_path);
-        veil_master.pid_path = NULL;
+        veil_master_forget_pid_file();
     }
 }
 
@@ -148,6 +160,10 @@ veil_master_stop(uint64_t timeout)
         if (veil_master.first) {
             veil_master.status = 1; /* it was to serve, and never did */
         }
+        if (!veil_upgrade_is_passed()) {
+            (void) veil_notify("STOPPING=1\nSTATUS=Ending with the last "
+                               "connection");
+        }
         /* Connections are refused from here on. */
         veil_hold_done(&veil_master.hold, true);
     }
@@ -159,6 +175,8 @@ veil_master_stop(uint64_t timeout)
             veil_generation_signal(g, SIGTERM);
         }
     }
+    veil_upgrade_stop();
+    veil_takeover_stop(timeout);
 }
 
 /* --- signals ------------------------------------------------------------ */
@@ -169,10 +187,10 @@ veil_master_reload(void)
     static const veil_master_load_t by_signal = { .cause =
                                                       VEIL_RELOAD_SIGNAL };
 
-    if (veil_master.stopping) {
+    if (veil_master.stopping || veil_takeover_is_leaving()) {
         return;
     }
-    if (veil_master.loading != NULL) {
+    if (veil_master.loading != NULL || veil_upgrade_is_busy()) {
         veil_master.reload_wanted = true;
         return;
     }
@@ -201,6 +219,12 @@ master_on_signal(const struct signalfd_siginfo *info)
     case SIGUSR1:
         action = "reopening logs";
         break;
+    case SIGUSR2:
+        action = "changing binary";
+        break;
+    case SIGWINCH:
+        action = veil_upgrade_is_kept() ? "shutting down workers" : NULL;
+        break;
     default:
         break;
     }
@@ -215,10 +239,18 @@ master_on_signal(const struct signalfd_siginfo *info)
         veil_master_stop(veil_master.stopping ? 0 : veil_master.stop_ms);
         break;
     case SIGHUP:
-        veil_master_reload();
+        if (!veil_upgrade_on_hup()) {
+            veil_master_reload();
+        }
         break;
     case SIGUSR1:
         veil_master_reopen_logs(&reopened);
+        break;
+    case SIGUSR2:
+        veil_upgrade_on_usr2();
+        break;
+    case SIGWINCH:
+        (void) veil_upgrade_on_winch();
         break;
     default:
         break;
@@ -227,19 +259,26 @@ master_on_signal(const struct signalfd_siginfo *info)
 
 /* --- the loop ----------------------------------------------------------- */
 
+/* The sooner of the two; 0 is never. */
+static uint64_t
+master_sooner(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 static int
 master_timeout(uint64_t now)
 {
     int control = veil_control_server_timeout(now);
-    uint64_t due = veil_master.restart_ms;
+    uint64_t due = master_sooner(
+        veil_master.restart_ms,
+        master_sooner(veil_upgrade_due_ms(), veil_takeover_due_ms()));
     veil_generation_t *g;
     veil_list_t *n;
 
     veil_list_foreach (n, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
-        if (g->deadline_ms != 0 && (due == 0 || g->deadline_ms < due)) {
-            due = g->deadline_ms;
-        }
+        due = master_sooner(due, g->deadline_ms);
     }
     if (due == 0) {
         return control;
@@ -274,10 +313,12 @@ master_run_due(uint64_t now)
             veil_master_kill(g);
         }
     }
+    veil_upgrade_run_due(now);
+    veil_takeover_run_due(now);
     if (veil_master.loading != NULL || veil_master.stopping) {
         return;
     }
-    if (veil_master.reload_wanted) {
+    if (veil_master.reload_wanted && !veil_upgrade_is_busy()) {
         veil_master.reload_wanted = false;
         veil_master_reload();
     } else if (veil_master.restart_ms != 0 && veil_master.restart_ms <= now) {
@@ -293,7 +334,8 @@ master_turn(void)
     struct pollfd *fds;
     veil_generation_t *g;
     veil_list_t *n;
-    unsigned count = VEIL_CONTROL_CLIENTS + 2;
+    unsigned count =
+        VEIL_CONTROL_CLIENTS + 2 + VEIL_UPGRADE_POLLS + VEIL_TAKEOVER_POLLS;
     unsigned used = 1;
     unsigned control;
 
@@ -306,9 +348,11 @@ master_turn(void)
         g = veil_list_entry(n, veil_generation_t, link);
         fds[used++] = (struct pollfd){ .fd = g->channel, .events = POLLIN };
     }
+    veil_show_set(VEIL_SHOW_GENERATIONS, used - 1);
+    used += veil_upgrade_poll(fds + used);
+    used += veil_takeover_poll(fds + used);
     control = used;
     used += veil_control_server_poll(fds + control);
-    veil_show_set(VEIL_SHOW_GENERATIONS, control - 1);
     veil_time_update();
     if (poll(fds, used, master_timeout(veil_now_ms())) < 0) {
         used = control; /* nothing is known of them */
@@ -320,8 +364,12 @@ master_turn(void)
         (void) veil_generation_receive(g, &veil_master.hold, &veil_master.log);
     }
     veil_reload_look_again();
+    veil_upgrade_receive();
+    veil_takeover_receive();
     g = veil_master.loading;
-    if (g != NULL && g->ready && !veil_master.stopping) {
+    if (g != NULL && g->ready && !veil_master.stopping
+        && veil_takeover_may_serve())
+    {
         veil_master_switch(g);
     }
     while (veil_signals_read(veil_master.signals, &info)) {
@@ -345,6 +393,28 @@ master_close_kept(void)
             close(kept[i]);
         }
     }
+}
+
+/* Why a master that took over never served. */
+static void
+master_tell_old(void)
+{
+    const veil_reload_result_t *r = veil_reload_last(0);
+
+    veil_takeover_failed(r == NULL || r->reason[0] == '\0'
+                             ? "it ended before it served, see the error log"
+                             : r->reason);
+}
+
+/* Whether there is nothing more to do or to wait for. */
+static bool
+master_is_done(void)
+{
+    bool ends = veil_master.stopping || veil_upgrade_is_over()
+                || veil_takeover_is_leaving();
+
+    return ends && veil_list_is_empty(&veil_master.generations)
+           && veil_left_count() == 0 && !veil_takeover_waits();
 }
 
 int
@@ -377,15 +447,23 @@ veil_master_run(const veil_master_options_t *o)
         veil_log(&veil_master.log, VEIL_LOG_WARN, errno,
                  "prctl(PR_SET_CHILD_SUBREAPER) failed");
     }
-    veil_show_open(&veil_master.hold, VEIL_BOARD_MASTER, &veil_master.log);
-    (void) veil_master_load(&start);
-
-    while (!veil_master.stopping
-           || !veil_list_is_empty(&veil_master.generations)) {
+    veil_upgrade_init();
+    if (veil_takeover_adopt() == VEIL_OK) {
+        veil_upgrade_adopt_control();
+        veil_show_open(&veil_master.hold, VEIL_BOARD_MASTER, &veil_master.log);
+        (void) veil_master_load(&start);
+        VEIL_FAULT("upgrade.keeper");
+    } else {
+        veil_master.status = 1;
+        veil_master.stopping = true;
+    }
+    while (!master_is_done()) {
         master_turn();
     }
     veil_due_run(veil_now_ms() + VEIL_MASTER_GRACE_MS); /* who waits for it */
-    veil_control_server_close(true);
+    master_tell_old();
+    veil_control_server_close(!veil_upgrade_is_passed()
+                              && !veil_takeover_shares());
     veil_hold_done(&veil_master.hold, true);
     master_remove_pid_file();
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0, "exit");

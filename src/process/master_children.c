@@ -20,6 +20,7 @@
 #include "process/master_state.h"
 #include "process/reload_verbs.h"
 #include "process/spawn.h"
+#include "process/upgrade.h"
 
 static void
 master_log_keeper(const veil_generation_t *g, int status)
@@ -104,7 +105,7 @@ master_child_ended(pid_t pid, int status)
     veil_list_t *n;
     veil_list_t *tmp;
 
-    if (veil_look_reap(pid, status)) {
+    if (veil_look_reap(pid, status) || veil_upgrade_child_ended(pid, status)) {
         return;
     }
     veil_list_foreach_safe (n, tmp, &veil_master.generations) {

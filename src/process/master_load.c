@@ -19,8 +19,11 @@
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/master_state.h"
+#include "process/notify.h"
 #include "process/show.h"
 #include "process/spawn.h"
+#include "process/takeover.h"
+#include "process/upgrade.h"
 
 /* Reading the configuration and starting its workers, at most. */
 #define MASTER_LOAD_MS 300000
@@ -72,12 +75,27 @@ master_hurry(void)
     }
 }
 
+/* A load is over, one way or the other. */
+static void
+master_tell_manager(const char *status)
+{
+    if (!veil_upgrade_is_passed()) {
+        (void) veil_notify("READY=1\nSTATUS=%s, " VEIL_SERVER_NAME, status);
+    }
+}
+
 /* The first one serves: whoever waits for that may go on. */
 static void
 master_started(void)
 {
     veil_master.first = false;
     veil_master_detach_stderr();
+    if (!veil_takeover_is()) {
+        /* With "daemon on" this is not the process that was started. */
+        (void) veil_notify(
+            "MAINPID=%d\nREADY=1\nSTATUS=Serving, " VEIL_SERVER_NAME,
+            (int) getpid());
+    }
     if (veil_master.ready_fd >= 0) {
         /* The starter may have been killed; then nobody waits. */
         (void) !write(veil_master.ready_fd, "", 1);
@@ -137,9 +155,13 @@ veil_master_switch(veil_generation_t *g)
 {
     veil_generation_t *old = veil_master.serving;
     veil_reload_log_t noted;
+    char buf[VEIL_MESSAGE_PATH + 16];
 
     veil_reload_log(&noted, g->result, &veil_master.log);
-    if (veil_master_write_pid_file(g->settings.pid_path, &noted.log) != VEIL_OK
+    if (veil_master_write_pid_file(
+            veil_upgrade_pid_path(g->settings.pid_path, buf, sizeof(buf)),
+            &noted.log)
+            != VEIL_OK
         || veil_control_server_open(&g->settings.control, &noted.log) < 0)
     {
         veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
@@ -171,7 +193,11 @@ veil_master_switch(veil_generation_t *g)
         veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
                  VEIL_SERVER_NAME " has started, built by " VEIL_COMPILER);
         master_started();
+    } else {
+        master_tell_manager("Serving");
     }
+    veil_takeover_served(g);
+    veil_upgrade_served(g);
 }
 
 /* Not even a process: there is nothing to wait for. */
@@ -183,6 +209,8 @@ master_not_forked(veil_reload_result_t *result)
         veil_master.stopping = true;
     } else if (veil_master.serving == NULL) {
         veil_master.restart_ms = veil_now_ms() + VEIL_BACKOFF_MAX_MS;
+    } else {
+        master_tell_manager("Serving the configuration before");
     }
     veil_reload_end(result, VEIL_E_FAILED, "no process could be made for it",
                     &veil_master.log);
@@ -213,6 +241,9 @@ veil_master_load(const veil_master_load_t *what)
     o.detach = veil_master.o->detach;
     o.log = &veil_master.log;
 
+    if (!veil_master.first && !veil_upgrade_is_passed()) {
+        veil_notify_reloading();
+    }
     veil_master.restart_ms = 0;
     g = veil_generation_start(&o);
     if (g == NULL) {
@@ -286,7 +317,12 @@ veil_master_load_failed(veil_generation_t *g, int status)
     if (veil_master.first) {
         veil_master.status = 1;
         veil_master.stopping = true;
-    } else if (veil_master.serving == NULL) {
+        return;
+    }
+    veil_upgrade_load_failed();
+    if (veil_master.serving != NULL) {
+        master_tell_manager("Serving the configuration before");
+    } else if (!veil_upgrade_is_passed()) {
         veil_master_plan_restart();
     }
 }

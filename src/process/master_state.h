@@ -56,6 +56,8 @@ void veil_master_reopen_logs(veil_master_reopened_t *r);
 void veil_master_detach_stderr(void);
 /* Writes the pid file, and removes one of another name; VEIL_ERROR logged. */
 veil_rc_t veil_master_write_pid_file(const char *path, const veil_log_t *log);
+/* Forgets the pid file, which is another's now or is to be written anew. */
+void veil_master_forget_pid_file(void);
 /*
  * A reload as SIGHUP asks for it: now, or when what is being loaded serves or
  * has failed.

@@ -27,6 +27,7 @@
 #include "process/look.h"
 #include "process/master_state.h"
 #include "process/reload_verbs.h"
+#include "process/upgrade.h"
 
 /* What an answer has room for, a client's line being a MiB at most. */
 #define RELOAD_DUMP_MAX (768 * 1024)
@@ -254,7 +255,15 @@ reload_refuse_busy(veil_control_call_t *call)
         return veil_control_fail(call, VEIL_E_CONFLICT,
                                  "the server is being stopped");
     }
+    if (veil_upgrade_is_passed()) {
+        return veil_control_fail(call, VEIL_E_CONFLICT,
+                                 "another master serves: connect again");
+    }
     veil_control_hint(call, "try again when it serves, or has failed");
+    if (veil_upgrade_is_busy()) {
+        return veil_control_fail(call, VEIL_E_CONFLICT,
+                                 "another binary is being tried");
+    }
     return veil_control_fail(call, VEIL_E_CONFLICT,
                              "generation %llu is being loaded",
                              (unsigned long long) veil_master.loading->number);
@@ -268,7 +277,9 @@ reload_run(veil_control_call_t *call)
     reload_call_t *rc;
     uint64_t number;
 
-    if (veil_master.stopping || veil_master.loading != NULL) {
+    if (veil_master.stopping || veil_master.loading != NULL
+        || veil_upgrade_is_busy() || veil_upgrade_is_passed())
+    {
         return reload_refuse_busy(call);
     }
     if (!reload_conf_path(call, &what.conf_path)) {

@@ -42,6 +42,9 @@
 #include "process/signal.h"
 #include "process/single.h"
 #include "process/spawn.h"
+#include "process/takeover.h"
+#include "process/upgrade_exec.h"
+#include "process/upgrade_preflight.h"
 
 /* -H options of --explain. */
 #define VEIL_MAX_FIELDS 64
@@ -56,6 +59,7 @@ static struct {
     bool quiet;
     bool modules;
     bool doc;
+    bool preflight;
     bool lint;
     bool json;
     veil_lint_options_t lint_options; /* its launch is filled in last */
@@ -98,6 +102,8 @@ veil_usage(FILE *out)
         "  -m               print the modules in their effective order\n"
         "  --doc            print the reference of all directives, as "
         "Markdown\n"
+        "  --preflight      say whether this program could take over from a "
+        "running one\n"
         "  -s signal        signal a running server: stop, quit, reopen or "
         "reload\n"
         "  -p prefix        where relative paths begin\n"
@@ -318,6 +324,8 @@ veil_long_option(char **argv, int *i)
         veil.configure = true;
     } else if (veil_str_eq_z(word, "--doc")) {
         veil.doc = true;
+    } else if (veil_str_eq_z(word, VEIL_PREFLIGHT_OPTION)) {
+        veil.preflight = true;
     } else if (veil_str_starts(word, VEIL_STR("--config="))) {
         return veil_set_value('c', argv[*i] + sizeof("--config=") - 1);
     } else if (veil_str_eq_z(word, "--config")) {
@@ -496,21 +504,42 @@ veil_serve(const veil_peek_t *peek, veil_master_options_t *o)
     return peek->master_process ? veil_master_run(o) : veil_single_run(o);
 }
 
+/* In the place of another master: as it was, and nobody waits for it. */
+static int
+veil_take_over(const veil_peek_t *peek, veil_master_options_t *o)
+{
+    o->detach = veil_takeover_detach();
+    if (!peek->master_process) {
+        veil_takeover_failed("with \"master_process off\" there is no master "
+                             "that could take over");
+        return 1;
+    }
+    return veil_master_run(o);
+}
+
 static int
 veil_run(void)
 {
     veil_master_options_t o = { .launch = &veil.launch, .ready_fd = -1 };
     veil_cycle_t *cycle = veil_new_cycle();
+    const char *why;
     veil_peek_t peek;
     veil_rc_t rc;
     int ends[2];
     pid_t pid;
 
+    if (veil_takeover_open(&why) < 0) {
+        fprintf(stderr, "veil: cannot take over: %s\n", why);
+        return 1;
+    }
     /* Errors are the keeper's to report: it finds all there are. */
     cycle->log.level = VEIL_LOG_OFF;
     rc = veil_peek(cycle, &peek);
     veil_cycle_destroy(&cycle);
 
+    if (veil_takeover_is()) {
+        return veil_take_over(&peek, &o);
+    }
     if (rc != VEIL_OK || !peek.daemon) {
         return veil_serve(&peek, &o);
     }
@@ -541,7 +570,9 @@ main(int argc, char **argv)
     veil_open_standard_fds();
     json_set_alloc_funcs(veil_alloc, veil_free);
     veil_fault_init();
+    veil_takeover_environment();
     veil_title_init(argc, argv);
+    veil_upgrade_remember(argv);
     veil_panic_catch_signals();
     veil_log_set_pid();
     veil_time_update();
@@ -570,6 +601,9 @@ main(int argc, char **argv)
     if (veil.lint) {
         veil.lint_options.launch = veil.launch;
         return veil_lint_run(&veil.lint_options, stdout, veil.json);
+    }
+    if (veil.preflight) {
+        return veil_upgrade_preflight(&veil.launch);
     }
     if (veil.test) {
         return veil_check(&veil.launch, veil.dump, veil.quiet);
