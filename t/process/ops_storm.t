@@ -13,7 +13,9 @@ use POSIX ();
 use Time::HiRes qw/time sleep/;
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Fault;
 use Test::Veil::Guard;
+use Test::Veil::Masters;
 use Test::Veil::Proc;
 use Test::Veil::Python;
 use Test::Veil::TLS;
@@ -22,8 +24,11 @@ my $t = Test::Veil->new->has(qw/http ssl v2/);
 my $python = Test::Veil::Python->new($t, 'hpack');
 my $tls = Test::Veil::TLS->new($t);
 $tls->cert('site', names => ['localhost']);
-$t->allow_alerts(qr/exited on signal 9/);
+# What dies with a new master is said by those who see it.
+$t->allow_alerts(qr/exited on signal 9/, qr/the master is gone/,
+    qr/new master/, qr/left by/);
 
+my $fault = $t->is_debug ? Test::Veil::Fault->new($t) : undef;
 my $generation = 0;
 
 sub write_conf {
@@ -155,6 +160,58 @@ my $after = census();
 ok($t->reload && settled(2), 'a reload');
 is(census(), $after, 'which leaves nothing open');
 
+# Five other programs, one after the other.  The last master is not the first,
+# so from here on it is asked for by name.
+
+my $masters = Test::Veil::Masters->new($t);
+
+sub one_master {
+    return $t->wait_for(sub {
+        my @m = $masters->masters;
+        @m == 1 && 2 == (my @w = $masters->workers_of($m[0]));
+    }, 40);
+}
+
+sub asks {
+    my ($verb, @args) = @_;
+    my $c = Test::Veil::Control->new($t) or return { ok => 0, err => {} };
+    return $c->ask($verb, { timeout => 60 }, @args);
+}
+$control->close;
+
+my @was = $masters->masters;
+my $was = $masters->census($was[0]);
+ok(start_clients(), 'clients come');
+for (1 .. 5) {
+    my ($old) = $masters->masters;
+    my $r = asks('upgrade');
+    ok($r->{ok}, 'an upgrade') or diag JSON::PP::encode_json($r);
+    seen(50);
+    ok(one_master(), '  the old master leaves');
+    isnt(($masters->masters)[0], $old, '  and another one is there');
+}
+all_served('five upgrades');
+is($masters->census(($masters->masters)[0]), $was, 'as many descriptors as before');
+
+# One that dies on its way, at each step: nobody notices.
+
+SKIP: {
+    skip 'fault points are in debug builds only', 1 if !$fault;
+    ok(start_clients(), 'clients come');
+    my ($old) = $masters->masters;
+    for my $point (qw/upgrade.exec upgrade.adopt upgrade.adopted upgrade.keeper
+        upgrade.ready upgrade.serving/) {
+        $fault->arm($point, role => 'master');
+        my $r = asks('upgrade');
+        ok(!$r->{ok}, "the new master dies at $point");
+        seen(30);
+        ok(one_master(), '  one is left');
+        is(($masters->masters)[0], $old, '  which is the old one');
+        $fault->disarm;
+    }
+    all_served('new masters that die');
+}
+
 # A worker is killed: its clients notice.
 
 ok(start_clients(), 'clients come');
@@ -178,3 +235,4 @@ my @others = grep {
 is(scalar @others, 0, 'nobody else noticed');
 diag("$_->[0], $_->[1]: $_->[2]") for @others;
 cmp_ok(scalar @{ $said->{failed} }, '<=', 3 * 17, 'and they once each');
+$masters->ends;
