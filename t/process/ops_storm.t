@@ -26,7 +26,7 @@ my $tls = Test::Veil::TLS->new($t);
 $tls->cert('site', names => ['localhost']);
 # What dies with a new master is said by those who see it.
 $t->allow_alerts(qr/exited on signal 9/, qr/the master is gone/,
-    qr/new master/, qr/left by/);
+    qr/new master/, qr/the keeper cannot reach the master/);
 
 my $fault = $t->is_debug ? Test::Veil::Fault->new($t) : undef;
 my $generation = 0;
