@@ -192,6 +192,13 @@ veil_tls_ktls_why_not(const veil_tls_t *t, bool tx)
     return NULL;
 }
 
+veil_str_t
+veil_tls_server_name(const veil_tls_t *t)
+{
+    (void) t;
+    return VEIL_STR_NULL;
+}
+
 const char *
 veil_tls_last_error(void)
 {
