@@ -34,6 +34,7 @@ typedef struct {
     uint64_t key;      /* the one of this round */
     unsigned at;       /* its place in the block */
     bool matched;
+    const veil_conf_node_t *was; /* of the new side: what it was, changed */
 } diff_tree_item_t;
 
 typedef struct {
@@ -305,19 +306,32 @@ diff_tree_into(diff_tree_t *d, const veil_conf_node_t *a,
 }
 
 static void
-diff_tree_matched(diff_tree_t *d, diff_tree_item_t *a, diff_tree_item_t *b)
+diff_tree_matched(diff_tree_item_t *a, diff_tree_item_t *b)
 {
     a->matched = true;
     b->matched = true;
-    if (a->same == b->same) {
-        return;
+    b->was = a->same == b->same ? NULL : a->node;
+}
+
+/* What has changed, in the order of the new file and not of hashes. */
+static void
+diff_tree_changed(diff_tree_t *d, const diff_tree_block_t *b)
+{
+    const diff_tree_item_t *item;
+    unsigned i;
+
+    for (i = 0; i < b->n; i++) {
+        item = &b->items[i];
+        if (item->was == NULL) {
+            continue;
+        }
+        if (item->was->is_block && item->node->is_block) {
+            diff_tree_into(d, item->was, item->node);
+        } else {
+            d->out->changed++;
+            diff_tree_report(d, "changed", item->was, item->node);
+        }
     }
-    if (a->node->is_block && b->node->is_block) {
-        diff_tree_into(d, a->node, b->node);
-        return;
-    }
-    d->out->changed++;
-    diff_tree_report(d, "changed", a->node, b->node);
 }
 
 /* --- matching ------------------------------------------------------------ */
@@ -393,9 +407,9 @@ diff_tree_run(const diff_tree_block_t *block, unsigned from)
     return n;
 }
 
-/* One round: calls for pairs; with alone, only where there is no choice. */
+/* One round; that of names takes pairs only where there is no choice. */
 static void
-diff_tree_match(diff_tree_t *d, diff_tree_block_t *a, diff_tree_block_t *b,
+diff_tree_match(diff_tree_block_t *a, diff_tree_block_t *b,
                 diff_tree_round_t round)
 {
     unsigned i = 0, j = 0, na, nb, k;
@@ -418,7 +432,7 @@ diff_tree_match(diff_tree_t *d, diff_tree_block_t *a, diff_tree_block_t *b,
             if (round == DIFF_TREE_NAME && (na > 1 || nb > 1)) {
                 break;
             }
-            diff_tree_matched(d, &a->items[i + k], &b->items[j + k]);
+            diff_tree_matched(&a->items[i + k], &b->items[j + k]);
         }
         i += na;
         j += nb;
@@ -465,6 +479,7 @@ diff_tree_left(diff_tree_t *d, diff_tree_block_t *a, diff_tree_block_t *b)
 
     qsort(a->items, a->n, sizeof(*a->items), diff_tree_by_place);
     qsort(b->items, b->n, sizeof(*b->items), diff_tree_by_place);
+    diff_tree_changed(d, b);
     for (i = 0; i < a->n; i++) {
         if (!a->items[i].matched) {
             d->out->removed++;
@@ -488,13 +503,13 @@ diff_tree_blocks(diff_tree_t *d, const veil_conf_node_t *from,
 
     diff_tree_block(&a, from);
     diff_tree_block(&b, to);
-    diff_tree_match(d, &a, &b, DIFF_TREE_SAME);
+    diff_tree_match(&a, &b, DIFF_TREE_SAME);
     if (diff_tree_is_reordered(&a, &b)) {
         d->out->changed++;
         diff_tree_report(d, "reordered", NULL, NULL);
     } else {
-        diff_tree_match(d, &a, &b, DIFF_TREE_IDENTITY);
-        diff_tree_match(d, &a, &b, DIFF_TREE_NAME);
+        diff_tree_match(&a, &b, DIFF_TREE_IDENTITY);
+        diff_tree_match(&a, &b, DIFF_TREE_NAME);
         diff_tree_left(d, &a, &b);
     }
     veil_free(a.items);

@@ -54,7 +54,7 @@ total(const char *name, unsigned i)
 {
     uint64_t *cells = veil_board_read(), value;
     const veil_metric_t *m;
-    unsigned cell, k;
+    unsigned cell = 0, k;
 
     for (k = 0; (m = veil_metric_at(k, &cell)) != NULL; k++) {
         if (strcmp(m->name, name) == 0) {
