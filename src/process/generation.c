@@ -27,6 +27,7 @@
 #include "process/facts.h"
 #include "process/generation.h"
 #include "process/keeper.h"
+#include "process/show.h"
 #include "process/spawn.h"
 
 /* --- forking ------------------------------------------------------------ */
@@ -35,7 +36,8 @@ static void
 generation_child(const veil_generation_options_t *o, int channel, int block)
 {
     const int lent[] = { o->text_fd, o->running_text_fd, o->running_facts_fd };
-    int keep[VEIL_GENERATION_LOGS + 1 + veil_countof(lent)];
+    int keep[VEIL_GENERATION_LOGS + 2 + veil_countof(lent)];
+    veil_hold_zone_t board;
     veil_keeper_options_t k;
     const veil_log_sink_t *sink;
     unsigned n = 0;
@@ -44,6 +46,9 @@ generation_child(const veil_generation_options_t *o, int channel, int block)
     veil_fault_role(VEIL_FAULT_KEEPER);
     veil_board_take(block);
     keep[n++] = channel;
+    if (veil_show_zone(&board) >= 0) {
+        keep[n++] = veil_show_zone(&board);
+    }
     for (i = 0; i < veil_countof(lent); i++) {
         if (lent[i] >= 0) {
             keep[n++] = lent[i];

@@ -39,6 +39,7 @@
 #include "process/crew.h"
 #include "process/diagnostic.h"
 #include "process/facts.h"
+#include "process/heir.h"
 #include "process/keeper.h"
 #include "process/preflight.h"
 #include "process/signal.h"
@@ -57,6 +58,7 @@ static struct {
     int signals;
     bool started;
     bool draining;
+    bool alone;         /* the master is dead */
     bool told;          /* to end, by a signal */
     bool reopen_wanted; /* REOPEN came while it loaded */
     bool failed;        /* a worker ended before START */
@@ -361,6 +363,42 @@ keeper_reopen(void)
     }
 }
 
+/* What a new master makes this keeper do. */
+static void
+keeper_go_on_alone(void)
+{
+    static veil_heir_options_t o;
+
+    o.drain = keeper_drain;
+    o.reopen = keeper_reopen;
+    o.drain_ms = keeper.conf->worker_shutdown_timeout_ms;
+    o.conf_path = keeper.o->launch->conf_path.len == 0
+                      ? NULL
+                      : veil_cycle->conf_path.data;
+    o.detach = keeper.o->detach;
+    o.log = keeper.log;
+    veil_log(keeper.log, VEIL_LOG_ALERT, 0,
+             "the master is gone, serving on until there is another");
+    if (!veil_heir_begin(&o)) {
+        veil_log(keeper.log, VEIL_LOG_NOTICE, 0,
+                 "another keeper goes on, this one ends with its last "
+                 "connection");
+        keeper_drain(o.drain_ms);
+    }
+}
+
+static void
+keeper_lost_master(void)
+{
+    if (keeper.started && veil_heir_is_wanted(veil_cycle, keeper.o->detach)) {
+        keeper_go_on_alone();
+        return;
+    }
+    veil_log(keeper.log, VEIL_LOG_ALERT, 0,
+             "the master is gone, ending with the last connection");
+    keeper_drain(keeper.conf->shutdown_timeout_ms);
+}
+
 static void
 keeper_on_master(void)
 {
@@ -397,12 +435,10 @@ keeper_on_master(void)
     if (rc == -EAGAIN) {
         return;
     }
-    close(keeper.channel);
-    keeper.channel = -1;
+    /* It stays open, so that its number is never another one's. */
+    keeper.alone = true;
     if (!keeper.draining) {
-        veil_log(keeper.log, VEIL_LOG_ALERT, 0,
-                 "the master is gone, ending with the last connection");
-        keeper_drain(keeper.conf->shutdown_timeout_ms);
+        keeper_lost_master();
     }
 }
 
@@ -413,7 +449,7 @@ keeper_reap(void)
     pid_t pid;
 
     while ((pid = veil_spawn_reap(&status)) != 0) {
-        if (!veil_crew_reap(pid, status)) {
+        if (!veil_heir_ended(pid, status) && !veil_crew_reap(pid, status)) {
             keeper.failed = true;
         }
     }
@@ -465,20 +501,26 @@ keeper_timeout(uint64_t now)
 static void
 keeper_turn(void)
 {
-    unsigned max = veil_crew_alive() + 2;
+    unsigned max = veil_crew_alive() + 3;
     struct pollfd *fds = veil_alloc(max * sizeof(*fds));
+    unsigned heirs;
     unsigned n;
 
     fds[0] = (struct pollfd){ .fd = keeper.signals, .events = POLLIN };
-    fds[1] = (struct pollfd){ .fd = keeper.channel, .events = POLLIN };
+    fds[1] = (struct pollfd){ .fd = keeper.alone ? -1 : keeper.channel,
+                              .events = POLLIN };
     n = veil_crew_poll(fds + 2);
+    heirs = veil_heir_poll(fds + 2 + n);
 
     veil_time_update();
-    if (poll(fds, n + 2, keeper_timeout(veil_now_ms())) >= 0) {
+    if (poll(fds, n + 2 + heirs, keeper_timeout(veil_now_ms())) >= 0) {
         veil_time_update();
         veil_crew_polled(fds + 2, n);
         if (fds[1].revents != 0) {
             keeper_on_master();
+        }
+        if (heirs != 0 && fds[n + 2].revents != 0) {
+            veil_heir_receive();
         }
         if (fds[0].revents != 0) {
             keeper_on_signals();

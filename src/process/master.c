@@ -420,7 +420,7 @@ master_is_done(void)
 int
 veil_master_run(const veil_master_options_t *o)
 {
-    static const veil_master_load_t start = { .cause = VEIL_RELOAD_START };
+    veil_master_load_t start = { .cause = VEIL_RELOAD_START };
 
     veil_master.o = o;
     veil_master.launch = *o->launch;
@@ -451,6 +451,9 @@ veil_master_run(const veil_master_options_t *o)
     if (veil_takeover_adopt() == VEIL_OK) {
         veil_upgrade_adopt_control();
         veil_show_open(&veil_master.hold, VEIL_BOARD_MASTER, &veil_master.log);
+        start.from_text =
+            veil_master.text_fd >= 0
+            && veil_takeover_data(VEIL_TAKEOVER_FROM_TEXT).len != 0;
         (void) veil_master_load(&start);
         VEIL_FAULT("upgrade.keeper");
     } else {

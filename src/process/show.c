@@ -38,6 +38,24 @@ static veil_metric_t show_metrics[VEIL_SHOW_METRICS] = {
 };
 VEIL_METRICS(show_metrics);
 
+static int show_fd = -1;
+
+static void
+show_key(veil_hold_zone_t *key)
+{
+    memset(key, 0, sizeof(*key));
+    memcpy(key->name, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
+    memcpy(key->tag, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
+    key->size = veil_board_size();
+}
+
+int
+veil_show_zone(veil_hold_zone_t *key)
+{
+    show_key(key);
+    return show_fd;
+}
+
 void
 veil_show_open(veil_hold_t *hold, veil_board_role_t role,
                const veil_log_t *log)
@@ -47,10 +65,7 @@ veil_show_open(veil_hold_t *hold, veil_board_role_t role,
     void *mem;
     int fd;
 
-    memset(&want, 0, sizeof(want));
-    memcpy(want.name, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
-    memcpy(want.tag, VEIL_BOARD_NAME, sizeof(VEIL_BOARD_NAME));
-    want.size = veil_board_size();
+    show_key(&want);
     /* Of no generation: named by one that always comes. */
     fd = veil_hold_zone(hold, &want, UINT64_MAX, &fresh);
     if (fd < 0) {
@@ -64,6 +79,7 @@ veil_show_open(veil_hold_t *hold, veil_board_role_t role,
                  "mapping the memory for metrics failed, there will be none");
         return;
     }
+    show_fd = fd;
     veil_board_open(mem, want.size);
     veil_board_take(veil_board_give(role, 0, role == VEIL_BOARD_WORKER));
 }

@@ -16,6 +16,9 @@
 void veil_show_open(veil_hold_t *hold, veil_board_role_t role,
                     const veil_log_t *log);
 
+/* The board's memory, which stays the hold's, and its key; -1: none. */
+int veil_show_zone(veil_hold_zone_t *key);
+
 /* What the processes count; each in its own block. */
 typedef enum {
     VEIL_SHOW_WORKERS_STARTED,

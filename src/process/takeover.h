@@ -11,6 +11,9 @@
 #include "process/generation.h"
 #include "process/handover.h"
 
+/* The name of what says that the kept text counts, not the files. */
+#define VEIL_TAKEOVER_FROM_TEXT "from text"
+
 /* --- at the start -------------------------------------------------------- */
 
 /*
