@@ -117,9 +117,12 @@ ok($t->wait_for(sub { workers_of($old) == 0 }),
     'WINCH to the old one: its workers end');
 ok(kill(0, $old), 'it stays');
 answers('the new one serves');
+$mark = $t->log_mark;
 kill 'HUP', $old;
 ok($t->wait_for(sub { workers_of($old) == 2 }),
     'HUP to the old one: it has workers again');
+ok($t->wait_for_log(qr/ $old#\d+: generation \d+ serves/, from => $mark),
+    'which serve');
 is(pidfile('veil.pid'), $new, 'the pid file is not its');
 is(pidfile('veil.pid.oldbin'), $old, 'it keeps the other');
 kill 'WINCH', $old;
