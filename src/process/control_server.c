@@ -106,11 +106,40 @@ control_server_give(const veil_control_settings_t *s)
     return chmod(s->path, (mode_t) s->mode) == 0 ? 0 : -errno;
 }
 
+/*
+ * Takes away what a crash has left.  With the lock it is no other control
+ * socket; but it may be a listener of this very configuration.
+ */
+static int
+control_server_clear(const struct sockaddr_un *sun)
+{
+    struct stat st;
+    int fd, err;
+
+    if (lstat(sun->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+        return 0; /* if it is something else, bind() says so */
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    err =
+        connect(fd, (const struct sockaddr *) (const void *) sun, sizeof(*sun))
+                == 0
+            ? 0
+            : errno;
+    close(fd);
+    if (err == ECONNREFUSED) {
+        (void) unlink(sun->sun_path);
+        return 0;
+    }
+    return err == ENOENT ? 0 : -EADDRINUSE;
+}
+
 static int
 control_server_bind(const veil_control_settings_t *s)
 {
     struct sockaddr_un sun = { .sun_family = AF_UNIX };
-    struct stat st;
     mode_t mask;
     int fd, rc;
 
@@ -119,9 +148,10 @@ control_server_bind(const veil_control_settings_t *s)
         return -errno;
     }
     memcpy(sun.sun_path, s->path, sizeof(sun.sun_path));
-    /* With the lock, what is there is nobody's; but only if it is a socket. */
-    if (lstat(s->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        (void) unlink(s->path);
+    rc = control_server_clear(&sun);
+    if (rc < 0) {
+        close(fd);
+        return rc;
     }
     mask = umask(0177);
     rc = bind(fd, (const struct sockaddr *) (const void *) &sun, sizeof(sun));
@@ -168,7 +198,7 @@ control_server_failed(const veil_control_settings_t *s, int err,
     /* Where nobody asked for it, it is no reason not to serve. */
     veil_log(log, s->asked ? VEIL_LOG_EMERG : VEIL_LOG_WARN, -err,
              "the control socket \"%s\" could not be opened%s", s->path,
-             err == -EADDRINUSE ? ": another server holds it" : "");
+             err == -EADDRINUSE ? ": it is in use" : "");
     if (s->asked) {
         return err;
     }

@@ -8,10 +8,12 @@ use warnings;
 use lib 't/lib';
 use Fcntl ':mode';
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP ();
 use Time::HiRes qw/time sleep/;
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Guard;
 
 my $t = Test::Veil->new->has('http');
 $t->allow_alerts(qr/exited on signal 9/, qr/could not be opened/);
@@ -171,7 +173,7 @@ is($r->{gen}, 2, 'the same client asks the new generation');
     my ($status, $out) = $t->command('-c', "$dir/second.conf");
     isnt($status, 0, 'a second server does not start');
     like($out . $t->read_file('second.log'),
-        qr/another server holds it/, 'and says why');
+        qr/could not be opened: it is in use/, 'and says why');
     ok($c->ask('ping')->{ok}, 'the first one has its socket');
     ok(-S $path, 'which is there');
     ok(Test::Veil::Control->new($t)->ask('ping')->{ok}, 'for new clients too');
@@ -189,6 +191,32 @@ ok(Test::Veil::Control->new(path => $new)->ask('ping')->{ok}, 'new ones too');
 conf('control_socket off;');
 ok($t->reload, 'off');
 ok(!-e $new && !-e "$new.lock", 'nothing is left');
+
+# What is listened on is not taken away, neither by a path nor by default.
+
+{
+    my $web = $t->testdir . '/web';
+    $t->write_file('third.conf', "daemon off; worker_processes 1;\n"
+        . "pid $web.pid; error_log $web.log notice;\n"
+        . "http { access_log off; server { listen unix:$web.sock; return 200; } }\n");
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        open STDERR, '>', "$web.err";
+        exec $t->{binary}, '-p', $t->testdir, '-c', $t->testdir . '/third.conf';
+    }
+    Test::Veil::Guard::add($pid);
+    ok($t->wait_for(sub { ($t->log('web.log') // '') =~ /generation 1 serves/ }),
+        'a server that listens where its control socket would be');
+    like($t->read_file('web.err'), qr/\[warn\].* could not be opened: it is in use/,
+        'warns');
+    my $s = IO::Socket::UNIX->new(Peer => "$web.sock");
+    print $s "GET / HTTP/1.0\r\n\r\n" if $s;
+    like($s ? join('', <$s>) : '', qr/^HTTP\/1.1 200/, 'and serves there');
+    kill 'QUIT', $pid;
+    waitpid $pid, 0;
+    Test::Veil::Guard::remove($pid);
+    is($?, 0, 'to its end');
+}
 
 # One that cannot be opened refuses the generation.
 
