@@ -145,6 +145,7 @@ static const struct {
     const char *verb;
     veil_ctl_show_fn *show;
 } show_table[] = {
+    { "audit", veil_ctl_show_audits },
     { "cert.list", veil_ctl_show_certs },
     { "config.check", veil_ctl_show_config_check },
     { "config.explain", veil_ctl_show_config_explain },

@@ -51,6 +51,8 @@ veil_ctl_show_fn veil_ctl_show_verbs;
 /* Of a line; without its line feed. */
 veil_ctl_show_fn veil_ctl_show_event;
 veil_ctl_show_fn veil_ctl_show_audit;
+/* Of several records, a line each. */
+veil_ctl_show_fn veil_ctl_show_audits;
 
 /* show_inspect.c */
 veil_ctl_show_fn veil_ctl_show_config_check;

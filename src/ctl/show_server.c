@@ -351,9 +351,10 @@ veil_ctl_show_event(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
 static veil_ctl_style_t
 show_server_result(veil_str_t result)
 {
-    return veil_str_eq_z(result, "ok")        ? VEIL_CTL_GREEN
-           : veil_str_eq_z(result, "partial") ? VEIL_CTL_YELLOW
-                                              : VEIL_CTL_RED;
+    return veil_str_eq_z(result, "ok")         ? VEIL_CTL_GREEN
+           : veil_str_eq_z(result, "accepted") ? VEIL_CTL_PLAIN
+           : veil_str_eq_z(result, "partial")  ? VEIL_CTL_YELLOW
+                                               : VEIL_CTL_RED;
 }
 
 /* "TIME RESULT VERB TARGET by USER (uid, pid): arguments; reason". */
@@ -385,5 +386,25 @@ veil_ctl_show_audit(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     show_server_item(out, " in ", line, "elapsed_ms");
     show_server_item(out, ": ", line, "error_code");
     show_server_item(out, ", ", line, "reason");
+    return true;
+}
+
+bool
+veil_ctl_show_audits(veil_ctl_text_t *out, const json_t *args,
+                     const json_t *data)
+{
+    json_t *record;
+    size_t i;
+
+    if (!json_is_array(data) || json_array_size(data) == 0) {
+        return false;
+    }
+    json_array_foreach(data, i, record)
+    {
+        if (!veil_ctl_show_audit(out, args, record)) {
+            return false;
+        }
+        veil_ctl_text_z(out, "\n");
+    }
     return true;
 }

@@ -39,6 +39,11 @@ $r = $ctl->run({ socket => undef, env => { VEIL_CONTROL => '/nonexistent' } },
     '-c', $conf, 'ping');
 is($r->{status}, 0, 'which counts more than the environment');
 
+$ctl->run('log', 'reopen');
+$r = $ctl->run('audit', '--n', '5');
+like($r->{out}, qr/^\S+Z ok log\.reopen by \S+ uid \d+ pid \d+/m,
+    'audit records are lines');
+
 my $dir = $ctl->dir;
 sub conf {
     my ($name, $text) = @_;
