@@ -393,13 +393,14 @@ bool
 veil_ctl_show_audits(veil_ctl_text_t *out, const json_t *args,
                      const json_t *data)
 {
+    const json_t *records = json_object_get(data, "records");
     json_t *record;
     size_t i;
 
-    if (!json_is_array(data) || json_array_size(data) == 0) {
+    if (json_array_size(records) == 0) {
         return false;
     }
-    json_array_foreach(data, i, record)
+    json_array_foreach(records, i, record)
     {
         if (!veil_ctl_show_audit(out, args, record)) {
             return false;
