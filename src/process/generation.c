@@ -21,6 +21,7 @@
 #include "core/cycle.h"
 #include "core/fault.h"
 #include "core/pool.h"
+#include "core/syslog.h"
 #include "core/time.h"
 #include "process/control.h"
 #include "process/diagnostic.h"
@@ -61,6 +62,8 @@ generation_child(const veil_generation_options_t *o, int channel, int block)
             keep[n++] = sink->file->fd;
         }
     }
+    /* Whoever has a number must not think that it is still his. */
+    veil_syslog_close_all();
     veil_spawn_close_others(keep, n);
 
     memset(&k, 0, sizeof(k));

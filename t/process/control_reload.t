@@ -82,8 +82,8 @@ my $r = $c->data('config.diff');
 is($r->{summary}, 'directives: 1 added, 1 changed; workers: 3, were 2',
     'config.diff: what a reload would change');
 is(changes($r),
-    "added|http > server a.example|-|root /srv\n"
-    . 'changed||worker_processes 2|worker_processes 3', 'and where');
+    "changed||worker_processes 2|worker_processes 3\n"
+    . 'added|http > server a.example|-|root /srv', 'and where');
 $r = $c->ask('reload', { dry_run => $yes });
 ok($r->{ok}, 'reload as a dry run');
 is($r->{data}{diff}{summary},
