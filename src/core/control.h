@@ -206,6 +206,12 @@ veil_control_place(const veil_control_verb_t *verb, const json_t *args)
     return verb->place_for != NULL ? verb->place_for(args) : verb->place;
 }
 
+/*
+ * For verb->gather, when all workers say the same: the first one's data, and
+ * "workers", how many there were.  A new reference.
+ */
+json_t *veil_control_gather_first(const json_t *args, const json_t *answers);
+
 /* The verb of this name in all modules; NULL: there is none. */
 const veil_control_verb_t *veil_control_verb(veil_str_t name);
 /* All of them, in the order of modules: the first is i = 0; NULL: the end. */

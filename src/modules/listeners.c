@@ -419,17 +419,6 @@ listeners_set_worker(veil_control_call_t *call)
     return VEIL_CONTROL_DONE;
 }
 
-/* All workers say the same: once is enough. */
-static json_t *
-listeners_gather(const json_t *args VEIL_UNUSED, const json_t *answers)
-{
-    json_t *o = json_copy(json_object_get(json_array_get(answers, 0), "data"));
-
-    json_object_set_new(o, "workers",
-                        json_integer((json_int_t) json_array_size(answers)));
-    return o;
-}
-
 /* --- listener.list ------------------------------------------------------- */
 
 static json_t *
@@ -562,7 +551,7 @@ static const veil_control_verb_t listeners_verbs[] = {
       .args = listeners_set_args,
       .run = listeners_set,
       .worker = listeners_set_worker,
-      .gather = listeners_gather,
+      .gather = veil_control_gather_first,
       .help = "Changes limits and timeouts of the servers at an address." },
 
     { .name = NULL },

@@ -101,8 +101,7 @@ control_verbs_look(veil_due_t *due)
         call->data = json_pack("{s:I, s:i}", "elapsed_ms",
                                (json_int_t) (veil_now_ms() - s->began_ms),
                                "master", (int) getpid());
-        veil_free(s);
-        veil_control_done(call, VEIL_CONTROL_DONE);
+        veil_control_done(call, VEIL_CONTROL_DONE); /* s goes with it */
         return;
     }
     if (left != s->left) {
@@ -119,7 +118,6 @@ control_verbs_stop_cancel(veil_control_call_t *call)
 
     /* It goes on; only nobody waits for it. */
     veil_due_cancel(&s->due);
-    veil_free(s);
 }
 
 static veil_control_rc_t
@@ -145,6 +143,7 @@ control_verbs_stop(veil_control_call_t *call)
     s->call = call;
     s->began_ms = veil_now_ms();
     call->ctx = s;
+    call->owns_ctx = true;
     call->cancel = control_verbs_stop_cancel;
     veil_due_init(&s->due, control_verbs_look);
     veil_due_set(&s->due, 0);

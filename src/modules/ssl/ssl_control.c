@@ -305,17 +305,6 @@ ssl_control_worker_replace(veil_control_call_t *call)
     return ssl_control_worker(call, false);
 }
 
-/* All workers say the same: once is enough. */
-static json_t *
-ssl_control_gather(const json_t *args VEIL_UNUSED, const json_t *answers)
-{
-    json_t *o = json_copy(json_object_get(json_array_get(answers, 0), "data"));
-
-    json_object_set_new(o, "workers",
-                        json_integer((json_int_t) json_array_size(answers)));
-    return o;
-}
-
 /* --- cert.del ------------------------------------------------------------ */
 
 typedef struct {
@@ -689,7 +678,7 @@ const veil_control_verb_t veil_ssl_control[] = {
       .args = ssl_control_change_args,
       .run = ssl_control_run_replace,
       .worker = ssl_control_worker_replace,
-      .gather = ssl_control_gather,
+      .gather = veil_control_gather_first,
       .help = "Gives the servers of a name another certificate." },
 
     { .name = "cert.add",
@@ -699,7 +688,7 @@ const veil_control_verb_t veil_ssl_control[] = {
       .args = ssl_control_change_args,
       .run = ssl_control_run_add,
       .worker = ssl_control_worker_add,
-      .gather = ssl_control_gather,
+      .gather = veil_control_gather_first,
       .help = "Gives one name a certificate of its own." },
 
     { .name = "cert.del",
@@ -709,7 +698,7 @@ const veil_control_verb_t veil_ssl_control[] = {
       .args = ssl_control_del_args,
       .run = ssl_control_run_del,
       .worker = ssl_control_worker_del,
-      .gather = ssl_control_gather,
+      .gather = veil_control_gather_first,
       .help = "Takes away the certificate that was added for a name." },
 
     { .name = NULL },
