@@ -65,7 +65,7 @@ my $patience = Test::Veil::HTTP1::patience() / 2;
 
 sub rss {
     open my $f, '<', "/proc/$pid/smaps_rollup" or return 0;
-    my ($kb) = map { /^Pss:\s+(\d+)/ ? $1 : () } <$f>;
+    my ($kb) = map { /^Anonymous:\s+(\d+)/ ? $1 : () } <$f>;
     return $kb;
 }
 

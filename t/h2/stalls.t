@@ -47,9 +47,12 @@ my $pid = ($t->worker_pids)[0];
 my $patience = Test::Veil::HTTP1::patience() / 2;
 my $id = sub { return 2 * $_[0] + 1 };
 
+# What is the worker's own; its share of the program grows whenever another
+# server on this machine ends.
+
 sub rss {
     open my $f, '<', "/proc/$pid/smaps_rollup" or return 0;
-    my ($kb) = map { /^Pss:\s+(\d+)/ ? $1 : () } <$f>;
+    my ($kb) = map { /^Anonymous:\s+(\d+)/ ? $1 : () } <$f>;
     return $kb;
 }
 
@@ -126,8 +129,7 @@ ends('windows that stay shut, with PINGs',
 }
 
 # A client that does not read at all: send_timeout.  What was on its way is
-# in the socket; of the answers to come what is being written is held, and of
-# each that began a block of 32 KB at most, when files are read aside.
+# in the socket; of the answers to come only what is being written is held.
 {
     my $mark = $t->log_mark;
     my $before = rss();
@@ -140,7 +142,7 @@ ends('windows that stay shut, with PINGs',
         return substr($t->log, $mark)
             =~ /timed out while responses were sent/;
     }), 'answers that are not read: send_timeout');
-    cmp_ok($most, '<', 40 * 32 + 512, "$most KB were held for 40 of 4 MB");
+    cmp_ok($most, '<', 1024, "$most KB were held for 40 of 4 MB");
     $c->close;
 }
 

@@ -69,7 +69,7 @@ $t->run;
 my $worker = ($t->worker_pids)[0];
 sub memory {
     open my $f, '<', "/proc/$worker/smaps_rollup" or return 0;
-    my ($kb) = map { /^Pss:\s+(\d+)/ ? $1 : () } <$f>;
+    my ($kb) = map { /^Anonymous:\s+(\d+)/ ? $1 : () } <$f>;
     return $kb;
 }
 
