@@ -7,15 +7,12 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use IPC::Open2;
-use JSON::PP ();
-use Time::HiRes qw/time sleep/;
 use Test::Veil;
 use Test::Veil::Control;
 use Test::Veil::Fault;
-use Test::Veil::Guard;
 use Test::Veil::Masters;
 use Test::Veil::Python;
+use Test::Veil::Storm;
 use Test::Veil::TLS;
 
 my $t = Test::Veil->new->has(qw/http ssl v2/);
@@ -50,39 +47,7 @@ http {
 EOC
 }
 
-# The clients of the storm.
-
-my ($from, $to, $clients);
-
-sub requests {
-    print $to "mark\n";
-    return scalar readline $from;
-}
-
-sub seen {
-    my ($n) = @_;
-    my $end = time + 60;
-    my $mark = requests();
-    sleep 0.01 while requests() < $mark + $n && time < $end;
-    return time < $end;
-}
-
-sub start_clients {
-    $clients = open2($from, $to, $python->{program}, 't/lib/storm_clients.py',
-        (map { $t->port($_) } 80, 443, 81), $t->testdir . '/site.crt');
-    Test::Veil::Guard::add($clients);
-    return seen(50);
-}
-
-sub all_served {
-    my ($name) = @_;
-    close $to;
-    my $said = JSON::PP::decode_json(scalar readline $from);
-    waitpid $clients, 0;
-    is(scalar @{ $said->{failed} }, 0,
-        "$name: $said->{requests} requests on $said->{connections} connections");
-    diag("$_->[0]: $_->[2]") for @{ $said->{failed} };
-}
+my $storm = Test::Veil::Storm->new($t, $python, 80, 443, 81, 'site.crt');
 
 # One master other than this, with two workers, which can be asked.
 
@@ -118,18 +83,18 @@ sub counted {
     return $n // 0;
 }
 
-ok(start_clients(), 'clients come');
+ok($storm->start, 'clients come');
 my $before = counted($c);
 for (1 .. 3) {
     my $old = $master;
     kill 'KILL', $old;
     ($master, $c) = another_after($old, "killed $_");
-    seen(50);
+    $storm->seen(50);
 }
 cmp_ok($c->ask('ping')->{gen}, '>=', 4, 'numbers of generations go on');
 cmp_ok(counted($c), '>=', $before, 'and so do counters');
 ok($c->ask('reload', { timeout => 60 })->{ok}, 'it reloads');
-ok(seen(20), 'and serves');
+ok($storm->seen(20), 'and serves');
 
 # In the middle of a reload, at each step.
 
@@ -142,10 +107,10 @@ SKIP: {
         ok($fault->wait, "$point: it dies in a reload");
         ($master, $c) = another_after($old, $point);
         $fault->disarm;
-        seen(30);
+        $storm->seen(30);
     }
 }
-all_served('masters that are killed');
+$storm->all_served('masters that are killed');
 
 # The kept text counts, not what is in the file by then.
 

@@ -7,17 +7,15 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use IPC::Open2;
 use JSON::PP ();
-use POSIX ();
-use Time::HiRes qw/time sleep/;
+use Time::HiRes qw/time/;
 use Test::Veil;
 use Test::Veil::Control;
 use Test::Veil::Fault;
-use Test::Veil::Guard;
 use Test::Veil::Masters;
 use Test::Veil::Proc;
 use Test::Veil::Python;
+use Test::Veil::Storm;
 use Test::Veil::TLS;
 
 my $t = Test::Veil->new->has(qw/http ssl v2/);
@@ -80,46 +78,7 @@ sub settled {
     }, 40);
 }
 
-# The clients, who say at the end what they have seen.
-
-my ($from, $to, $clients);
-
-sub start_clients {
-    $clients = open2($from, $to, $python->{program}, 't/lib/storm_clients.py',
-        (map { $t->port($_) } 80, 443, 81), $t->testdir . '/site.crt');
-    Test::Veil::Guard::add($clients);
-    return seen(200);
-}
-
-sub seen {
-    my ($n) = @_;
-    my $end = time + 60;
-    my $mark = requests();
-    sleep 0.01 while requests() < $mark + $n && time < $end;
-    return time < $end;
-}
-
-sub requests {
-    print $to "mark\n";
-    return scalar readline $from;
-}
-
-sub stop_clients {
-    close $to;
-    my $said = readline $from;
-    waitpid $clients, 0;
-    return $said ? JSON::PP::decode_json($said) : undef;
-}
-
-sub all_served {
-    my ($name) = @_;
-    my $said = stop_clients();
-    my @failed = @{ $said ? $said->{failed} : [ [ '?', 0, 'no word' ] ] };
-    is(scalar @failed, 0, sprintf '%s: %d requests on %d connections', $name,
-        $said->{requests} // 0, $said->{connections} // 0);
-    diag("$_->[0]: $_->[2]") for @failed[ 0 .. ($#failed < 9 ? $#failed : 9) ];
-    cmp_ok($said->{requests} // 0, '>', 200, '  there were some');
-}
+my $storm = Test::Veil::Storm->new($t, $python, 80, 443, 81, 'site.crt');
 
 write_conf(2, '');
 $t->run;
@@ -130,21 +89,21 @@ my $before = census();
 
 # 50 reloads, one after the other; every tenth with something else in it.
 
-ok(start_clients(), 'clients come');
+ok($storm->start(200), 'clients come');
 my $fine = 0;
 for my $i (1 .. 50) {
     write_conf(2, '', $i % 10 == 0 ? "client_max_body_size ${i}m;" : '');
     $fine++ if $control->ask('reload', { timeout => 60 })->{ok};
-    seen(3);
+    $storm->seen(3);
 }
 is($fine, 50, '50 reloads');
-all_served('reloads');
+$storm->all_served('reloads');
 ok(settled(2), 'the old ones have gone');
 is(census(), $before, 'as many descriptors as before');
 
 # More and fewer workers, with a socket for each and without.
 
-ok(start_clients(), 'clients come');
+ok($storm->start(200), 'clients come');
 for my $case ([ 4, '' ], [ 1, '' ], [ 2, ' reuseport' ], [ 4, ' reuseport' ],
     [ 1, ' reuseport' ], [ 3, ' reuseport' ], [ 3, '' ], [ 1, '' ],
     [ 2, ' reuseport' ], [ 2, '' ])
@@ -152,9 +111,9 @@ for my $case ([ 4, '' ], [ 1, '' ], [ 2, ' reuseport' ], [ 4, ' reuseport' ],
     write_conf(@$case);
     ok($control->ask('reload', { timeout => 60 })->{ok},
         "$case->[0] workers$case->[1]");
-    seen(20);
+    $storm->seen(20);
 }
-all_served('workers come and go');
+$storm->all_served('workers come and go');
 ok(settled(2), 'the old ones have gone');
 my $after = census();
 ok($t->reload && settled(2), 'a reload');
@@ -181,40 +140,40 @@ $control->close;
 
 my @was = $masters->masters;
 my $was = $masters->census($was[0]);
-ok(start_clients(), 'clients come');
+ok($storm->start(200), 'clients come');
 for (1 .. 5) {
     my ($old) = $masters->masters;
     my $r = asks('upgrade');
     ok($r->{ok}, 'an upgrade') or diag JSON::PP::encode_json($r);
-    seen(50);
+    $storm->seen(50);
     ok(one_master(), '  the old master leaves');
     isnt(($masters->masters)[0], $old, '  and another one is there');
 }
-all_served('five upgrades');
+$storm->all_served('five upgrades');
 is($masters->census(($masters->masters)[0]), $was, 'as many descriptors as before');
 
 # One that dies on its way, at each step: nobody notices.
 
 SKIP: {
     skip 'fault points are in debug builds only', 1 if !$fault;
-    ok(start_clients(), 'clients come');
+    ok($storm->start(200), 'clients come');
     my ($old) = $masters->masters;
     for my $point (qw/upgrade.exec upgrade.adopt upgrade.adopted upgrade.keeper
         upgrade.ready upgrade.serving/) {
         $fault->arm($point, role => 'master');
         my $r = asks('upgrade');
         ok(!$r->{ok}, "the new master dies at $point");
-        seen(30);
+        $storm->seen(30);
         ok(one_master(), '  one is left');
         is(($masters->masters)[0], $old, '  which is the old one');
         $fault->disarm;
     }
-    all_served('new masters that die');
+    $storm->all_served('new masters that die');
 }
 
 # A worker is killed: its clients notice.
 
-ok(start_clients(), 'clients come');
+ok($storm->start(200), 'clients come');
 my @killed;
 for (1 .. 3) {
     my ($pid) = $t->worker_pids;
@@ -224,9 +183,9 @@ for (1 .. 3) {
         my @w = $t->worker_pids;
         @w == 2 && !grep { $_ == $pid } @w;
     }), 'a worker is killed, and replaced');
-    seen(50);
+    $storm->seen(50);
 }
-my $said = stop_clients();
+my $said = $storm->stop;
 my @others = grep {
     my ($kind, $pid, $why, $when) = @$_;
     # With whom a connection without an answer was, it does not know.
