@@ -274,8 +274,7 @@ json_t *
 veil_control_gather_first(const json_t *args VEIL_UNUSED,
                           const json_t *answers)
 {
-    json_t *o =
-        json_copy(json_object_get(json_array_get(answers, 0), "data"));
+    json_t *o = json_copy(json_object_get(json_array_get(answers, 0), "data"));
 
     json_object_set_new(o, "workers",
                         json_integer((json_int_t) json_array_size(answers)));
