@@ -103,27 +103,48 @@ crew_watch_look(pid_t pid)
     return state;
 }
 
+/* The silent one whose silence began first, stopped or not. */
 static crew_process_t *
-crew_watch_worst(uint64_t now_ms)
+crew_watch_first(bool stopped, uint64_t before_ms)
 {
-    crew_process_t *p, *worst = NULL;
+    crew_process_t *p, *first = NULL;
     veil_list_t *n;
 
     veil_list_foreach (n, &veil_crew.processes) {
         p = veil_crew_process(n);
-        if (!crew_watch_is_meant(p)
-            || now_ms <= crew_watch_last(p) + veil_crew.o.watchdog_ms)
+        if (crew_watch_is_meant(p) && crew_watch_last(p) < before_ms
+            && (first == NULL || crew_watch_last(p) < crew_watch_last(first))
+            && (!stopped || crew_watch_look(p->pid).stopped))
         {
-            continue;
-        }
-        if (crew_watch_look(p->pid).stopped) {
-            return p; /* whatever the others wait for, it may have it */
-        }
-        if (worst == NULL || crew_watch_last(p) < crew_watch_last(worst)) {
-            worst = p;
+            first = p;
         }
     }
-    return worst;
+    return first;
+}
+
+/*
+ * Who is to go.  Whatever the others wait for, one that is stopped may have
+ * it: they get the time until it is its turn.
+ */
+static crew_process_t *
+crew_watch_worst(uint64_t now_ms)
+{
+    uint64_t ms = veil_crew.o.watchdog_ms;
+    crew_process_t *worst = crew_watch_first(false, now_ms - ms);
+    crew_process_t *stopped;
+
+    if (worst == NULL) {
+        return NULL;
+    }
+    stopped = crew_watch_first(true, now_ms);
+    if (stopped == NULL) {
+        return worst;
+    }
+    if (crew_watch_last(stopped) < now_ms - ms) {
+        return stopped;
+    }
+    crew_watch.pause_ms = crew_watch_last(stopped) + ms + 1;
+    return NULL;
 }
 
 static void

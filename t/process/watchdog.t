@@ -60,8 +60,11 @@ is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
 my $mark = $t->log_mark;
 kill 'STOP', $pids{1};
 my $began = time;
-my ($stopped) = grep { $_->{slot} == 1 } list();
-ok($stopped->{stopped}, 'the list says that it is stopped');
+my $stopped;
+ok($t->wait_for(sub {
+    ($stopped) = grep { $_->{slot} == 1 } list();
+    $stopped && $stopped->{stopped};
+}), 'the list says that it is stopped');
 my $m = metric('veil_http_requests_total', protocol => 'http/1.1');
 ok(defined $m, 'metrics are answered all the same');
 

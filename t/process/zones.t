@@ -193,7 +193,12 @@ ok($t->wait_for(sub {
 
 # --- a worker that is stopped with a lock: only that one is killed
 
-my %was = map { $_->{pid} => 1 } workers();
+# Those that were killed last have been replaced.
+my %was;
+ok($t->wait_for(sub {
+    %was = map { $_->{pid} => 1 } workers();
+    keys %was == 4;
+}), 'four workers');
 requests() for 1 .. 3;
 $fault->arm('lock.taken', action => 'stop');
 my $stopped = $fault->wait(20);
