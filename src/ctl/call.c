@@ -100,8 +100,8 @@ call_print_notes(const json_t *answer)
     if (json_is_true(json_object_get(answer, "dry_run"))) {
         veil_ctl_say("this was a dry run: nothing was changed");
     } else if (json_is_true(json_object_get(answer, "volatile"))) {
-        veil_ctl_say("a restart will undo this; --persist "
-                     "keeps it");
+        veil_ctl_say("a restart (of certificates, listeners: a reload) "
+                     "undoes this; --persist keeps it");
     }
 }
 

@@ -24,23 +24,16 @@ units_is_whole(double n)
     return units_abs(n) < 1e15 && (double) (int64_t) n == n;
 }
 
-const char *
-veil_ctl_unit_count(char *buf, double n)
+/* Three digits and a letter, in steps of 1,000 or 1,024. */
+static const char *
+units_letter(char *buf, double n, double step)
 {
     static const char letters[] = "KMGTPE";
     size_t i = 0;
 
-    if (units_abs(n) < 100000) {
-        (void) veil_snprintf(buf, VEIL_CTL_UNIT,
-                             units_is_whole(n)   ? "%.0f"
-                             : units_abs(n) < 10 ? "%.2f"
-                                                 : "%.1f",
-                             n);
-        return buf;
-    }
-    n /= 1000;
-    while (units_abs(n) >= 999.5 && i + 1 < sizeof(letters) - 1) {
-        n /= 1000;
+    n /= step;
+    while (units_abs(n) >= step - 0.5 && i + 1 < sizeof(letters) - 1) {
+        n /= step;
         i++;
     }
     (void) veil_snprintf(buf, VEIL_CTL_UNIT,
@@ -50,24 +43,27 @@ veil_ctl_unit_count(char *buf, double n)
 }
 
 const char *
+veil_ctl_unit_count(char *buf, double n)
+{
+    if (units_abs(n) < 100000) {
+        (void) veil_snprintf(buf, VEIL_CTL_UNIT,
+                             units_is_whole(n)   ? "%.0f"
+                             : units_abs(n) < 10 ? "%.2f"
+                                                 : "%.1f",
+                             n);
+        return buf;
+    }
+    return units_letter(buf, n, 1000);
+}
+
+const char *
 veil_ctl_unit_bytes(char *buf, double n)
 {
-    static const char letters[] = "KMGTPE";
-    size_t i = 0;
-
     if (units_abs(n) < 1024) {
         (void) veil_snprintf(buf, VEIL_CTL_UNIT, "%.0f", n);
         return buf;
     }
-    n /= 1024;
-    while (units_abs(n) >= 1023.5 && i + 1 < sizeof(letters) - 1) {
-        n /= 1024;
-        i++;
-    }
-    (void) veil_snprintf(buf, VEIL_CTL_UNIT,
-                         units_abs(n) < 99.95 ? "%.1f%c" : "%.0f%c", n,
-                         letters[i]);
-    return buf;
+    return units_letter(buf, n, 1024);
 }
 
 const char *

@@ -9,37 +9,19 @@
 
 #include "http/explain.h"
 
+#include "core/control.h"
 #include "http/conn.h"
 #include "http/regex.h"
 #include "http/server.h"
 
 veil_http_explainer_t *veil_http_explainer;
 
-json_t *
-veil_http_explain_string(veil_str_t s)
-{
-    json_t *text = json_stringn(s.data == NULL ? "" : s.data, s.len);
-    char *clean;
-    size_t i;
-
-    if (text != NULL) {
-        return text;
-    }
-    clean = veil_alloc(s.len + 1);
-    for (i = 0; i < s.len; i++) {
-        clean[i] = (unsigned char) s.data[i] >= 0x80 ? '?' : s.data[i];
-    }
-    text = json_stringn(clean, s.len);
-    veil_free(clean);
-    return text;
-}
-
 void
 veil_http_explain_place(json_t *o, const veil_conf_node_t *node)
 {
     if (node != NULL && node->nargs != 0) {
         (void) json_object_set_new(o, "file",
-                                   veil_http_explain_string(node->file->name));
+                                   veil_control_string(node->file->name));
         (void) json_object_set_new(o, "line",
                                    json_integer(node->args[0].line));
     }
@@ -51,7 +33,7 @@ explain_format(const char *fmt, va_list ap)
     char text[2048];
     size_t n = veil_vsnprintf(text, sizeof(text), fmt, ap);
 
-    return veil_http_explain_string(veil_str_n(text, n));
+    return veil_control_string(veil_str_n(text, n));
 }
 
 void
@@ -95,7 +77,7 @@ void
 veil_http_explain_target_add(const char *name, veil_str_t value)
 {
     (void) json_object_set_new(veil_http_explainer->target, name,
-                               veil_http_explain_string(value));
+                               veil_control_string(value));
 }
 
 /* --- steps -----------------------------------------------------------------
@@ -247,7 +229,7 @@ explain_location(const veil_http_location_t *l)
         return json_null();
     }
     o = json_object();
-    (void) json_object_set_new(o, "name", veil_http_explain_string(l->name));
+    (void) json_object_set_new(o, "name", veil_control_string(l->name));
     (void) json_object_set_new(o, "kind", json_string(explain_kind(l)));
     veil_http_explain_place(o, l->node);
     return o;
@@ -292,7 +274,7 @@ explain_settled(veil_http_request_t *r)
     }
     (void) json_object_set_new(
         server, "name",
-        veil_http_explain_string(name.len == 0 ? VEIL_STR("\"\"") : name));
+        veil_control_string(name.len == 0 ? VEIL_STR("\"\"") : name));
     (void) json_object_set_new(server, "why",
                                json_string(explain_why_server(r, r->pool)));
     veil_http_explain_place(server, r->server->node);

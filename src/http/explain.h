@@ -75,8 +75,6 @@ struct veil_http_explainer_s {
     bool ended;
 };
 
-/* Any bytes as JSON: what is not UTF-8 becomes "?". */
-json_t *veil_http_explain_string(veil_str_t s);
 /* Adds "file" and "line". */
 void veil_http_explain_place(json_t *o, const veil_conf_node_t *node);
 

@@ -18,6 +18,7 @@
 
 #include "http/explain.h"
 
+#include "core/control.h"
 #include "core/main_conf.h"
 #include "core/time.h"
 #include "event/offload.h"
@@ -51,7 +52,7 @@ explain_error(const char *fmt, ...)
     n = veil_vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     return json_pack("{s:o}", "error",
-                     veil_http_explain_string(veil_str_n(text, n)));
+                     veil_control_string(veil_str_n(text, n)));
 }
 
 /* --- what was asked --------------------------------------------------------
@@ -308,8 +309,7 @@ explain_log_lines(void)
     while (rest.len != 0) {
         line = veil_str_cut(&rest, '\n');
         if (line.len != 0) {
-            (void) json_array_append_new(lines,
-                                         veil_http_explain_string(line));
+            (void) json_array_append_new(lines, veil_control_string(line));
         }
     }
     veil_free(text);
@@ -338,8 +338,8 @@ explain_fields(veil_str_t head, int *status)
         }
         name = veil_str_cut(&line, ':');
         (void) json_array_append_new(
-            fields, json_pack("[o, o]", veil_http_explain_string(name),
-                              veil_http_explain_string(veil_str_trim(line))));
+            fields, json_pack("[o, o]", veil_control_string(name),
+                              veil_control_string(veil_str_trim(line))));
     }
     return fields;
 }
@@ -471,9 +471,8 @@ explain_report(veil_http_explainer_t *x, const explain_url_t *u,
     (void) veil_addr_print(&port->addr, address, sizeof(address));
     (void) json_object_set_new(
         report, "request",
-        json_pack("{s:o, s:o, s:s}", "method",
-                  veil_http_explain_string(u->method), "url",
-                  veil_http_explain_string(u->url), "client", client));
+        json_pack("{s:o, s:o, s:s}", "method", veil_control_string(u->method),
+                  "url", veil_control_string(u->url), "client", client));
     (void) json_object_set_new(listener, "address", json_string(address));
     (void) json_object_set_new(listener, "tls", json_boolean(u->secure));
     veil_http_explain_place(listener, port->from->node);
