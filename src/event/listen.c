@@ -16,6 +16,11 @@
  * (descriptors or memory used up).  Connections that arrive between a cancel
  * and its last completion are clients and are served.
  *
+ * Of all that wait on a socket the kernel wakes one per connection (an accept
+ * waits with EPOLLEXCLUSIVE).  Where that one is just being cancelled, it ends
+ * without the connection (io_poll_check_events() looks for the cancel first),
+ * and nobody else is told.  So whoever ceases to wait looks once more.
+ *
  * The steering program picks the socket of a reuseport group by the client's
  * address, so that one client stays with one worker.
  *
@@ -43,6 +48,8 @@
 #define LISTEN_BIND_PAUSE_MS 5
 /* After EMFILE and the like. */
 #define LISTEN_RETRY_MS 500
+/* Clients that a last look takes, at most: as many as a queue has usually. */
+#define LISTEN_LAST SOMAXCONN
 /* At most one line about the limit in so long. */
 #define LISTEN_WARN_MS 60000
 
@@ -383,25 +390,57 @@ listen_accept_failed(veil_acceptor_t *a, int err)
 }
 
 static void
+listen_take(veil_acceptor_t *a, int fd)
+{
+    veil_addr_t peer;
+
+    veil_metric_inc(&listen_metrics[LISTEN_ACCEPTED]);
+    if (listen_peer(a->listen, fd, &peer)) {
+        a->listen->accept(a, fd, &peer);
+    } else {
+        /* Reset while it waited in the queue: nobody is there. */
+        (void) close(fd);
+    }
+}
+
+/*
+ * The client that the acceptor may have been woken for when it was cancelled.
+ * One that stops for good serves all that wait: it may have missed several,
+ * and a limit does not concern it any more.
+ */
+static void
+listen_look_again(veil_acceptor_t *a)
+{
+    unsigned most = a->stopped ? LISTEN_LAST : 1;
+    int fd;
+
+    while (most-- > 0) {
+        fd = accept4(a->handle.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            listen_take(a, fd);
+        } else if (errno != ECONNABORTED && errno != EINTR) {
+            return;
+        }
+    }
+}
+
+static void
 listen_accepted(veil_op_t *op)
 {
     veil_acceptor_t *a = veil_container_of(op, veil_acceptor_t, accept);
-    veil_addr_t peer;
 
     if (op->res >= 0) {
-        veil_metric_inc(&listen_metrics[LISTEN_ACCEPTED]);
-        if (listen_peer(a->listen, op->res, &peer)) {
-            a->listen->accept(a, op->res, &peer);
-        } else {
-            /* Reset while it waited in the queue: nobody is there. */
-            (void) close(op->res);
-        }
+        listen_take(a, op->res);
     } else if (!a->stopped) {
         listen_accept_failed(a, op->res);
     }
-    if (!op->more) {
-        listen_update(a);
+    if (op->more) {
+        return;
     }
+    if (a->stopped || a->paused) {
+        listen_look_again(a);
+    }
+    listen_update(a);
 }
 
 static void

@@ -517,6 +517,34 @@ CONTRACT(accept_stops)
     close(fd);
 }
 
+/*
+ * The kernel wakes one of those that wait for a client.  When it is about to
+ * stop, it has to take the client, as nobody wakes the others.
+ */
+CONTRACT(accept_stops_when_woken)
+{
+    veil_listen_t l = listen_on("127.0.0.1");
+    veil_acceptor_t *a, *sibling;
+    int fd, c;
+
+    a = open_on(b, &l, &fd);
+    side_turn(b, 2);
+    sibling = veil_acceptor_open(b->loop, &l, 0, &veil_log_stderr);
+    cr_assert_not_null(sibling);
+    side_turn(b, 2);
+    c = client(&l.addr);
+    veil_acceptor_stop(a);
+    UNTIL(b, accepted == 1);
+    close(c);
+    c = client(&l.addr);
+    veil_acceptor_pause(sibling);
+    UNTIL(b, accepted == 2);
+    cr_assert(veil_op_is_idle(&sibling->accept));
+    close(c);
+    finish(b);
+    close(fd);
+}
+
 CONTRACT(accept_stops_while_paused)
 {
     veil_listen_t l = listen_on("127.0.0.1");
