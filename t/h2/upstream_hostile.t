@@ -143,7 +143,10 @@ like(join(' ', notes('ping-flood')), qr/goaway ENHANCE_YOUR_CALM|over after/,
 for my $name (qw(ping-flood settings-flood priority-flood window-flood
         empty-data-flood padding-flood continuation-flood
         continuation-fields hpack-bomb rst-flood)) {
-    my ($over) = join(' ', notes($name)) =~ /over after (\d+)/;
+    my $over;
+    $t->wait_for(sub {
+        ($over) = join(' ', notes($name)) =~ /over after (\d+)/;
+    });
     ok(defined $over && $over < 250_000, "$name: cut off")
         or diag(join "\n", notes($name));
 }

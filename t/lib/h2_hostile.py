@@ -122,6 +122,8 @@ def floods(name, expected, what, first=lambda n: b''):
     def run(c):
         n = c.start()
         c.send(first(n))
+        # What is sent is what the other side has read, and little more.
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
         try:
             for i in range(12000):
                 c.send(what(n) * 25)

@@ -97,7 +97,8 @@ is(metric('veil_http_responses_total', status => '2xx'), $had,
 is(metric('veil_reloads_total', result => 'ok'), 1, 'it is counted');
 is(metric('veil_generation'), 2, 'and has a number');
 $t->get('/');
-my ($worker) = @{ Test::Veil::Control->new($t)->data('worker.list') };
+my ($worker) = grep { $_->{state} eq 'serving' }
+    @{ Test::Veil::Control->new($t)->data('worker.list') };
 $t->allow_alerts(qr/worker process \d+ exited on signal 9/);
 kill 'KILL', $worker->{pid};
 ok($t->wait_for(sub {

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
+use Test::Veil::Control;
 
 my $t = Test::Veil->new;
 my $dir = $t->testdir;
@@ -92,6 +93,9 @@ $t->signal('HUP') for 1 .. 5;
 $t->signal('HUP', $_) for $t->worker_pids;
 ok($t->wait_for(sub { $t->worker_pids == 3 }), 'HUP, many times');
 ok(kill(0, $t->pid), 'leaves a server');
+# Its answer comes when those before it are done with; what still loads at
+# the end is killed.
+ok(Test::Veil::Control->new($t)->ask('reload')->{ok}, 'that loads no more');
 
 # The ways to end it.
 
