@@ -8,7 +8,7 @@
 #ifndef VEIL_CORE_VERSION_H
 #define VEIL_CORE_VERSION_H
 
-#define VEIL_VERSION "0.3.0"
+#define VEIL_VERSION "0.4.0"
 
 /* What "veil -v" and the Server header say. */
 #define VEIL_SERVER_NAME "veil/" VEIL_VERSION
