@@ -26,20 +26,27 @@ sub slurp {
     return scalar <$f>;
 }
 
-my (%text, $all);
+# What a source defines: functions (in column one, or a static inline of a
+# header), tables, macros.
+sub definitions {
+    my ($code) = @_;
+    my %is;
+    $is{$1} = 1 while $code =~ /^(?:\w[\w ]* \*?)?(\w+)\(/mg;
+    $is{$1} = 1 while $code =~ /^(?:static )?const [^=\n\[]*\b(\w+)(?:\[.*)? =/mg;
+    $is{$1} = 1 while $code =~ /^#define (\w+)/mg;
+    return \%is;
+}
+
+my (%defined, %all);
 find({ no_chdir => 1, wanted => sub {
     return unless /\.[ch]\z/;
-    $text{$_} = slurp($_);
-    $all .= $text{$_};
+    my $text = slurp($_);
+    $defined{$_} = definitions($text);
+    %all = (%all, %{ $defined{$_} });
+    # Callbacks: fields of structs.
+    $all{$1} = 1 while $text =~ /\(\*(\w+)\)\(/g;
+    $all{$1} = 1 while $text =~ /_fn \*(\w+);/g;
 } }, 'src');
-
-# A definition: in column one, a static inline of a header, or a table.
-sub defines {
-    my ($code, $name) = @_;
-    return $code =~ /^(?:\w[\w\s]* \*?)?\Q$name\E\(/m
-        || $code =~ /^(?:static )?const [\w ]*\b\Q$name\E\b.*=/m
-        || $code =~ /^#define \Q$name\E\b/m;
-}
 
 my @pages = (glob('docs/*.md'), glob('docs/devel/*.md'), glob('src/*/README.md'),
     'src/http/http.h', 'src/http/upstream/upstream.h', glob('README*.md'));
@@ -57,22 +64,19 @@ for my $page (@pages) {
             $line =~ /^\|.*\|\s*($path)\s*\|\s*([\w, ]+?)\s*\|$/ ? ($1, $2)
             : $line =~ /^ \*   .*\s($path)\s+(\w+)/ ? ($1, $2) : next;
         $places++;
-        if (!$text{"src/$file"}) {
+        if (!$defined{"src/$file"}) {
             push @wrong, "there is no src/$file";
             next;
         }
         for my $name (split /,\s*/, $names) {
             push @wrong, "$file has no $name"
-                unless defines($text{"src/$file"}, $name);
+                unless $defined{"src/$file"}{$name};
         }
     }
     if ($page =~ /\.md\z/) {
         my $dir = dirname($page);
         for my $name ($text =~ /`(\w+)\(\)`/g) {
-            # Or a callback, a field of a struct.
-            push @wrong, "nobody defines $name()"
-                unless defines($all, $name)
-                || $all =~ /(?:\(\*\Q$name\E\)\(|_fn \*\Q$name\E;)/;
+            push @wrong, "nobody defines $name()" unless $all{$name};
         }
         for my $file ($text =~ m{`([\w/.-]+\.[cht])`}g) {
             # What a build writes.
