@@ -129,7 +129,7 @@ struct veil_control_call_s {
     /* The answer, or the details of a failure; run()'s to set. */
     json_t *data;
     json_t *forward;  /* for the workers */
-    const char *code; /* "E_NO_SERVER": set by veil_control_fail() */
+    const char *code; /* "E_NOT_FOUND": set by veil_control_fail() */
     char msg[512];
     char hint[256];
     bool is_volatile; /* lost at a reload: the answer says so */
