@@ -16,67 +16,82 @@
 #include "process/audit_module.h"
 #include "process/check.h"
 
-/* 0 when the file could be opened for writing, or made; else the errno. */
-static int
-check_writable(const char *path, bool must_make)
+/* Says why a file could not be written; dir is where it would be made. */
+static veil_rc_t
+check_failed(const veil_log_t *log, int err, const char *what,
+             const char *path, const char *dir)
+{
+    if (err == ENOENT && dir != NULL) {
+        veil_log(log, VEIL_LOG_EMERG, 0,
+                 "%s \"%s\" cannot be written: there is no directory \"%s\"",
+                 what, path, dir);
+    } else {
+        veil_log(log, VEIL_LOG_EMERG, err, "%s \"%s\" cannot be written", what,
+                 path);
+    }
+    return VEIL_ERROR;
+}
+
+/* Whether the file can be opened for writing, or made; if not, says so. */
+static veil_rc_t
+check_writable(const veil_log_t *log, const char *what, const char *path,
+               bool must_make)
 {
     char dir[PATH_MAX];
     char *slash;
 
     if (!must_make && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0) {
-        return 0;
+        return VEIL_OK;
     }
     if (!must_make && errno != ENOENT) {
-        return errno;
+        return check_failed(log, errno, what, path, NULL);
     }
     if (strlen(path) >= sizeof(dir)) {
-        return ENAMETOOLONG;
+        return check_failed(log, ENAMETOOLONG, what, path, NULL);
     }
     veil_str_copy_z(dir, sizeof(dir), veil_str_z(path));
     slash = strrchr(dir, '/');
     if (slash == NULL) {
-        return 0;
+        return VEIL_OK;
     }
     slash[slash == dir ? 1 : 0] = '\0';
-    return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
+    return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0
+               ? VEIL_OK
+               : check_failed(log, errno, what, path, dir);
 }
 
 static veil_rc_t
 check_files(const veil_cycle_t *cycle)
 {
     const char *pid = veil_main_conf(cycle)->pid.data;
+    const veil_log_t *log = &cycle->log;
     const veil_log_file_t *file;
     const veil_list_t *n;
     const veil_audit_message_t *audit;
     veil_rc_t rc = VEIL_OK;
     unsigned i;
-    int err;
 
     veil_list_foreach (n, &cycle->log_files) {
         file = (const veil_log_file_t *) (const void *) n;
-        if (file->path.len == 0) {
-            continue;
-        }
-        err = check_writable(file->path.data, false);
-        if (err != 0) {
-            veil_log(&cycle->log, VEIL_LOG_EMERG, err,
-                     "the log \"%s\" cannot be written", file->path.data);
+        if (file->path.len != 0
+            && check_writable(log, "the log", file->path.data, false)
+                   != VEIL_OK)
+        {
             rc = VEIL_ERROR;
         }
     }
     for (i = 0; (audit = veil_audit_configured(cycle, i)) != NULL; i++) {
-        err = audit->syslog ? 0 : check_writable(audit->path, false);
-        if (err != 0) {
-            veil_log(&cycle->log, VEIL_LOG_EMERG, err,
-                     "the audit log \"%s\" cannot be written", audit->path);
+        if (!audit->syslog
+            && check_writable(log, "the audit log", audit->path, false)
+                   != VEIL_OK)
+        {
             rc = VEIL_ERROR;
         }
     }
     /* It is made anew beside the old one, unless it is something special. */
-    err = check_writable(pid, access(pid, F_OK) != 0);
-    if (err != 0) {
-        veil_log(&cycle->log, VEIL_LOG_EMERG, err,
-                 "the pid file \"%s\" cannot be written", pid);
+    if (check_writable(log, "the pid file", pid, access(pid, F_OK) != 0)
+        != VEIL_OK)
+    {
         rc = VEIL_ERROR;
     }
     return rc;

@@ -302,7 +302,15 @@ for my $pid ($t->worker_pids) {
 conf('control_audit_log %%TESTDIR%%/no/such/dir.log;');
 my ($bad, $why) = $t->command('-t');
 isnt($bad, 0, '"veil -t" says so before');
-like($why, qr/audit log ".*dir\.log" cannot be written/, 'with the name');
+like($why, qr/the\ audit\ log\ ".*dir\.log"\ cannot\ be\ written:
+    \ there\ is\ no\ directory\ "\Q$dir\E\/no\/such"/x,
+    'with the name, and that of the directory');
+ok(!-e "$dir/no", 'which nobody has made');
+conf('control_audit_log %%TESTDIR%%/a.txt/audit.log;');
+($bad, $why) = $t->command('-t');
+isnt($bad, 0, 'a file is no directory');
+like($why, qr/a\.txt\/audit\.log" cannot be written \(20: Not a directory\)/,
+    'and why');
 
 # Wrong directives
 
