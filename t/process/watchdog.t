@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 
-# worker_watchdog: who does not turn is replaced, who is slow is not, and the
-# others serve on meanwhile.
+# worker_watchdog: who does not turn is replaced, who is slow or being debugged
+# is not, and the others serve on meanwhile.
 
 use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Python;
 use Time::HiRes qw/sleep time/;
 
 my $t = Test::Veil->new->config(<<'EOC');
@@ -101,5 +102,44 @@ ok($t->wait_for(sub {
 }), 'all that were stopped are replaced');
 like($t->get('/'), qr/ 200 /, 'and it serves');
 is(metric('veil_workers_ended_total', how => 'stuck'), 4, 'four in all');
+
+# --- one that is being traced: whoever holds it knows what he does
+
+SKIP: {
+    my $python = Test::Veil::Python->find($t, 'ctypes')
+        or skip 'there is no python3 with ctypes', 7;
+    %pids = map { $_->{slot} => $_->{pid} } list();
+    $mark = $t->log_mark;
+    my $done = $t->testdir . '/traced';
+    my (undef, $from) = $python->start('t/lib/trace.py', $pids{0}, $done);
+    my $said = readline($from) // 'nothing';
+    chomp $said;
+    skip "processes cannot be traced here: $said", 7 if $said ne 'traced';
+    my $held = "worker 0, process $pids{0}, does not turn its loop, but is being";
+    $t->wait_for_log(qr/$held traced: left alone/, from => $mark);
+    is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
+        'one that is traced lives');
+
+    # Another that is stuck meanwhile is none of its business.
+    kill 'STOP', $pids{1};
+    ok($t->wait_for(sub {
+        grep { $_->{slot} == 1 && $_->{pid} != $pids{1}
+            && $_->{state} eq 'serving' } list()
+    }), 'another, which is not, is replaced');
+    my ($traced) = grep { $_->{slot} == 0 } list();
+    is($traced->{pid}, $pids{0}, 'it lives on');
+    cmp_ok($traced->{heartbeat_ms}, '>', 1500, 'without turning');
+
+    # Nobody holds it any more: it has its time, and turns.
+    $t->write_file('traced', '');
+    ok($t->wait_for(sub {
+        grep { $_->{slot} == 0 && $_->{heartbeat_ms} < 1000 } list()
+    }), 'it turns when it is let go');
+    sleep 1.5;
+    my ($free) = grep { $_->{slot} == 0 } list();
+    is($free->{pid}, $pids{0}, 'and was not killed for it');
+    is(metric('veil_workers_ended_total', how => 'stuck'), 5,
+        'one was stuck, not two');
+}
 
 done_testing;
