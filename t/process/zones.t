@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
 # A process that dies at any point inside of a shared zone leaves the others
-# running and the zone usable: locks, the allocator, TLS sessions, upstreams'
-# state, the board.
+# running and the zone usable: locks, the allocator, TLS sessions, the keys of
+# tickets, upstreams' state, the board.
 
 use strict;
 use warnings;
@@ -52,6 +52,14 @@ http {
         ssl_protocols TLSv1.2;
         return 200 ok;
     }
+    # Every second another key.
+    server {
+        listen %%PORT_444%% ssl;
+        ssl_certificate %%TESTDIR%%/site.crt;
+        ssl_certificate_key %%TESTDIR%%/site.key;
+        ssl_session_timeout 1s;
+        return 200 ok;
+    }
 }
 EOC
 # Those that die, their locks, and what an upstream's client sees of it.
@@ -99,8 +107,8 @@ sub unload {
 END { unload() if @load }
 
 sub handshakes {
-    my @how = @_;
-    my $port = $t->port(443);
+    my ($port, @how) = @_;
+    $port = $t->port($port);
     load(sub {
         system 'openssl', 's_time', '-connect', "127.0.0.1:$port", @how,
             '-time', 2, '-www', '/';
@@ -139,11 +147,15 @@ sub is_well {
 }
 
 my $get = sub { return '' . $t->get('/') };
-my $get_tls = sub {
-    my $r = $tls->s_client(port => 443, ca => 'root', tls => '1.2',
-        name => 'site', path => '/');
-    return '' . ($r->{response} // '');
-};
+
+sub client {
+    my ($port, $version, @more) = @_;
+    return $tls->s_client(port => $port, ca => 'root', tls => $version,
+        name => 'site', path => '/', @more);
+}
+
+my $get_tls = sub { return '' . (client(443, '1.2')->{response} // '') };
+my $get_ticket = sub { return '' . (client(444, '1.3')->{response} // '') };
 
 sub kills {
     my ($points, @ask) = @_;
@@ -162,8 +174,8 @@ sub kills {
 # --- sessions of TLS, and with them the allocator and its lock
 
 like($get_tls->(), qr/ 200 /, 'TLS works');
-handshakes('-new');
-handshakes('-reuse');
+handshakes(443, '-new');
+handshakes(443, '-reuse');
 kills([ qw/
     lock.taken lock.release lock.released
     slab.slot_set slab.slot_clear slab.slot_push slab.remove slab.push
@@ -172,12 +184,30 @@ kills([ qw/
 / ], $get_tls);
 unload();
 
-my $session = 'session';
-$tls->s_client(port => 443, ca => 'root', tls => '1.2', name => 'site',
-    path => '/', sess_out => $session);
-my $again = $tls->s_client(port => 443, ca => 'root', tls => '1.2',
-    name => 'site', path => '/', sess_in => $session);
-ok($again->{reused}, 'the cache keeps sessions as before');
+client(443, '1.2', sess_out => 'session');
+ok(client(443, '1.2', sess_in => 'session')->{reused},
+    'the cache keeps sessions as before');
+
+# --- the keys of their tickets
+
+like($get_ticket->(), qr/ 200 /, 'tickets work');
+my $mark = $t->log_mark;
+handshakes(444, '-new');
+handshakes(444, '-reuse');
+kills([ qw/
+    lock.taken lock.release
+    tls_ticket.forgot tls_ticket.kept tls_ticket.cleansed tls_ticket.made
+    tls_ticket.renewed
+/ ], $get_ticket);
+unload();
+$t->wait_for_log(qr/died while it renewed the TLS session ticket keys/,
+    from => $mark);
+for my $version (qw/1.2 1.3/) {
+    ok($t->wait_for(sub {
+        client(444, $version, sess_out => 'ticket');
+        client(444, $version, sess_in => 'ticket')->{reused};
+    }), "TLS $version: tickets are understood as before");
+}
 
 # --- upstreams
 
@@ -186,9 +216,8 @@ kills([ qw/lock.taken lock.release upstream_zone.weights
     upstream_peer.counted/ ], $get);
 unload();
 ok($t->wait_for(sub {
-    my ($up) = grep { $_->{name} eq 'two' }
-        @{ control()->data('upstream.list') };
-    !grep { $_->{active} || $_->{conns} } @{ $up->{peers} // [] };
+    my ($up) = @{ control()->data('upstream.show', upstream => 'two') };
+    2 == grep { $_->{in_flight} == 0 } @{ $up->{peers} };
 }), 'nothing of the dead is still counted');
 
 # --- a worker that is stopped with a lock: only that one is killed
