@@ -129,16 +129,25 @@ call_has_failed_worker(const json_t *workers)
     return false;
 }
 
+/* The lines were the answer, and there is nothing at their end. */
+static bool
+call_is_end(const veil_ctl_command_t *c, const json_t *data)
+{
+    return (c->verb->flags & VEIL_CONTROL_STREAMS) != 0 && json_is_object(data)
+           && json_object_size(data) == 0;
+}
+
 static veil_ctl_code_t
 call_answered(const veil_ctl_command_t *c, const json_t *answer)
 {
+    const json_t *data = json_object_get(answer, "data");
     const json_t *workers = json_object_get(answer, "workers");
     const json_t *err = json_object_get(answer, "err");
     json_t *nothing;
     const char *code;
 
     if (json_is_true(json_object_get(answer, "ok"))) {
-        if (!call_print(c, json_object_get(answer, "data"))) {
+        if (!call_is_end(c, data) && !call_print(c, data)) {
             return VEIL_CTL_FAILED;
         }
         if (!c->json) {
@@ -155,8 +164,8 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         }
         return VEIL_CTL_PARTIAL;
     }
-    if (!c->json && json_object_size(json_object_get(answer, "data")) != 0) {
-        call_print_failed(c, json_object_get(answer, "data"));
+    if (!c->json && json_object_size(data) != 0) {
+        call_print_failed(c, data);
     }
     nothing = json_object();
     veil_ctl_output_error(c, json_is_object(err) ? err : nothing, workers);

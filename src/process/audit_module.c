@@ -156,6 +156,9 @@ static const veil_control_arg_t audit_events_args[] = {
     { .name = "n",
       .type = VEIL_CONTROL_NUMBER,
       .help = "begin with so many of the last ones" },
+    { .name = "count",
+      .type = VEIL_CONTROL_NUMBER,
+      .help = "end after so many" },
     { .name = NULL },
 };
 

@@ -22,9 +22,11 @@ typedef struct audit_watch_s audit_watch_t;
 struct audit_watch_s {
     veil_due_t due;
     veil_control_call_t *call;
-    void (*say)(audit_watch_t *w);
+    /* Says what is new; false: that was all. */
+    bool (*say)(audit_watch_t *w);
     veil_event_reader_t events;
     uint64_t next; /* audit record */
+    uint64_t left; /* events; UINT64_MAX: no end */
 };
 
 static void
@@ -32,8 +34,11 @@ audit_look(veil_due_t *due)
 {
     audit_watch_t *w = veil_container_of(due, audit_watch_t, due);
 
-    w->say(w);
-    veil_due_set(due, AUDIT_LOOK_MS);
+    if (w->say(w)) {
+        veil_due_set(due, AUDIT_LOOK_MS);
+    } else {
+        veil_control_done(w->call, VEIL_CONTROL_DONE);
+    }
 }
 
 static void
@@ -45,7 +50,7 @@ audit_cancel(veil_control_call_t *call)
 }
 
 static audit_watch_t *
-audit_watch_create(veil_control_call_t *call, void (*say)(audit_watch_t *w))
+audit_watch_create(veil_control_call_t *call, bool (*say)(audit_watch_t *w))
 {
     audit_watch_t *w = veil_zalloc(sizeof(*w));
 
@@ -67,24 +72,36 @@ audit_watch_start(audit_watch_t *w)
 
 /* --- events -------------------------------------------------------------- */
 
-static void
+static bool
 audit_say_events(audit_watch_t *w)
 {
     json_t *line;
 
-    while (!veil_control_is_behind(w->call)
+    while (w->left != 0 && !veil_control_is_behind(w->call)
            && (line = veil_event_reader_next(&w->events)) != NULL)
     {
+        /* A gap is none. */
+        if (w->left != UINT64_MAX && json_object_get(line, "lost") == NULL) {
+            w->left--;
+        }
         veil_control_say(w->call, line);
     }
+    return w->left != 0;
 }
 
 veil_control_rc_t
 veil_audit_verb_events(veil_control_call_t *call)
 {
     int64_t n = veil_control_number(call, "n", 0);
-    audit_watch_t *w = audit_watch_create(call, audit_say_events);
+    int64_t count = veil_control_number(call, "count", -1);
+    audit_watch_t *w;
 
+    if (count == 0) {
+        return veil_control_fail(call, VEIL_E_ARGUMENT,
+                                 "\"count\" must be more than 0");
+    }
+    w = audit_watch_create(call, audit_say_events);
+    w->left = count < 0 ? UINT64_MAX : (uint64_t) count;
     if (!veil_event_reader_init(&w->events, veil_control_text(call, "kinds")))
     {
         return veil_control_fail(call, VEIL_E_ARGUMENT,
@@ -102,7 +119,7 @@ veil_audit_verb_events(veil_control_call_t *call)
 
 /* --- audit --------------------------------------------------------------- */
 
-static void
+static bool
 audit_say_records(audit_watch_t *w)
 {
     uint64_t last = veil_audit_last();
@@ -117,6 +134,7 @@ audit_say_records(audit_watch_t *w)
         veil_control_say(w->call, veil_audit_kept(w->next));
         w->next++;
     }
+    return true;
 }
 
 veil_control_rc_t

@@ -87,6 +87,19 @@ ok($last[1]{data}{dry_run}, 'and the last');
 $w = watch(since => 1000000);
 is($w->next(0.3), undef, 'what is to come is waited for');
 
+$w = watch(since => 0, count => 3);
+my @three = map { $w->next } 1 .. 4;
+is_deeply([ map { $_->{line}{seq} } @three[ 0 .. 2 ] ], [ 1 .. 3 ],
+    'count: so many events');
+is_deeply([ @{$three[3]}{qw/ok data/} ], [ JSON::PP::true, {} ],
+    '... and the end');
+$w = watch(count => 1, kinds => 'control.log.level');
+is($w->next(0.3), undef, 'count: it waits for what is to come');
+$c->ask('log.level', { dry_run => JSON::PP::true }, level => 'info');
+is($w->next->{line}{kind}, 'control.log.level', '... shows it');
+ok($w->next->{ok}, '... and ends');
+is($c->code('events', count => 0), 'E_ARGUMENT', 'none is no count');
+
 # Too long a list
 
 is($c->code('events', kinds => 'x' x 256), 'E_ARGUMENT', 'too long a list');
