@@ -159,6 +159,7 @@ static const struct {
     { "reload", veil_ctl_show_reload },
     { "server.set", veil_ctl_show_change },
     { "status", veil_ctl_show_status },
+    { "upgrade", veil_ctl_show_upgrade },
     { "upstream.show", veil_ctl_show_upstreams },
     { "verbs", veil_ctl_show_verbs },
     { "worker.list", veil_ctl_show_workers },

@@ -54,6 +54,9 @@ veil_ctl_show_fn veil_ctl_show_audit;
 /* Of several records, a line each. */
 veil_ctl_show_fn veil_ctl_show_audits;
 
+/* show_upgrade.c */
+veil_ctl_show_fn veil_ctl_show_upgrade;
+
 /* show_inspect.c */
 veil_ctl_show_fn veil_ctl_show_config_check;
 veil_ctl_show_fn veil_ctl_show_config_explain;

@@ -56,6 +56,7 @@ static struct {
     veil_handover_t h;
     bool stopped;              /* STOP was said */
     veil_control_call_t *call; /* of a rollback */
+    uint64_t began_ms;         /* when that was asked for */
     uint64_t deadline_ms;      /* of that, or of the old one's end; 0: none */
 } takeover = { .link = -1 };
 
@@ -405,10 +406,12 @@ takeover_on_back(const veil_link_message_t *m)
              pid);
     if (takeover.call != NULL) {
         takeover.call->data = json_pack(
-            "{s:{s:i, s:s%}, s:{s:i, s:s}, s:I, s:s}", "serves", "pid", pid,
-            "version", version.data, version.len, "left", "pid",
+            "{s:{s:i, s:s%}, s:{s:i, s:s}, s:I, s:I, s:s}", "serves", "pid",
+            pid, "version", version.data, version.len, "left", "pid",
             (int) getpid(), "version", VEIL_SERVER_NAME, "generation",
-            (json_int_t) veil_link_number(m, "gen"), "mode", "rollback");
+            (json_int_t) veil_link_number(m, "gen"), "elapsed_ms",
+            (json_int_t) (veil_now_ms() - takeover.began_ms), "mode",
+            "rollback");
     }
     (void) veil_notify("MAINPID=%d", pid);
     takeover.state = TAKEOVER_LEAVING;
@@ -571,7 +574,8 @@ veil_takeover_rollback(veil_control_call_t *call, uint64_t timeout_ms)
         return VEIL_CONTROL_DONE;
     }
     takeover.call = call;
-    takeover.deadline_ms = veil_now_ms() + timeout_ms;
+    takeover.began_ms = veil_now_ms();
+    takeover.deadline_ms = takeover.began_ms + timeout_ms;
     call->cancel = takeover_cancel;
     (void) veil_link_send(takeover.link, -1, "ROLLBACK gen=%llu",
                           (unsigned long long) veil_master.last_number);

@@ -632,7 +632,8 @@ veil_upgrade_begin(const veil_upgrade_request_t *r, const char **code,
     veil_upgrade.check_only = r->check_only;
     veil_upgrade.call = r->call;
     veil_upgrade.timeout_ms = r->timeout_ms;
-    veil_upgrade.deadline_ms = veil_now_ms() + r->timeout_ms;
+    veil_upgrade.began_ms = veil_now_ms();
+    veil_upgrade.deadline_ms = veil_upgrade.began_ms + r->timeout_ms;
     veil_upgrade.why[0] = '\0';
     veil_upgrade.version[0] = '\0';
     veil_upgrade.code = VEIL_E_FAILED;

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "core/pool.h"
+#include "core/time.h"
 #include "core/version.h"
 #include "process/left.h"
 #include "process/master_state.h"
@@ -47,11 +48,13 @@ upgrade_pass_result(const veil_link_message_t *m)
         [VEIL_UPGRADE_SERVES] = "serves too",
     };
 
-    return json_pack("{s:{s:i, s:s}, s:{s:i, s:s, s:s}, s:I, s:s}", "old",
+    return json_pack("{s:{s:i, s:s}, s:{s:i, s:s, s:s}, s:I, s:I, s:s}", "old",
                      "pid", (int) getpid(), "version", VEIL_SERVER_NAME, "new",
                      "pid", (int) veil_upgrade.pid, "version",
                      veil_upgrade.version, "program", veil_upgrade.program,
                      "generation", (json_int_t) veil_link_number(m, "gen"),
+                     "elapsed_ms",
+                     (json_int_t) (veil_now_ms() - veil_upgrade.began_ms),
                      "old_master", modes[veil_upgrade.mode]);
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     char program[PATH_MAX];
     uint64_t deadline_ms; /* 0: none */
     uint64_t timeout_ms;
+    uint64_t began_ms;
     pid_t pid; /* of the preflight, or the new master; 0: none */
     int fd;    /* the preflight's output, or the link; -1 */
     char output[VEIL_UPGRADE_OUTPUT];

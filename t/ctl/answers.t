@@ -83,6 +83,38 @@ is_run(asked([ { s => 0.35, t => 1.5 } ], '-j', 'ping'), 0,
     $m->stop;
 }
 
+# Upgrades say what was replaced by what, and how to go back.
+{
+    my $old = { pid => 100, version => 'veil/0.4.0' };
+    my $new = { pid => 200, version => 'veil/0.5.0', program => '/sbin/veil' };
+    my %all = (old => $old, new => $new, generation => 3, elapsed_ms => 412);
+    my $m = $ctl->mock(upgrade => sub {
+        my ($s, $r) = @_;
+        return $r->{args}{rollback}
+            ? [ { serves => $old, left => { pid => 200, version =>
+                'veil/0.5.0' }, generation => 4, elapsed_ms => 90, mode =>
+                'rollback' } ]
+            : $r->{dry_run} ? [ { program => '/sbin/veil', version =>
+                'veil/0.5.0', dry_run => \1 } ]
+            : [ { %all, old_master => $r->{args}{keep_old} ? 'is kept'
+                : 'leaves' } ];
+    });
+    my $both = "veil/0.4.0, process 100 -> veil/0.5.0, process 200 (/sbin/veil)\n"
+        . "generation 3 serves after 412ms\n";
+    is($ctl->run('upgrade')->{out},
+        "${both}the old master ends with its last connection\n", 'upgrade');
+    is($ctl->run('upgrade', '--keep-old')->{out},
+        "${both}the old master stays, without workers: "
+        . "\"veilctl upgrade --rollback\" goes back to it, \"kill -QUIT 100\" ends it\n",
+        '  with a way back');
+    is($ctl->run('upgrade', '--rollback')->{out},
+        "veil/0.4.0, process 100 serves again\ngeneration 4 serves after 90ms\n"
+        . "veil/0.5.0, process 200 ends with its last connection\n", '  which is gone');
+    is($ctl->run('upgrade', '--dry-run')->{out},
+        "/sbin/veil, veil/0.5.0, could take over\n", '  or only looked at');
+    $m->stop;
+}
+
 # ------------------------------------------------------------------ failures --
 
 my $err = { code => 'E_NOT_FOUND', msg => 'there is none', hint => 'look' };

@@ -116,6 +116,7 @@ for my $n (1 .. 5) {
     isnt($data->{new}{pid}, $old, 'to');
     like($data->{new}{version}, qr{^veil/[\d.]+$}, 'the version');
     is($data->{generation}, $n + 1, 'the generation');
+    cmp_ok($data->{elapsed_ms}, '>', 0, 'and how long it took');
     $old = $data->{new}{pid};
     alone($old, $was, "upgrade $n");
 }
@@ -240,6 +241,7 @@ for my $n (1, 2) {
     $reply = ask(rollback => $true);
     ok($reply->{ok}, 'rollback') or diag(explain($reply));
     is($reply->{data}{serves}{pid}, $old, 'the old one serves');
+    like($reply->{data}{elapsed_ms}, qr/^\d+$/, 'and how long it took');
     alone($old, $was, "rollback $n");
 }
 like($stop->(), qr/^0 of [1-9]\d+ failed/, 'no request failed');
