@@ -35,6 +35,17 @@ show_server_item(veil_ctl_text_t *out, const char *label, const json_t *o,
 
 /* --- status ---------------------------------------------------------------*/
 
+/* How much there is, and was, to do, in a line. */
+static void
+show_server_counts(veil_ctl_text_t *out, const json_t *data)
+{
+    if (json_is_integer(json_object_get(data, "accepted"))) {
+        show_server_item(out, "\nconnections ", data, "connections");
+        show_server_item(out, " of ", data, "accepted");
+        show_server_item(out, " accepted, requests ", data, "requests");
+    }
+}
+
 /* The last load, in a line. */
 static void
 show_server_reload(veil_ctl_text_t *out, const json_t *reload)
@@ -95,6 +106,9 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
         { "worker", "WORKER" },
         { "generation", "GENERATION" },
         { "pid", "PID" },
+        { "connections", "CONNS" },
+        { "accepted", "ACCEPTED" },
+        { "requests", "REQS" },
         { NULL, NULL },
     };
     veil_str_t state = veil_ctl_show_str(data, "state");
@@ -116,6 +130,7 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     show_server_item(out, " for ", data, "uptime_ms");
     show_server_item(out, ", process ", data, "pid");
     show_server_item(out, ", configuration ", data, "config");
+    show_server_counts(out, data);
     veil_ctl_text_z(out, "\n\n");
     veil_ctl_show_rows(out, generations, columns);
     if (json_array_size(workers) != 0) {
@@ -135,17 +150,12 @@ veil_ctl_show_workers(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
                       const json_t *data)
 {
     static const veil_ctl_column_t columns[] = {
-        { "slot", "WORKER" },
-        { "generation", "GENERATION" },
-        { "pid", "PID" },
-        { "state", "STATE" },
-        { "uptime_s", "UPTIME" },
-        { "heartbeat_ms", "HEARTBEAT" },
-        { "connections", "CONNS" },
-        { "requests", "REQS" },
-        { "cpu_s", "CPU" },
-        { "rss_bytes", "MEMORY" },
-        { NULL, NULL },
+        { "slot", "WORKER" },       { "generation", "GENERATION" },
+        { "pid", "PID" },           { "state", "STATE" },
+        { "uptime_s", "UPTIME" },   { "heartbeat_ms", "HEARTBEAT" },
+        { "connections", "CONNS" }, { "accepted", "ACCEPTED" },
+        { "requests", "REQS" },     { "cpu_s", "CPU" },
+        { "rss_bytes", "MEMORY" },  { NULL, NULL },
     };
 
     if (!json_is_array(data)) {

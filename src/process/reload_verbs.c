@@ -27,6 +27,7 @@
 #include "process/look.h"
 #include "process/master_state.h"
 #include "process/reload_verbs.h"
+#include "process/show.h"
 #include "process/upgrade.h"
 
 /* What an answer has room for, a client's line being a MiB at most. */
@@ -378,6 +379,46 @@ reload_state_name(const veil_generation_t *g)
     return names[g->state];
 }
 
+/* Of the workers of a generation; with a process, of that one alone. */
+static void
+reload_count(veil_show_counts_t *to, uint64_t generation, pid_t pid)
+{
+    const veil_board_block_t *b;
+    unsigned i;
+
+    memset(to, 0, sizeof(*to));
+    for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
+        b = veil_board_block(i);
+        if (b != NULL && b->role == VEIL_BOARD_WORKER
+            && b->generation == generation
+            && (pid == 0 || veil_board_pid(b) == pid))
+        {
+            veil_show_counts_add(to, b);
+        }
+    }
+}
+
+static void
+reload_set_counts(json_t *o, const veil_show_counts_t *n)
+{
+    json_object_set_new(o, "connections",
+                        json_integer((json_int_t) n->connections));
+    json_object_set_new(o, "accepted", json_integer((json_int_t) n->accepted));
+    json_object_set_new(o, "requests", json_integer((json_int_t) n->requests));
+}
+
+static json_t *
+reload_worker(const veil_generation_t *g, unsigned slot)
+{
+    json_t *o = json_pack("{s:i, s:i}", "worker", (int) slot, "pid",
+                          (int) g->workers[slot]);
+    veil_show_counts_t n;
+
+    reload_count(&n, g->number, g->workers[slot]);
+    reload_set_counts(o, &n);
+    return o;
+}
+
 static json_t *
 reload_workers(const veil_generation_t *g)
 {
@@ -386,9 +427,7 @@ reload_workers(const veil_generation_t *g)
 
     for (i = 0; i < g->nworkers; i++) {
         if (g->workers[i] != 0) {
-            json_array_append_new(workers,
-                                  json_pack("{s:i, s:i}", "worker", (int) i,
-                                            "pid", (int) g->workers[i]));
+            json_array_append_new(workers, reload_worker(g, i));
         }
     }
     return workers;
@@ -399,6 +438,7 @@ reload_generation(const veil_generation_t *g, bool workers)
 {
     uint64_t now = veil_now_ms();
     json_t *o = json_object();
+    veil_show_counts_t n;
 
     json_object_set_new(o, "generation", json_integer((json_int_t) g->number));
     json_object_set_new(o, "state", json_string(reload_state_name(g)));
@@ -409,6 +449,9 @@ reload_generation(const veil_generation_t *g, bool workers)
     json_object_set_new(o, "workers",
                         workers ? reload_workers(g)
                                 : json_integer(veil_generation_workers(g)));
+    reload_count(&n, g->number, 0);
+    json_object_set_new(o, "connections",
+                        json_integer((json_int_t) n.connections));
     if (g->state != VEIL_GENERATION_SERVING && g->deadline_ms > now) {
         json_object_set_new(o, "left_ms",
                             json_integer((json_int_t) (g->deadline_ms - now)));
@@ -428,12 +471,26 @@ reload_server_state(void)
     return veil_master.loading != NULL ? "starting" : "down";
 }
 
+/* Where the configuration is, in full, so that others find it. */
+static void
+reload_set_paths(json_t *o)
+{
+    const veil_launch_t *l = &veil_master.launch;
+    veil_cycle_t *cycle = veil_cycle_create(l->prefix, l->conf_path,
+                                            VEIL_STR_NULL, VEIL_STR_NULL);
+
+    json_object_set_new(o, "config", veil_control_string(cycle->conf_path));
+    json_object_set_new(o, "prefix", veil_control_string(cycle->prefix));
+    veil_cycle_destroy(&cycle);
+}
+
 static veil_control_rc_t
 reload_run_status(veil_control_call_t *call)
 {
     bool workers = veil_control_flag(call, "workers");
     json_t *o = json_object();
     json_t *list = json_array();
+    veil_show_counts_t counts = { 0 };
     const veil_list_t *n;
 
     call->data = o;
@@ -443,8 +500,9 @@ reload_run_status(veil_control_call_t *call)
     json_object_set_new(
         o, "uptime_ms",
         json_integer((json_int_t) (veil_now_ms() - veil_master.began_ms)));
-    json_object_set_new(o, "config",
-                        veil_control_string(veil_master.launch.conf_path));
+    reload_set_paths(o);
+    veil_show_counts_all(&counts);
+    reload_set_counts(o, &counts);
     json_object_set_new(
         o, "generation",
         veil_master.serving == NULL

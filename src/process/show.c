@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "core/metric.h"
+#include "core/pool.h"
 #include "process/show.h"
 
 static veil_metric_t show_metrics[VEIL_SHOW_METRICS] = {
@@ -94,4 +95,44 @@ void
 veil_show_set(veil_show_metric_t what, uint64_t value)
 {
     veil_metric_set(&show_metrics[what], value);
+}
+
+/* --- numbers of workers ---------------------------------------------------
+ */
+
+/* The sum of all metrics of the name, whatever their labels. */
+static uint64_t
+show_sum(const uint64_t *cells, const char *name)
+{
+    const veil_metric_t *m;
+    uint64_t sum = 0;
+    unsigned i, cell;
+
+    for (i = 0; (m = veil_metric_at(i, &cell)) != NULL; i++) {
+        if (strcmp(m->name, name) == 0) {
+            sum += cells[cell];
+        }
+    }
+    return sum;
+}
+
+static void
+show_add_cells(veil_show_counts_t *to, uint64_t *cells)
+{
+    to->connections += show_sum(cells, "veil_connections_active");
+    to->accepted += show_sum(cells, "veil_connections_accepted_total");
+    to->requests += show_sum(cells, "veil_http_requests_total");
+    veil_free(cells);
+}
+
+void
+veil_show_counts_add(veil_show_counts_t *to, const veil_board_block_t *b)
+{
+    show_add_cells(to, veil_board_read_block(b));
+}
+
+void
+veil_show_counts_all(veil_show_counts_t *to)
+{
+    show_add_cells(to, veil_board_read());
 }

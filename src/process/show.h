@@ -33,6 +33,17 @@ typedef enum {
     VEIL_SHOW_METRICS
 } veil_show_metric_t;
 
+/* What workers have counted, for those who ask how many there are. */
+typedef struct {
+    uint64_t connections; /* of clients, that are open */
+    uint64_t accepted;    /* in all */
+    uint64_t requests;    /* in all */
+} veil_show_counts_t;
+
+/* Adds those of one process; of all, also of those that have ended. */
+void veil_show_counts_add(veil_show_counts_t *to, const veil_board_block_t *b);
+void veil_show_counts_all(veil_show_counts_t *to);
+
 void veil_show_count(veil_show_metric_t what);
 void veil_show_set(veil_show_metric_t what, uint64_t value);
 

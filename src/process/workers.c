@@ -14,11 +14,11 @@
 
 #include "core/board.h"
 #include "core/control.h"
-#include "core/metric.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/crew.h"
 #include "process/profile.h"
+#include "process/show.h"
 #include "process/workers.h"
 
 #define WORKERS_PROFILE_MS 5000
@@ -33,22 +33,6 @@ static const char *const workers_states[] = {
     [VEIL_BOARD_SERVING] = "serving",   [VEIL_BOARD_DRAINING] = "draining",
     [VEIL_BOARD_CLOSING] = "closing",   [VEIL_BOARD_LEAVING] = "leaving",
 };
-
-/* The sum of all metrics of the name. */
-static uint64_t
-workers_metric(const uint64_t *cells, const char *name)
-{
-    const veil_metric_t *m;
-    uint64_t sum = 0;
-    unsigned i, cell;
-
-    for (i = 0; (m = veil_metric_at(i, &cell)) != NULL; i++) {
-        if (strcmp(m->name, name) == 0) {
-            sum += cells[cell];
-        }
-    }
-    return sum;
-}
 
 /*
  * State, time on processors and memory, from /proc/PID/stat: fields 3, 14 and
@@ -94,7 +78,7 @@ workers_add_proc(json_t *to, pid_t pid)
 static json_t *
 workers_row(const veil_board_block_t *b)
 {
-    uint64_t *cells = veil_board_read_block(b);
+    veil_show_counts_t counts = { 0 };
     uint64_t beat = b->heartbeat_ms;
     json_t *row = json_object();
     const char *state = b->state < veil_countof(workers_states)
@@ -113,14 +97,14 @@ workers_row(const veil_board_block_t *b)
                         json_integer(veil_now_ms() > beat
                                          ? (json_int_t) (veil_now_ms() - beat)
                                          : 0));
+    veil_show_counts_add(&counts, b);
     json_object_set_new(row, "connections",
-                        json_integer((json_int_t) workers_metric(
-                            cells, "veil_connections_active")));
+                        json_integer((json_int_t) counts.connections));
+    json_object_set_new(row, "accepted",
+                        json_integer((json_int_t) counts.accepted));
     json_object_set_new(row, "requests",
-                        json_integer((json_int_t) workers_metric(
-                            cells, "veil_http_requests_total")));
+                        json_integer((json_int_t) counts.requests));
     workers_add_proc(row, veil_board_pid(b));
-    veil_free(cells);
     return row;
 }
 

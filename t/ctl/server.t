@@ -143,10 +143,16 @@ SKIP: {
 
 # ------------------------------------------------------------------ real verbs --
 
-like($ctl->run('status')->{out}, qr/\Aveil \d\S*, serving for .*\n\nGENERATION  STATE/,
+like($ctl->run('status')->{out}, qr/\Aveil \d\S*, serving for .*\nconnections \d+ of \d+ accepted, requests \d+\n\nGENERATION  STATE +WORKERS +CONNS /,
     'status');
-like($ctl->run('status', '--workers')->{out}, qr/^WORKER  GENERATION +PID\n +0 +1 +\d+$/m,
+like($ctl->run('status', '--workers')->{out}, qr/^WORKER  GENERATION +PID +CONNS +ACCEPTED +REQS\n +0 +1 +\d+ +\d+ +\d+ +\d+$/m,
     'with its workers');
+$ctl->run('log', 'reopen');
+$r = $ctl->run('events', '-n', '1', '--count', '1');
+is($r->{status}, 0, 'events: so many');
+like($r->{out}, qr/\A\S+Z \S+.*\n\z/, '  a line, and no more');
+is($ctl->run('-j', 'events', '--n=2', '--count=2')->{out} =~ tr/\n//, 2,
+    '  also as JSON');
 like($ctl->run('worker', 'list')->{out},
     qr/\AWORKER  GENERATION +PID  STATE .*\n +0 +1 +\d+ +serving /, 'workers');
 like($ctl->run('metrics', 'veil_connections_*')->{out},

@@ -64,6 +64,26 @@ $s = $c->data('status', workers => $yes);
 is_deeply([ sort map { $_->{pid} } @{$s->{generations}[0]{workers}} ],
     [ sort $t->worker_pids ], 'status of workers: their processes');
 
+# How much there is to do
+
+is("@{$s}{qw/connections accepted requests/}", '0 0 0', 'nobody was here');
+is($s->{prefix}, "$dir/", 'its prefix');
+my $open = $t->connect;
+is($open->request(path => '/', keepalive => 1)->body, 'one', 'somebody is');
+$t->get('/') for 1 .. 3;
+ok($t->wait_for(sub {
+    $s = $c->data('status', workers => $yes);
+    "@{$s}{qw/connections accepted requests/}" eq '1 4 4';
+}), 'status counts connections and requests')
+    or diag("@{$s}{qw/connections accepted requests/}");
+is($s->{generations}[0]{connections}, 1, 'those of a generation');
+for my $what (qw/connections accepted requests/) {
+    my $n = 0;
+    $n += $_->{$what} for @{$s->{generations}[0]{workers}};
+    is($n, $s->{$what}, "and of its workers: $what");
+}
+$open->close;
+
 my $text = $c->data('config.dump')->{text};
 like($text, qr/^# configuration file \Q$dir\E\/veil\.conf:\n/, 'config.dump');
 like($text, qr/\n    server \{\n        listen \S+;\n/,
