@@ -375,8 +375,15 @@ veil_control_client_send(veil_control_client_t *c, const json_t *line)
     size_t len = strlen(text);
     size_t held = c->out_len - c->out_off;
 
-    if (held != 0 && held + len + 1 > VEIL_CONTROL_QUEUE_MAX) {
-        /* The one line that is too long by itself is sent all the same. */
+    bool is_long = len > VEIL_CONTROL_QUEUE_MAX;
+
+    /* One line may be longer than that by itself, and others follow it. */
+    if (held == 0) {
+        c->out_long = 0;
+    }
+    if ((is_long && c->out_long != 0)
+        || held > VEIL_CONTROL_QUEUE_MAX + c->out_long)
+    {
         veil_free(text);
         c->closing = true;
         c->out_len = c->out_off;
@@ -394,6 +401,9 @@ veil_control_client_send(veil_control_client_t *c, const json_t *line)
     memcpy(c->out + c->out_len, text, len);
     c->out[c->out_len + len] = '\n';
     c->out_len += len + 1;
+    if (is_long) {
+        c->out_long = len;
+    }
     c->active_ms = veil_now_ms();
     veil_free(text);
     return true;

@@ -28,6 +28,7 @@ typedef struct {
     size_t out_off;
     size_t out_len;
     size_t out_size;
+    size_t out_long; /* of the one line in it that is longer than the limit */
     uint64_t active_ms; /* of the last request or answer */
     unsigned tasks;     /* requests under way */
     bool eof;           /* it sends no more */

@@ -30,8 +30,11 @@
 #include "process/show.h"
 #include "process/upgrade.h"
 
-/* What an answer has room for, a client's line being a MiB at most. */
-#define RELOAD_DUMP_MAX (768 * 1024)
+/*
+ * Answers are lines of any length, but processes send each other 64 MiB of
+ * JSON at most (control_call.c), and a byte of text is up to six of those.
+ */
+#define RELOAD_DUMP_MAX (10 * 1024 * 1024)
 /* How long a worker may take to stop accepting. */
 #define RELOAD_PATIENCE_MS 2000
 
