@@ -138,6 +138,11 @@ struct veil_control_call_s {
     bool owns_ctx; /* of veil_alloc(): freed with the call */
     /* The caller is gone or the time is up: stop, and do not say done. */
     void (*cancel)(veil_control_call_t *call);
+    /*
+     * In the master, when another one serves, before cancel(): arguments, a
+     * new reference, with which the verb goes on there.  NULL: as it began.
+     */
+    json_t *(*moved)(const veil_control_call_t *call);
     /* The process layer's. */
     uint64_t id;
     void (*finish)(veil_control_call_t *call, veil_control_rc_t rc);
@@ -157,6 +162,7 @@ struct veil_control_call_s {
 #define VEIL_E_IO "E_IO"
 #define VEIL_E_TIMEOUT "E_TIMEOUT"
 #define VEIL_E_FAILED "E_FAILED" /* it was tried and did not work */
+#define VEIL_E_MOVED "E_MOVED"   /* another master serves: ask that one */
 
 /* Notes why; returns VEIL_CONTROL_FAILED. */
 veil_control_rc_t veil_control_fail(veil_control_call_t *call,

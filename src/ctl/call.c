@@ -5,6 +5,9 @@
  * The client waits a little longer than that, and gives up by itself only
  * when the server says nothing at all.  Verbs that take their time, or go on
  * for ever, have no deadline unless one is asked for.
+ *
+ * A server that another program has taken over from says so, and how to go on
+ * there; then the same is asked of that one, and nobody notices.
  */
 
 #include "core/platform.h"
@@ -233,6 +236,12 @@ call_once(veil_ctl_link_t *link, const veil_ctl_command_t *c)
             code = call_answered(c, v);
             json_decref(v);
             return code;
+        }
+        if (got == VEIL_CTL_GOT_MOVED) {
+            if (!veil_ctl_link_again(link, &r)) {
+                return veil_ctl_call_failed(c, link, VEIL_CTL_GOT_FAILURE);
+            }
+            continue;
         }
         if (got != VEIL_CTL_GOT_PROGRESS && got != VEIL_CTL_GOT_LINE) {
             return veil_ctl_call_failed(c, link, got);

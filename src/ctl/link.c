@@ -190,6 +190,8 @@ veil_ctl_link_close(veil_ctl_link_t *l)
     }
     l->fd = -1;
     veil_ctl_lines_done(&l->lines);
+    json_decref(l->again);
+    l->again = NULL;
 }
 
 /* --- sending --------------------------------------------------------------*/
@@ -260,13 +262,33 @@ bool
 veil_ctl_link_send(veil_ctl_link_t *l, const veil_ctl_request_t *r)
 {
     char *z = link_request(l, r);
-    bool sent = link_write(l, z, strlen(z)) && link_write(l, "\n", 1);
+    bool sent;
+
+    if (l->again != r->args) {
+        json_decref(l->again); /* of another request */
+        l->again = NULL;
+    }
+    sent = link_write(l, z, strlen(z)) && link_write(l, "\n", 1);
 
     veil_free(z);
     return sent;
 }
 
 /* --- receiving ------------------------------------------------------------*/
+
+/* Another master serves; the arguments to ask it with, if it says any. */
+static veil_ctl_got_t
+link_moved(veil_ctl_link_t *l, const json_t *err)
+{
+    json_t *args = json_object_get(json_object_get(err, "details"), "args");
+
+    if (json_is_object(args)) {
+        json_decref(l->again);
+        l->again = json_incref(args);
+    }
+    (void) link_fail(l, VEIL_E_MOVED, "another master serves now");
+    return VEIL_CTL_GOT_MOVED;
+}
 
 /* What a line is; anything that is not veil's is a failure. */
 static veil_ctl_got_t
@@ -275,6 +297,8 @@ link_judge(veil_ctl_link_t *l, veil_str_t line, json_t **v)
     json_error_t error;
     json_t *o = json_loadb(line.data, line.len, 0, &error);
     const json_t *id;
+    const json_t *err;
+    const char *code, *event;
     veil_ctl_got_t got = VEIL_CTL_GOT_FAILURE;
 
     *v = NULL;
@@ -289,7 +313,14 @@ link_judge(veil_ctl_link_t *l, veil_str_t line, json_t **v)
         json_decref(o);
         return VEIL_CTL_GOT_TIMEOUT; /* of an earlier request: go on */
     }
-    if (json_is_boolean(json_object_get(o, "ok"))) {
+    err = json_object_get(o, "err");
+    code = json_string_value(json_object_get(err, "code"));
+    event = json_string_value(json_object_get(o, "event"));
+    if ((event != NULL && strcmp(event, "moved") == 0)
+        || (code != NULL && strcmp(code, VEIL_E_MOVED) == 0))
+    {
+        got = link_moved(l, err);
+    } else if (json_is_boolean(json_object_get(o, "ok"))) {
         *v = json_incref(o);
         got = VEIL_CTL_GOT_ANSWER;
     } else if (json_object_get(o, "progress") != NULL) {
@@ -376,10 +407,26 @@ veil_ctl_link_next(veil_ctl_link_t *l, int64_t until_ms, json_t **v)
     }
 }
 
+bool
+veil_ctl_link_again(veil_ctl_link_t *l, veil_ctl_request_t *r)
+{
+    json_t *args = json_incref(l->again == NULL ? r->args : l->again);
+
+    veil_ctl_link_close(l);
+    if (!veil_ctl_link_open(l, l->path, LINK_SEND_MS)) {
+        json_decref(args);
+        return false;
+    }
+    l->again = args;
+    r->args = args;
+    return veil_ctl_link_send(l, r);
+}
+
 veil_ctl_got_t
 veil_ctl_link_call(veil_ctl_link_t *l, const veil_ctl_request_t *r,
                    int64_t until_ms, json_t **v)
 {
+    veil_ctl_request_t request = *r;
     veil_ctl_got_t got;
 
     *v = NULL;
@@ -389,6 +436,10 @@ veil_ctl_link_call(veil_ctl_link_t *l, const veil_ctl_request_t *r,
     do {
         json_decref(*v);
         got = veil_ctl_link_next(l, until_ms, v);
-    } while (got == VEIL_CTL_GOT_PROGRESS || got == VEIL_CTL_GOT_LINE);
+        if (got == VEIL_CTL_GOT_MOVED && !veil_ctl_link_again(l, &request)) {
+            return VEIL_CTL_GOT_FAILURE;
+        }
+    } while (got == VEIL_CTL_GOT_PROGRESS || got == VEIL_CTL_GOT_LINE
+             || got == VEIL_CTL_GOT_MOVED);
     return got;
 }

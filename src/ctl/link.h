@@ -15,7 +15,8 @@ typedef struct {
     int fd; /* -1: not connected */
     const char *path;
     veil_ctl_lines_t lines;
-    int64_t id; /* of the last request */
+    int64_t id;    /* of the last request */
+    json_t *again; /* its arguments for another master; NULL: the same */
     /* What went wrong, as the server would have said it. */
     const char *code;
     char msg[512];
@@ -36,6 +37,7 @@ typedef enum {
     VEIL_CTL_GOT_ANSWER,   /* the last line of a call */
     VEIL_CTL_GOT_PROGRESS, /* and these are its only member's value */
     VEIL_CTL_GOT_LINE,
+    VEIL_CTL_GOT_MOVED, /* another master serves: veil_ctl_link_again() */
     VEIL_CTL_GOT_TIMEOUT,
     VEIL_CTL_GOT_INTERRUPT, /* *veil_ctl_interrupted is set */
     VEIL_CTL_GOT_FAILURE    /* see code and msg */
@@ -61,6 +63,12 @@ bool veil_ctl_link_send(veil_ctl_link_t *l, const veil_ctl_request_t *r);
  */
 veil_ctl_got_t veil_ctl_link_next(veil_ctl_link_t *l, int64_t until_ms,
                                   json_t **v);
+/*
+ * Connects anew, to the master that serves now, and sends the request, which
+ * has not been carried out; its args become those with which it goes on there,
+ * which belong to the link.  False after noting why not.
+ */
+bool veil_ctl_link_again(veil_ctl_link_t *l, veil_ctl_request_t *r);
 /* Sends, and waits for the answer; lines before it are passed over. */
 veil_ctl_got_t veil_ctl_link_call(veil_ctl_link_t *l,
                                   const veil_ctl_request_t *r,

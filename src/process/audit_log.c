@@ -7,8 +7,8 @@
  * told in the error log.  A line that was cut short by a full disk is ended
  * by the next one, so that one record is damaged and not two.
  *
- * The ring keeps records as JSON in text, which is a third of what the values
- * take.
+ * The ring (journal.h) keeps records as JSON in text, which is a third of what
+ * the values take.
  *
  * What this does not do: rotate, and sync to the disk.
  */
@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/audit_log.h"
+#include "process/journal.h"
 
 #define AUDIT_MODE 0640
 /* Between two reports of one failing sink. */
@@ -29,10 +30,7 @@
 #define AUDIT_ERROR_LOG_LINE 1900
 
 static struct {
-    uint64_t seq;
     veil_audit_sinks_t *sinks;
-    uint64_t last;               /* of those that were kept */
-    char *kept[VEIL_AUDIT_KEPT]; /* JSON */
 } audit_log;
 
 /* --- files --------------------------------------------------------------- */
@@ -251,17 +249,6 @@ audit_log_to_syslog(const veil_audit_record_t *r, veil_syslog_t *server)
     veil_syslog_send(server, audit_log_level(r), line, len);
 }
 
-static void
-audit_log_keep(const char *line, size_t len)
-{
-    char **slot = &audit_log.kept[audit_log.last++ % VEIL_AUDIT_KEPT];
-
-    veil_free(*slot);
-    *slot = veil_alloc(len + 1);
-    memcpy(*slot, line, len);
-    (*slot)[len] = '\0';
-}
-
 /* The record as a line of JSON; returns its length. */
 static size_t
 audit_log_json(const veil_audit_record_t *r, char **line)
@@ -311,14 +298,13 @@ veil_audit_log(veil_audit_record_t *r, const veil_log_t *log)
     size_t len;
     char *json;
 
-    r->seq = ++audit_log.seq;
+    r->seq = veil_journal_begin(VEIL_JOURNAL_AUDIT);
     r->sec = veil_clock.sec;
     r->msec = veil_clock.msec;
     r->mono_ms = veil_now_ms();
     len = audit_log_json(r, &json);
-    if (!audit_log_is_read(r)) {
-        audit_log_keep(json + 1, len);
-    }
+    veil_journal_end(VEIL_JOURNAL_AUDIT, "audit",
+                     audit_log_is_read(r) ? NULL : json + 1, len);
     if (audit_log.sinks == NULL || audit_log.sinks->n == 0) {
         audit_log_as_error(r, log);
     } else {
@@ -329,18 +315,22 @@ veil_audit_log(veil_audit_record_t *r, const veil_log_t *log)
 
 /* --- what is kept -------------------------------------------------------- */
 
-uint64_t
-veil_audit_last(void)
+void
+veil_audit_range(uint64_t *first, uint64_t *last)
 {
-    return audit_log.last;
+    veil_journal_range(VEIL_JOURNAL_AUDIT, first, last);
+}
+
+uint64_t
+veil_audit_seq(uint64_t n)
+{
+    veil_journal_record_t record;
+
+    return veil_journal_look(VEIL_JOURNAL_AUDIT, n, &record) ? record.seq : 0;
 }
 
 json_t *
 veil_audit_kept(uint64_t n)
 {
-    if (n == 0 || n > audit_log.last || audit_log.last - n >= VEIL_AUDIT_KEPT)
-    {
-        return NULL;
-    }
-    return json_loads(audit_log.kept[(n - 1) % VEIL_AUDIT_KEPT], 0, NULL);
+    return veil_journal_read(VEIL_JOURNAL_AUDIT, n);
 }

@@ -71,13 +71,13 @@ void veil_audit_log(veil_audit_record_t *r, const veil_log_t *log);
 
 /*
  * The last records are kept, without those that only looked and were let:
- * they would drive out the others.  How many there have been.
+ * they would drive out the others.  They are counted from 1 on, also those of
+ * the master before an upgrade; first is last + 1 when there are none.
  */
-uint64_t veil_audit_last(void);
-/*
- * The n-th of those, from 1 on, as JSON: a new reference.  NULL: it is kept
- * no more, or not there yet.
- */
+void veil_audit_range(uint64_t *first, uint64_t *last);
+/* The n-th of those as JSON, a new reference; NULL: it is not kept. */
 json_t *veil_audit_kept(uint64_t n);
+/* Its "seq", which counts those that only looked, too; 0: it is not kept. */
+uint64_t veil_audit_seq(uint64_t n);
 
 #endif

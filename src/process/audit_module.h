@@ -27,6 +27,9 @@ veil_control_run_fn veil_log_verb_reopen; /* in workers */
 void veil_log_reopen_before(const json_t *args, bool dry_run);
 json_t *veil_log_reopen_gather(const json_t *args, const json_t *answers);
 
+/* In the master: the rules that another one has left, or changed, hold. */
+void veil_log_rules_again(void);
+
 /* In a worker: so many of its log files were opened anew. */
 void veil_log_reopened(unsigned n);
 

@@ -50,7 +50,8 @@ audit_cancel(veil_control_call_t *call)
 }
 
 static audit_watch_t *
-audit_watch_create(veil_control_call_t *call, bool (*say)(audit_watch_t *w))
+audit_watch_create(veil_control_call_t *call, bool (*say)(audit_watch_t *w),
+                   json_t *(*moved)(const veil_control_call_t *call))
 {
     audit_watch_t *w = veil_zalloc(sizeof(*w));
 
@@ -60,6 +61,7 @@ audit_watch_create(veil_control_call_t *call, bool (*say)(audit_watch_t *w))
     call->ctx = w;
     call->owns_ctx = true;
     call->cancel = audit_cancel;
+    call->moved = moved;
     return w;
 }
 
@@ -89,6 +91,29 @@ audit_say_events(audit_watch_t *w)
     return w->left != 0;
 }
 
+/* As it was asked, but after what was said. */
+static json_t *
+audit_args_since(const veil_control_call_t *call, uint64_t seq)
+{
+    json_t *args = json_copy(call->args);
+
+    (void) json_object_del(args, "n");
+    json_object_set_new(args, "since", json_integer((json_int_t) seq));
+    return args;
+}
+
+static json_t *
+audit_moved_events(const veil_control_call_t *call)
+{
+    const audit_watch_t *w = call->ctx;
+    json_t *args = audit_args_since(call, w->events.next - 1);
+
+    if (w->left != UINT64_MAX) {
+        json_object_set_new(args, "count", json_integer((json_int_t) w->left));
+    }
+    return args;
+}
+
 veil_control_rc_t
 veil_audit_verb_events(veil_control_call_t *call)
 {
@@ -100,7 +125,7 @@ veil_audit_verb_events(veil_control_call_t *call)
         return veil_control_fail(call, VEIL_E_ARGUMENT,
                                  "\"count\" must be more than 0");
     }
-    w = audit_watch_create(call, audit_say_events);
+    w = audit_watch_create(call, audit_say_events, audit_moved_events);
     w->left = count < 0 ? UINT64_MAX : (uint64_t) count;
     if (!veil_event_reader_init(&w->events, veil_control_text(call, "kinds")))
     {
@@ -122,40 +147,85 @@ veil_audit_verb_events(veil_control_call_t *call)
 static bool
 audit_say_records(audit_watch_t *w)
 {
-    uint64_t last = veil_audit_last();
-    uint64_t first = last < VEIL_AUDIT_KEPT ? 1 : last - VEIL_AUDIT_KEPT + 1;
+    uint64_t first, last;
+    json_t *record;
 
+    veil_audit_range(&first, &last);
     if (w->next < first && !veil_control_is_behind(w->call)) {
         veil_control_say(w->call, json_pack("{s:I}", "lost",
                                             (json_int_t) (first - w->next)));
         w->next = first;
     }
     while (w->next <= last && !veil_control_is_behind(w->call)) {
-        veil_control_say(w->call, veil_audit_kept(w->next));
+        record = veil_audit_kept(w->next);
+        if (record == NULL) {
+            return true; /* the other master has just driven it out */
+        }
+        veil_control_say(w->call, record);
         w->next++;
     }
     return true;
 }
 
+/* The number of the last record before this one. */
+static uint64_t
+audit_seq_before(uint64_t n)
+{
+    uint64_t first, last;
+
+    veil_audit_range(&first, &last);
+    if (n > last) {
+        return last < first ? 0 : veil_audit_seq(last);
+    }
+    return n <= first ? 0 : veil_audit_seq(n - 1);
+}
+
+static json_t *
+audit_moved_records(const veil_control_call_t *call)
+{
+    const audit_watch_t *w = call->ctx;
+
+    return audit_args_since(call, audit_seq_before(w->next));
+}
+
+/* The first to be shown. */
+static uint64_t
+audit_begin(const veil_control_call_t *call, uint64_t first, uint64_t last)
+{
+    uint64_t n = (uint64_t) veil_control_number(call, "n", AUDIT_SHOWN);
+    uint64_t seq;
+
+    if (!veil_control_has(call, "since")) {
+        return last + 1 - first < n ? first : last + 1 - n;
+    }
+    seq = (uint64_t) veil_control_number(call, "since", 0);
+    while (first <= last && veil_audit_seq(first) <= seq) {
+        first++;
+    }
+    return first;
+}
+
 veil_control_rc_t
 veil_audit_verb_audit(veil_control_call_t *call)
 {
-    uint64_t n = (uint64_t) veil_control_number(call, "n", AUDIT_SHOWN);
-    uint64_t last = veil_audit_last();
+    uint64_t first, last, n;
     audit_watch_t *w;
     json_t *records;
-    uint64_t i;
+    json_t *record;
 
-    n = n > VEIL_AUDIT_KEPT ? VEIL_AUDIT_KEPT : n;
-    n = n > last ? last : n;
+    veil_audit_range(&first, &last);
+    n = audit_begin(call, first, last);
     if (veil_control_flag(call, "follow")) {
-        w = audit_watch_create(call, audit_say_records);
-        w->next = last - n + 1;
+        w = audit_watch_create(call, audit_say_records, audit_moved_records);
+        w->next = n;
         return audit_watch_start(w);
     }
     records = json_array();
-    for (i = last - n + 1; i <= last; i++) {
-        json_array_append_new(records, veil_audit_kept(i));
+    for (; n <= last; n++) {
+        record = veil_audit_kept(n);
+        if (record != NULL) {
+            json_array_append_new(records, record);
+        }
     }
     call->data = json_pack("{s:o}", "records", records);
     return VEIL_CONTROL_DONE;

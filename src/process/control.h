@@ -108,6 +108,9 @@ void veil_control_calls_run(const veil_control_message_t *m, json_t *args);
 /* The same for a message received. */
 void veil_control_calls_message(const veil_message_t *m);
 void veil_control_calls_cancel(uint64_t id);
+/* How the call goes on with another master: arguments, or NULL: as it began.
+ */
+json_t *veil_control_calls_moved(uint64_t id);
 /* Cancels all. */
 void veil_control_calls_stop(void);
 

@@ -15,16 +15,15 @@
 #include "core/time.h"
 #include "process/control_audit.h"
 #include "process/control_server.h"
+#include "process/journal.h"
 #include "process/master_state.h"
-
-static uint64_t control_audit_clients;
 
 void
 veil_control_session_begin(veil_control_session_t *s, int fd,
                            const veil_log_t *log)
 {
     memset(s, 0, sizeof(*s));
-    s->client = ++control_audit_clients;
+    s->client = veil_journal_client();
     s->connect_sec = veil_clock.sec;
     s->connect_msec = veil_clock.msec;
     veil_ulid_make(s->ulid,
@@ -175,7 +174,12 @@ veil_control_audit_done(const veil_control_session_t *s,
     const char *code = json_string_value(json_object_get(err, "code"));
     veil_audit_result_t result = VEIL_AUDIT_OK;
 
-    if (!json_is_true(json_object_get(reply, "ok"))) {
+    if (code != NULL && strcmp(code, VEIL_E_MOVED) == 0
+        && (asked->table->flags & VEIL_CONTROL_STREAMS) != 0)
+    {
+        code = NULL; /* that is how one ends, too */
+        err = NULL;
+    } else if (!json_is_true(json_object_get(reply, "ok"))) {
         result = control_audit_result(code);
     } else if (json_is_true(json_object_get(reply, "partial"))) {
         result = VEIL_AUDIT_PARTIAL;

@@ -316,8 +316,8 @@ control_cancel(veil_control_call_t *call)
     control_free(call);
 }
 
-void
-veil_control_calls_cancel(uint64_t id)
+static veil_control_call_t *
+control_find(uint64_t id)
 {
     veil_control_call_t *call;
     veil_list_t *n;
@@ -325,10 +325,28 @@ veil_control_calls_cancel(uint64_t id)
     veil_list_foreach (n, &control.calls) {
         call = veil_list_entry(n, veil_control_call_t, link);
         if (call->id == id) {
-            control_cancel(call);
-            return;
+            return call;
         }
     }
+    return NULL;
+}
+
+void
+veil_control_calls_cancel(uint64_t id)
+{
+    veil_control_call_t *call = control_find(id);
+
+    if (call != NULL) {
+        control_cancel(call);
+    }
+}
+
+json_t *
+veil_control_calls_moved(uint64_t id)
+{
+    const veil_control_call_t *call = control_find(id);
+
+    return call == NULL || call->moved == NULL ? NULL : call->moved(call);
 }
 
 void

@@ -20,6 +20,38 @@
 
 static veil_control_settings_t control_request_settings; /* for the rules */
 
+/* --- replies ------------------------------------------------------------- */
+
+json_t *
+veil_control_err(const char *code, const char *msg, const char *hint)
+{
+    json_t *err = json_pack("{s:s}", "code", code);
+
+    json_object_set_new(err, "msg", json_string_nocheck(msg));
+    if (hint != NULL && hint[0] != '\0') {
+        json_object_set_new(err, "hint", json_string_nocheck(hint));
+    }
+    return err;
+}
+
+json_t *
+veil_control_reply(json_t *id, bool ok)
+{
+    const veil_generation_t *g = veil_master.serving;
+    json_t *o = json_object();
+
+    if (id != NULL) {
+        json_object_set(o, "id", id);
+    }
+    json_object_set_new(o, "ok", json_boolean(ok));
+    if (g != NULL) {
+        json_object_set_new(o, "gen", json_integer((json_int_t) g->number));
+    }
+    return o;
+}
+
+/* --- refusing ------------------------------------------------------------ */
+
 static void
 control_request_refuse(veil_control_client_t *c,
                        const veil_control_request_t *r, const char *code,

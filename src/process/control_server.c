@@ -33,7 +33,8 @@ static struct {
     veil_list_t clients;
     unsigned nclients;
     bool is_init;
-    bool deaf; /* another master accepts */
+    bool deaf;    /* another master accepts */
+    pid_t master; /* that one, for clients that are moved */
 } control_server;
 
 static void
@@ -314,22 +315,6 @@ control_server_free_client(veil_control_client_t *c)
     veil_free(c);
 }
 
-void
-veil_control_server_close(bool unlink_path)
-{
-    veil_control_client_t *c;
-
-    control_server_init();
-    while (!veil_list_is_empty(&control_server.clients)) {
-        c = veil_list_first(&control_server.clients, veil_control_client_t,
-                            link);
-        /* The last answers: who does not read them now never will. */
-        (void) control_server_flush(c);
-        control_server_free_client(c);
-    }
-    control_server_close_socket(unlink_path);
-}
-
 static void
 control_server_refuse(int fd, const veil_log_t *log)
 {
@@ -409,6 +394,54 @@ veil_control_client_send(veil_control_client_t *c, const json_t *line)
     return true;
 }
 
+void
+veil_control_server_move(pid_t master)
+{
+    veil_control_client_t *c;
+    veil_list_t *l;
+
+    control_server_init();
+    control_server.master = master;
+    veil_list_foreach (l, &control_server.clients) {
+        c = veil_list_entry(l, veil_control_client_t, link);
+        c->moved = true;
+        veil_control_client_moved(c);
+    }
+}
+
+/* Its last line, behind the last answer. */
+static void
+control_server_say_moved(veil_control_client_t *c)
+{
+    json_t *o;
+
+    if (!c->moved || c->tasks != 0 || c->closing) {
+        return;
+    }
+    o = json_pack("{s:s, s:i}", "event", "moved", "pid",
+                  (int) control_server.master);
+    (void) veil_control_client_send(c, o);
+    json_decref(o);
+    c->closing = true;
+}
+
+void
+veil_control_server_close(bool unlink_path)
+{
+    veil_control_client_t *c;
+
+    control_server_init();
+    while (!veil_list_is_empty(&control_server.clients)) {
+        c = veil_list_first(&control_server.clients, veil_control_client_t,
+                            link);
+        control_server_say_moved(c);
+        /* The last answers: who does not read them now never will. */
+        (void) control_server_flush(c);
+        control_server_free_client(c);
+    }
+    control_server_close_socket(unlink_path);
+}
+
 /* Takes complete lines out of what was read. */
 static void
 control_server_take_lines(veil_control_client_t *c)
@@ -416,7 +449,7 @@ control_server_take_lines(veil_control_client_t *c)
     size_t from = 0;
     char *end;
 
-    while (!c->closing
+    while (!c->closing && !c->moved
            && (end = memchr(c->in + from, '\n', c->in_len - from)) != NULL)
     {
         size_t len = (size_t) (end - (c->in + from));
@@ -492,7 +525,7 @@ veil_control_server_poll(struct pollfd *fds)
         c = veil_list_entry(l, veil_control_client_t, link);
         fds[n].fd = c->fd;
         fds[n].revents = 0;
-        fds[n].events = c->eof || c->closing ? 0 : POLLIN;
+        fds[n].events = c->eof || c->moved || c->closing ? 0 : POLLIN;
         if (c->out_off < c->out_len) {
             fds[n].events |= POLLOUT;
         }
@@ -587,6 +620,7 @@ veil_control_server_run_due(uint64_t now_ms)
     veil_control_tasks_run_due(now_ms);
     veil_list_foreach_safe (l, tmp, &control_server.clients) {
         c = veil_list_entry(l, veil_control_client_t, link);
+        control_server_say_moved(c);
         if (!control_server_flush(c) || control_server_is_over(c)
             || (c->tasks == 0 && now_ms - c->active_ms > VEIL_CONTROL_IDLE_MS))
         {

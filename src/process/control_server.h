@@ -32,7 +32,8 @@ typedef struct {
     uint64_t active_ms; /* of the last request or answer */
     unsigned tasks;     /* requests under way */
     bool eof;           /* it sends no more */
-    bool closing;       /* nothing is read any more */
+    bool moved;         /* another master serves: nothing is read any more */
+    bool closing;       /* nothing is read or said any more */
 } veil_control_client_t;
 
 /*
@@ -61,6 +62,12 @@ const char *veil_control_server_path(void);
  */
 void veil_control_server_listen(bool on);
 
+/*
+ * This one serves from now on: clients are told so, when what they wait for
+ * is answered, and disconnected.
+ */
+void veil_control_server_move(pid_t master);
+
 /* At most VEIL_CONTROL_CLIENTS + 1 entries; returns how many. */
 unsigned veil_control_server_poll(struct pollfd *fds);
 void veil_control_server_polled(const struct pollfd *fds, unsigned n,
@@ -84,6 +91,8 @@ int veil_control_role(const veil_peer_id_t *peer);
 /* "none", "read" ... */
 const char *veil_control_role_name(int role);
 void veil_control_client_gone(veil_control_client_t *c);
+/* Its requests that change nothing are answered VEIL_E_MOVED. */
+void veil_control_client_moved(veil_control_client_t *c);
 int veil_control_tasks_timeout(uint64_t now_ms);
 void veil_control_tasks_run_due(uint64_t now_ms);
 

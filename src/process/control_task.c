@@ -60,36 +60,6 @@ static struct {
     uint64_t last_id;
 } control_task;
 
-/* --- replies ------------------------------------------------------------- */
-
-json_t *
-veil_control_err(const char *code, const char *msg, const char *hint)
-{
-    json_t *err = json_pack("{s:s}", "code", code);
-
-    json_object_set_new(err, "msg", json_string_nocheck(msg));
-    if (hint != NULL && hint[0] != '\0') {
-        json_object_set_new(err, "hint", json_string_nocheck(hint));
-    }
-    return err;
-}
-
-json_t *
-veil_control_reply(json_t *id, bool ok)
-{
-    const veil_generation_t *g = veil_master.serving;
-    json_t *o = json_object();
-
-    if (id != NULL) {
-        json_object_set(o, "id", id);
-    }
-    json_object_set_new(o, "ok", json_boolean(ok));
-    if (g != NULL) {
-        json_object_set_new(o, "gen", json_integer((json_int_t) g->number));
-    }
-    return o;
-}
-
 /* --- tasks --------------------------------------------------------------- */
 
 static control_task_t *
@@ -600,6 +570,32 @@ veil_control_tasks_run_due(uint64_t now_ms)
         if (t->head.deadline_ms != 0 && t->head.deadline_ms <= now_ms) {
             control_task_time_up(t);
         }
+    }
+}
+
+void
+veil_control_client_moved(veil_control_client_t *c)
+{
+    control_task_t *t;
+    veil_list_t *n;
+    veil_list_t *tmp;
+    json_t *args;
+
+    veil_list_foreach_safe (n, tmp, &control_task.tasks) {
+        t = veil_list_entry(n, control_task_t, link);
+        if (t->client != c || (t->verb->flags & VEIL_CONTROL_CHANGES) != 0) {
+            continue;
+        }
+        json_decref(t->err);
+        t->err = veil_control_err(VEIL_E_MOVED, "another master serves now",
+                                  "connect again, and ask that one");
+        args = veil_control_calls_moved(t->head.id);
+        if (args != NULL) {
+            json_object_set_new(t->err, "details",
+                                json_pack("{s:o}", "args", args));
+        }
+        control_task_cancel(t);
+        control_task_finish(t);
     }
 }
 

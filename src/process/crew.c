@@ -33,6 +33,7 @@
 #include "core/time.h"
 #include "process/channel.h"
 #include "process/crew_state.h"
+#include "process/journal.h"
 #include "process/message.h"
 #include "process/prepare.h"
 #include "process/show.h"
@@ -97,6 +98,7 @@ crew_child(unsigned slot, unsigned place, int channel, int block)
 
     veil_fault_role(VEIL_FAULT_WORKER);
     veil_board_take(block);
+    veil_journal_close();
     close(veil_crew.o.up);
     close(veil_crew.o.signals);
     veil_list_foreach (n, &veil_crew.processes) {

@@ -7,49 +7,37 @@
  * way is told with the next that gets through.  It becomes an event of its
  * own here, "events.lost", so that its place in the sequence is seen.
  *
- * The ring keeps events as text; they are made values again for each who
- * reads them, which are few.
+ * The ring (journal.h) keeps events as text; they are made values again for
+ * each who reads them, which are few.  It is there for the master of an
+ * upgrade as well, so a reader has a place in it whichever it asks.
  */
 
 #include "core/platform.h"
 
-#include "core/assert.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/audit.h"
 #include "process/events.h"
-
-typedef struct {
-    char kind[VEIL_CONTROL_VERB_MAX];
-    char *text; /* the line */
-} event_t;
-
-static struct {
-    uint64_t last;
-    event_t ring[VEIL_EVENTS_KEPT]; /* event seq is at (seq - 1) modulo */
-} events;
+#include "process/journal.h"
 
 /* --- the ring ------------------------------------------------------------ */
 
 static uint64_t
 events_first(void)
 {
-    return events.last <= VEIL_EVENTS_KEPT
-               ? 1
-               : events.last - VEIL_EVENTS_KEPT + 1;
-}
+    uint64_t first, last;
 
-static const event_t *
-events_at(uint64_t seq)
-{
-    VEIL_ASSERT(seq >= events_first() && seq <= events.last);
-    return &events.ring[(seq - 1) % VEIL_EVENTS_KEPT];
+    veil_journal_range(VEIL_JOURNAL_EVENTS, &first, &last);
+    return first;
 }
 
 uint64_t
 veil_events_last(void)
 {
-    return events.last;
+    uint64_t first, last;
+
+    veil_journal_range(VEIL_JOURNAL_EVENTS, &first, &last);
+    return last;
 }
 
 static json_t *
@@ -58,15 +46,12 @@ events_number(uint64_t n)
     return n == 0 ? json_null() : json_integer((json_int_t) n);
 }
 
-/* Takes over data. */
-static char *
-events_line(const veil_event_source_t *s, uint64_t seq, const char *kind,
-            json_t *data)
+/* Without data; the caller's to free. */
+static json_t *
+events_head(const veil_event_source_t *s, uint64_t seq, const char *kind)
 {
     char ts[VEIL_AUDIT_TIME];
     json_t *o = json_object();
-    size_t len;
-    char *text;
 
     veil_audit_time(ts, veil_clock.sec, veil_clock.msec);
     json_object_set_new(o, "seq", json_integer((json_int_t) seq));
@@ -78,25 +63,32 @@ events_line(const veil_event_source_t *s, uint64_t seq, const char *kind,
                             ? json_null()
                             : json_integer((json_int_t) s->worker - 1));
     json_object_set_new(o, "pid", json_integer(s->pid));
-    json_object_set_new(o, "data", data == NULL ? json_object() : data);
-    len = json_dumpb(o, NULL, 0, JSON_COMPACT);
-    text = veil_alloc(len + 1);
-    (void) json_dumpb(o, text, len, JSON_COMPACT);
-    text[len] = '\0';
-    json_decref(o);
-    return text;
+    return o;
 }
 
 void
 veil_events_add(const veil_event_source_t *source, const char *kind,
                 json_t *data)
 {
-    event_t *e = &events.ring[events.last % VEIL_EVENTS_KEPT];
+    char name[VEIL_CONTROL_VERB_MAX];
+    json_t *o;
+    size_t len;
+    char *text;
 
-    veil_free(e->text);
-    events.last++;
-    (void) veil_str_copy_z(e->kind, sizeof(e->kind), veil_str_z(kind));
-    e->text = events_line(source, events.last, e->kind, data);
+    (void) veil_str_copy_z(name, sizeof(name), veil_str_z(kind));
+    o = events_head(source, veil_journal_begin(VEIL_JOURNAL_EVENTS), name);
+    json_object_set_new(o, "data", data == NULL ? json_object() : data);
+    len = json_dumpb(o, NULL, 0, JSON_COMPACT);
+    if (len > VEIL_JOURNAL_TEXT) {
+        json_object_set_new(o, "data",
+                            json_pack("{s:I}", "too_long", (json_int_t) len));
+        len = json_dumpb(o, NULL, 0, JSON_COMPACT);
+    }
+    text = veil_alloc(len);
+    (void) json_dumpb(o, text, len, JSON_COMPACT);
+    veil_journal_end(VEIL_JOURNAL_EVENTS, name, text, len);
+    veil_free(text);
+    json_decref(o);
 }
 
 static void
@@ -185,24 +177,26 @@ veil_event_reader_init(veil_event_reader_t *reader, const char *kinds)
         return false;
     }
     (void) veil_str_copy_z(reader->kinds, sizeof(reader->kinds), s);
-    reader->next = events.last + 1;
+    reader->next = veil_events_last() + 1;
     return true;
 }
 
 void
 veil_event_reader_since(veil_event_reader_t *reader, uint64_t seq)
 {
-    reader->next = seq >= events.last ? events.last + 1 : seq + 1;
+    uint64_t last = veil_events_last();
+
+    reader->next = seq >= last ? last + 1 : seq + 1;
 }
 
 void
 veil_event_reader_back(veil_event_reader_t *reader, uint64_t n)
 {
-    uint64_t seq = events.last + 1;
+    uint64_t seq = veil_events_last() + 1;
+    veil_journal_record_t e;
 
-    while (n != 0 && seq > events_first()) {
-        seq--;
-        if (events_match(reader->kinds, events_at(seq)->kind)) {
+    while (n != 0 && veil_journal_look(VEIL_JOURNAL_EVENTS, --seq, &e)) {
+        if (events_match(reader->kinds, e.kind)) {
             n--;
             reader->next = seq;
         }
@@ -212,19 +206,28 @@ veil_event_reader_back(veil_event_reader_t *reader, uint64_t n)
 json_t *
 veil_event_reader_next(veil_event_reader_t *reader)
 {
-    uint64_t first = events_first();
-    const event_t *e;
+    uint64_t last = veil_events_last();
+    veil_journal_record_t e;
+    json_t *line;
 
-    if (reader->next < first) {
-        json_int_t lost = (json_int_t) (first - reader->next);
+    while (reader->next <= last) {
+        uint64_t first = events_first();
 
-        reader->next = first;
-        return json_pack("{s:I}", "lost", lost);
-    }
-    while (reader->next <= events.last) {
-        e = events_at(reader->next++);
-        if (events_match(reader->kinds, e->kind)) {
-            return json_loads(e->text, 0, NULL);
+        if (reader->next < first) {
+            json_int_t lost = (json_int_t) (first - reader->next);
+
+            reader->next = first;
+            return json_pack("{s:I}", "lost", lost);
+        }
+        if (!veil_journal_look(VEIL_JOURNAL_EVENTS, reader->next, &e)) {
+            continue; /* the other master has just driven it out */
+        }
+        line = events_match(reader->kinds, e.kind)
+                   ? veil_journal_read(VEIL_JOURNAL_EVENTS, reader->next)
+                   : NULL;
+        reader->next++;
+        if (line != NULL) {
+            return line;
         }
     }
     return NULL;

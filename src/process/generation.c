@@ -27,6 +27,7 @@
 #include "process/diagnostic.h"
 #include "process/facts.h"
 #include "process/generation.h"
+#include "process/journal.h"
 #include "process/keeper.h"
 #include "process/show.h"
 #include "process/spawn.h"
@@ -37,8 +38,8 @@ static void
 generation_child(const veil_generation_options_t *o, int channel, int block)
 {
     const int lent[] = { o->text_fd, o->running_text_fd, o->running_facts_fd };
-    int keep[VEIL_GENERATION_LOGS + 2 + veil_countof(lent)];
-    veil_hold_zone_t board;
+    int keep[VEIL_GENERATION_LOGS + 3 + veil_countof(lent)];
+    veil_hold_zone_t zone;
     veil_keeper_options_t k;
     const veil_log_sink_t *sink;
     unsigned n = 0;
@@ -47,8 +48,11 @@ generation_child(const veil_generation_options_t *o, int channel, int block)
     veil_fault_role(VEIL_FAULT_KEEPER);
     veil_board_take(block);
     keep[n++] = channel;
-    if (veil_show_zone(&board) >= 0) {
-        keep[n++] = veil_show_zone(&board);
+    if (veil_show_zone(&zone) >= 0) {
+        keep[n++] = veil_show_zone(&zone);
+    }
+    if (veil_journal_zone(&zone) >= 0) {
+        keep[n++] = veil_journal_zone(&zone);
     }
     for (i = 0; i < veil_countof(lent); i++) {
         if (lent[i] >= 0) {

@@ -34,6 +34,7 @@
 #include "event/listen.h"
 #include "process/channel.h"
 #include "process/heir.h"
+#include "process/journal.h"
 #include "process/link.h"
 #include "process/prepare.h"
 #include "process/show.h"
@@ -115,6 +116,10 @@ heir_add_zones(veil_handover_t *h)
         veil_handover_add_zone(h, &key, zone->fd);
     }
     fd = veil_show_zone(&key);
+    if (fd >= 0) {
+        veil_handover_add_zone(h, &key, fd);
+    }
+    fd = veil_journal_zone(&key);
     if (fd >= 0) {
         veil_handover_add_zone(h, &key, fd);
     }

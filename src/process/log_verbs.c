@@ -6,6 +6,8 @@
  * the place of a worker that died, has its parent's.  An end needs no timer:
  * it is a time of the clock that all processes share.
  *
+ * The journal has the rules for the master of an upgrade, or of a way back.
+ *
  * Files are opened by master and keepers; workers get descriptors.  A call
  * that goes to the workers behind those comes to them after them, so what
  * they answer is how it went.
@@ -15,6 +17,7 @@
 
 #include "core/time.h"
 #include "process/audit_module.h"
+#include "process/journal.h"
 #include "process/master_state.h"
 
 /* --- log.level ----------------------------------------------------------- */
@@ -87,7 +90,7 @@ log_level_of(const veil_log_rule_t *rule, const char *part)
 }
 
 static void
-log_tell_all(const veil_log_rules_t *rules)
+log_use(const veil_log_rules_t *rules)
 {
     veil_generation_t *g;
     veil_list_t *n;
@@ -98,6 +101,22 @@ log_tell_all(const veil_log_rules_t *rules)
         veil_generation_send(g, VEIL_MSG_RULES, rules, sizeof(*rules),
                              &veil_master.log);
     }
+}
+
+static void
+log_tell_all(const veil_log_rules_t *rules)
+{
+    veil_journal_keep_rules(rules);
+    log_use(rules);
+}
+
+void
+veil_log_rules_again(void)
+{
+    veil_log_rules_t rules;
+
+    veil_journal_rules(&rules);
+    log_use(&rules);
 }
 
 static json_t *

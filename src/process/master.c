@@ -38,6 +38,7 @@
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/events.h"
+#include "process/journal.h"
 #include "process/left.h"
 #include "process/master_state.h"
 #include "process/notify.h"
@@ -451,6 +452,7 @@ veil_master_run(const veil_master_options_t *o)
     if (veil_takeover_adopt() == VEIL_OK) {
         veil_upgrade_adopt_control();
         veil_show_open(&veil_master.hold, VEIL_BOARD_MASTER, &veil_master.log);
+        veil_journal_open(&veil_master.hold, &veil_master.log);
         start.from_text =
             veil_master.text_fd >= 0
             && veil_takeover_data(VEIL_TAKEOVER_FROM_TEXT).len != 0;

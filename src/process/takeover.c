@@ -28,6 +28,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
+#include "process/control_server.h"
 #include "process/link.h"
 #include "process/master_state.h"
 #include "process/notify.h"
@@ -393,6 +394,14 @@ takeover_answer_failed(const char *code, const char *why)
     takeover_answer(VEIL_CONTROL_FAILED);
 }
 
+/* The control socket is the old master's again. */
+static void
+takeover_pass_back(void)
+{
+    veil_upgrade_serve(false);
+    veil_control_server_move(takeover.h.pid);
+}
+
 /* It serves again: this master ends with its connections. */
 static void
 takeover_on_back(const veil_link_message_t *m)
@@ -415,7 +424,7 @@ takeover_on_back(const veil_link_message_t *m)
     }
     (void) veil_notify("MAINPID=%d", pid);
     takeover.state = TAKEOVER_LEAVING;
-    veil_upgrade_serve(false);
+    takeover_pass_back();
     takeover_answer(VEIL_CONTROL_DONE);
     veil_upgrade_leave();
 }
@@ -531,6 +540,7 @@ veil_takeover_stop(uint64_t timeout_ms)
     if (veil_takeover_has_old() && takeover.h.mode == VEIL_UPGRADE_SERVES) {
         takeover_tell("LEAVING");
         takeover.state = TAKEOVER_LEAVING;
+        takeover_pass_back();
     } else if (veil_takeover_has_old()) {
         (void) veil_link_send(takeover.link, -1, "STOP ms=%llu",
                               (unsigned long long) timeout_ms);

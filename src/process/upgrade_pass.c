@@ -20,6 +20,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
+#include "process/control_server.h"
 #include "process/left.h"
 #include "process/master_state.h"
 #include "process/notify.h"
@@ -150,6 +151,7 @@ veil_upgrade_pass(const veil_link_message_t *m)
     /* Of three masters the first has no way back. */
     veil_takeover_release(1);
     veil_upgrade_serve(false);
+    veil_control_server_move(veil_upgrade.pid);
     if (veil_upgrade.call != NULL) {
         veil_upgrade.call->data = upgrade_pass_result(m);
     }

@@ -4,13 +4,14 @@
  *
  * A socket file is one listening socket, whoever accepts from it.  So the new
  * master gets the descriptor, and the one that serves accepts; the other
- * answers the clients it has.  The lock is of the open file, and held as long
- * as either of them is there.
+ * tells the clients it has that it serves no more.  The lock is of the open
+ * file, and held as long as either of them is there.
  */
 
 #include "core/platform.h"
 
 #include "core/module.h"
+#include "process/audit_module.h"
 #include "process/control_server.h"
 #include "process/takeover.h"
 #include "process/upgrade.h"
@@ -33,11 +34,20 @@ upgrade_verb_give(veil_handover_t *h)
     }
 }
 
+static void
+upgrade_verb_serve(bool serves)
+{
+    veil_control_server_listen(serves);
+    if (serves) {
+        veil_log_rules_again();
+    }
+}
+
 void
 veil_upgrade_init(void)
 {
     veil_upgrade_on_give(upgrade_verb_give);
-    veil_upgrade_on_serve(veil_control_server_listen);
+    veil_upgrade_on_serve(upgrade_verb_serve);
 }
 
 void

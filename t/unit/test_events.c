@@ -15,17 +15,7 @@ setup(void)
     veil_time_set(1000, 1763735318, 42);
 }
 
-static void
-teardown(void)
-{
-    unsigned i;
-
-    for (i = 0; i < VEIL_EVENTS_KEPT; i++) {
-        veil_free(events.ring[i].text);
-    }
-}
-
-TestSuite(events, .init = setup, .fini = teardown);
+TestSuite(events, .init = setup);
 
 static void
 add(const char *kind, unsigned n)
