@@ -196,6 +196,10 @@ explain_print(const json_t *report, FILE *out)
     o = json_object_get(report, "request");
     fprintf(out, "%s %s from %s\n", explain_text(o, "method"),
             explain_text(o, "url"), explain_text(o, "client"));
+    if (json_is_string(json_object_get(report, "configuration"))) {
+        fprintf(out, "configuration %s\n",
+                explain_text(report, "configuration"));
+    }
     o = json_object_get(report, "listener");
     fprintf(out, "listener %s%s", explain_text(o, "address"),
             json_is_true(json_object_get(o, "tls")) ? ", TLS" : "");

@@ -18,6 +18,7 @@
  *   response   {"status", "fields": [[name, value]]}; null: none
  *   log        [line]: what the error log would have
  *   unknown    [sentence]: what only the time of the request can tell
+ *   configuration  the path of the main file, when a file was looked at
  *
  * or {"error": sentence}: there is no such listener, the URL is none.
  */

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "ctl/call.h"
+#include "ctl/config.h"
 #include "ctl/output.h"
 #include "ctl/show.h"
 #include "ctl/where.h"
@@ -159,7 +160,7 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         if (!call_has_failed_worker(workers)
             && !json_is_true(json_object_get(answer, "partial")))
         {
-            return VEIL_CTL_OK;
+            return veil_ctl_config_judge(c, data);
         }
         if (!c->json) {
             veil_ctl_say("not every worker did it:");

@@ -6,6 +6,7 @@
 #define VEIL_CTL_CONFIG_H
 
 #include "ctl/command.h"
+#include "ctl/ctl.h"
 
 /*
  * "config check" and "config explain" look at a file by themselves, and ask
@@ -22,5 +23,12 @@ bool veil_ctl_is_config(const veil_ctl_command_t *c);
  * to be asked, as c says now.
  */
 int veil_ctl_config(veil_ctl_command_t *c);
+
+/*
+ * What a server's answer means for the exit code, as it would of a file; for
+ * any verb.
+ */
+veil_ctl_code_t veil_ctl_config_judge(const veil_ctl_command_t *c,
+                                      const json_t *data);
 
 #endif

@@ -50,10 +50,15 @@ veil_ctl_show_config_check(veil_ctl_text_t *out,
         show_inspect_text(out, f, "advice");
         veil_ctl_text_z(out, "\n");
     }
-    veil_ctl_text_printf(out, "errors %lld, warnings %lld, notes %lld\n",
+    veil_ctl_text_printf(out, "errors %lld, warnings %lld, notes %lld",
                          show_inspect_number(data, "errors"),
                          show_inspect_number(data, "warnings"),
                          show_inspect_number(data, "notes"));
+    if (json_is_string(json_object_get(data, "file"))) {
+        veil_ctl_text_z(out, " in what runs of ");
+        show_inspect_text(out, data, "file");
+    }
+    veil_ctl_text_z(out, "\n");
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/platform.h"
 
+#include "core/control.h"
 #include "process/explain.h"
 
 int
@@ -24,6 +25,8 @@ veil_explain_run(const veil_launch_t *launch, const veil_explain_options_t *o,
         return 1;
     }
     report = veil_explain(cycle, o);
+    json_object_set_new(report, "configuration",
+                        veil_control_string(cycle->conf_path));
     status = json_object_get(report, "error") == NULL ? 0 : 1;
     if (json) {
         (void) json_dumpf(report, out, JSON_INDENT(2));

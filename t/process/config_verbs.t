@@ -104,7 +104,7 @@ like($out, qr/^\Q$file\E:\d+:\d+: warning: .* \[L101 /m, 'veilctl: a finding');
 ($status, $out) = ctl(qw/config check --strict/, $file);
 is($status, 1, 'veilctl: strict');
 ($status, $out) = ctl('-s', $socket, qw/--json config check --running/);
-is($status, 0, 'veilctl: what runs') or diag($out);
+is($status, 1, 'veilctl: what runs, with an error') or diag($out);
 like($out, qr/"L201"/, 'veilctl: is another');
 ($status, $out) = ctl(qw/config explain/, "http://h:$port/x", "file=$file");
 is($status, 0, 'veilctl: explains');
@@ -119,7 +119,40 @@ like($out, qr/^response 302$/m, 'veilctl: as of a file');
 ($status, $out) = ctl('-s', $socket, qw/config check --running/);
 like($out, qr/^\S+:9:31: error: .* \[L201 alias-traversal\]$/m,
     'veilctl: findings as well');
+like($out, qr/^errors 1, warnings 1, notes \d+ in what runs of \Q$file\E$/m,
+    'veilctl: of which file');
+
+# Without a file it is the server's.
+
+($status, $out) = ctl('-s', $socket, qw/config check/);
+is($status, 0, 'veilctl: no file is named') or diag($out);
+like($out, qr/^veilctl: this is about the server's file \Q$file\E$/m,
+    'veilctl: which one it is, is said');
+like($out, qr/^\Q$file\E:\d+:\d+: warning: .* \[L101 /m, 'veilctl: findings');
+($status, $out) = ctl('-s', $socket, qw/-j config check --strict/);
+is($status, 1, 'veilctl: strict');
+is(eval { decode_json($out)->{file} }, $file, 'veilctl: as JSON') or diag($out);
+($status, $out) = ctl('-s', $socket, qw/config explain/, "http://h:$port/x");
+is($status, 0, 'veilctl: explains');
+like($out, qr/^configuration \Q$file\E$/m, 'veilctl: by the same file');
+$t->write_file('named.conf', "events { }\n");
+($status, $out) = ctl('-s', $socket, '-c', "$dir/named.conf", qw/config check/);
+like($out, qr/ in \Q$dir\E\/named\.conf$/m, 'veilctl: but -c names another');
+
+# What runs is judged as files are.
+
+$c->data('reload');
+($status, $out) = ctl('-s', $socket, qw/config check --running/);
+is($status, 0, 'veilctl: warnings of what runs') or diag($out);
+($status, $out) = ctl('-s', $socket, qw/config check --running --strict/);
+is($status, 1, 'veilctl: fail when they shall');
+($status, $out) = ctl('-s', $socket, qw/config explain --running nonsense/);
+is($status, 1, 'veilctl: what is no request');
+
 $t->stop;
+($status, $out) = ctl('-s', $socket, qw/config check/);
+like($out, qr/^veilctl: there is no server at \Q$socket\E: /m,
+    'veilctl: no server, no file');
 ($status, $out) = ctl(qw/--json config check/, $file);
 is($status, 0, 'veilctl: without a server');
 is(codes(decode_json($out)), 'L101', 'veilctl: as JSON');
