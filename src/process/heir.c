@@ -18,6 +18,11 @@
  *
  * In a reload two generations may believe that they serve. A lock on the
  * board's memory, which all of them have, decides: the other one drains.
+ *
+ * During an upgrade there are two masters, and when one of them dies the other
+ * one serves, or serves again. So every master that would holds another lock
+ * there, as a reader, which goes with it; as long as somebody does, no heir is
+ * made, or one that was begun is ended before it serves.
  */
 
 #include "core/platform.h"
@@ -61,6 +66,7 @@ static struct {
 } heir = { .link = -1 };
 
 static void heir_start(void);
+static void heir_give_up(void);
 
 bool
 veil_heir_is_wanted(const veil_cycle_t *cycle, bool detach)
@@ -73,14 +79,40 @@ veil_heir_is_wanted(const veil_cycle_t *cycle, bool detach)
 /* --- who does it ----------------------------------------------------------
  */
 
+/* Bytes of the board's memory that stand for something. */
+#define HEIR_BYTE 0   /* its holder makes an heir */
+#define HEIR_MASTER 1 /* its holders are masters that stand by */
+
 static bool
-heir_lock(short type)
+heir_lock(off_t byte, short type)
 {
-    struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_len = 1 };
+    struct flock lock = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1
+    };
     veil_hold_zone_t key;
     int fd = veil_show_zone(&key);
 
     return fd < 0 || fcntl(fd, F_SETLK, &lock) == 0;
+}
+
+/* Another process is a master that stands by. */
+static bool
+heir_is_needless(void)
+{
+    struct flock lock = { .l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = HEIR_MASTER,
+                          .l_len = 1 };
+    veil_hold_zone_t key;
+    int fd = veil_show_zone(&key);
+
+    return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+void
+veil_heir_stand_by(bool on)
+{
+    (void) heir_lock(HEIR_MASTER, on ? F_RDLCK : F_UNLCK);
 }
 
 /* --- the state ------------------------------------------------------------
@@ -161,7 +193,11 @@ heir_try_again(void)
 static void
 heir_due(veil_due_t *due VEIL_UNUSED)
 {
-    heir_start();
+    if (heir_is_needless()) {
+        heir_give_up();
+    } else {
+        heir_start();
+    }
 }
 
 static pid_t
@@ -216,7 +252,7 @@ bool
 veil_heir_begin(const veil_heir_options_t *options)
 {
     heir.o = options;
-    if (!heir_lock(F_WRLCK)) {
+    if (heir_is_needless() || !heir_lock(HEIR_BYTE, F_WRLCK)) {
         return false;
     }
     veil_due_init(&heir.again, heir_due);
@@ -236,7 +272,22 @@ heir_on_serving(const veil_link_message_t *m)
              "another master, process %d, serves with generation %llu",
              (int) heir.pid, (unsigned long long) veil_link_number(m, "gen"));
     /* Its own keeper is in charge from here on. */
-    (void) heir_lock(F_UNLCK);
+    (void) heir_lock(HEIR_BYTE, F_UNLCK);
+    heir.o->drain(heir.o->drain_ms);
+}
+
+/* A master of an upgrade has come to serve meanwhile. */
+static void
+heir_give_up(void)
+{
+    heir.state = HEIR_SERVES; /* somebody does */
+    veil_log(heir.o->log, VEIL_LOG_NOTICE, 0,
+             "there is another master already, this keeper ends with its "
+             "last connection");
+    if (heir.pid != 0) {
+        (void) kill(heir.pid, SIGKILL);
+    }
+    (void) heir_lock(HEIR_BYTE, F_UNLCK);
     heir.o->drain(heir.o->drain_ms);
 }
 
@@ -244,7 +295,11 @@ static void
 heir_on_message(const veil_link_message_t *m)
 {
     if (veil_link_is(m, "READY")) {
-        (void) veil_link_send(heir.link, -1, "GO");
+        if (heir_is_needless()) {
+            heir_give_up();
+        } else {
+            (void) veil_link_send(heir.link, -1, "GO");
+        }
     } else if (veil_link_is(m, "SERVING")) {
         heir_on_serving(m);
     } else if (veil_link_is(m, "FAIL")) {

@@ -29,9 +29,16 @@ bool veil_heir_is_wanted(const veil_cycle_t *cycle, bool detach);
 /*
  * In the keeper of a generation that serves, once its master is dead: starts
  * another master, again and again until one serves.  False: another keeper
- * does that, and this one has to drain.  The options must stay.
+ * does that, or another master is there, and this one has to drain.  The
+ * options must stay.
  */
 bool veil_heir_begin(const veil_heir_options_t *options);
+
+/*
+ * In a master: while it stands by it serves, or serves again when the one
+ * after it dies, and keepers of others make no heir.
+ */
+void veil_heir_stand_by(bool on);
 
 /* At most one entry; returns how many. */
 unsigned veil_heir_poll(struct pollfd *fds);

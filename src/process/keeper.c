@@ -381,8 +381,8 @@ keeper_go_on_alone(void)
              "the master is gone, serving on until there is another");
     if (!veil_heir_begin(&o)) {
         veil_log(keeper.log, VEIL_LOG_NOTICE, 0,
-                 "another keeper goes on, this one ends with its last "
-                 "connection");
+                 "another keeper or master goes on, this keeper ends with its "
+                 "last connection");
         keeper_drain(o.drain_ms);
     }
 }

@@ -38,6 +38,7 @@
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/events.h"
+#include "process/heir.h"
 #include "process/journal.h"
 #include "process/left.h"
 #include "process/master_state.h"
@@ -156,6 +157,7 @@ veil_master_stop(uint64_t timeout)
 
     if (!veil_master.stopping) {
         veil_master.stopping = true;
+        veil_heir_stand_by(false);
         veil_master.restart_ms = 0;
         veil_master.reload_wanted = false;
         if (veil_master.first) {

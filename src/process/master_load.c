@@ -18,6 +18,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/control_server.h"
+#include "process/heir.h"
 #include "process/master_state.h"
 #include "process/notify.h"
 #include "process/show.h"
@@ -173,6 +174,7 @@ veil_master_switch(veil_generation_t *g)
     }
     VEIL_FAULT("master.switch");
     master_take(g);
+    veil_heir_stand_by(true);
     veil_hold_commit(&veil_master.hold, g->number);
     veil_generation_send(g, VEIL_MSG_START, NULL, 0, &veil_master.log);
     VEIL_FAULT("master.started");

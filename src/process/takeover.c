@@ -29,6 +29,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/control_server.h"
+#include "process/heir.h"
 #include "process/link.h"
 #include "process/master_state.h"
 #include "process/notify.h"
@@ -399,6 +400,7 @@ static void
 takeover_pass_back(void)
 {
     veil_upgrade_serve(false);
+    veil_heir_stand_by(false);
     veil_control_server_move(takeover.h.pid);
 }
 

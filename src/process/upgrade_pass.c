@@ -21,6 +21,7 @@
 #include "core/time.h"
 #include "core/version.h"
 #include "process/control_server.h"
+#include "process/heir.h"
 #include "process/left.h"
 #include "process/master_state.h"
 #include "process/notify.h"
@@ -246,6 +247,7 @@ upgrade_pass_release(const veil_link_message_t *m)
     veil_list_t *n;
 
     veil_upgrade.released = true;
+    veil_heir_stand_by(false);
     veil_takeover_release(back + 1);
     /* One that is kept is not: there is a newer one to go back to. */
     upgrade_pass_drain_serving();
