@@ -178,71 +178,65 @@ diff_names(json_t *list, const json_t *has, const json_t *lacks)
     }
 }
 
-static json_t *
-diff_listeners(const json_t *from, const json_t *to)
-{
-    json_t *added, *removed, *changed = json_array();
-    json_t *o = diff_lists(&added, &removed);
-    const json_t *before;
-    const char *name;
-    json_t *now;
+/* What is to be told of a thing that both sides have; NULL: nothing. */
+typedef json_t *diff_tell_fn(const char *name, const json_t *before,
+                             const json_t *now);
 
-    diff_names(added, to, from);
-    diff_names(removed, from, to);
-    json_object_foreach((json_t *) (uintptr_t) to, name, now)
-    {
-        before = json_object_get(from, name);
-        if (before != NULL && !json_equal(before, now)) {
-            diff_append(changed, json_pack("{s:s, s:O, s:O}", "address", name,
-                                           "from", before, "to", now));
-        }
-    }
-    json_object_set_new(o, "changed", changed);
-    return o;
+static json_t *
+diff_listener(const char *name, const json_t *before, const json_t *now)
+{
+    return json_equal(before, now)
+               ? NULL
+               : json_pack("{s:s, s:O, s:O}", "address", name, "from", before,
+                           "to", now);
 }
 
 static json_t *
-diff_zones(const json_t *from, const json_t *to)
+diff_zone(const char *name, const json_t *before, const json_t *now)
 {
-    json_t *added, *removed, *renewed = json_array();
-    json_t *o = diff_lists(&added, &removed);
-    const json_t *before;
-    const char *name;
-    json_t *now;
-
-    diff_names(added, to, from);
-    diff_names(removed, from, to);
-    json_object_foreach((json_t *) (uintptr_t) to, name, now)
-    {
-        before = json_object_get(from, name);
-        if (before != NULL
-            && !json_equal(json_object_get(before, "size"),
-                           json_object_get(now, "size")))
-        {
-            diff_append(renewed, json_string(name));
-        }
-    }
-    json_object_set_new(o, "renewed", renewed);
-    return o;
+    return json_equal(json_object_get(before, "size"),
+                      json_object_get(now, "size"))
+               ? NULL
+               : json_string(name);
 }
 
-/* Paths that both sides have, with another content. */
 static json_t *
-diff_files(const json_t *from, const json_t *to)
+diff_file(const char *name, const json_t *before, const json_t *now)
+{
+    return json_equal(before, now) ? NULL : json_string(name);
+}
+
+static json_t *
+diff_both(const json_t *from, const json_t *to, diff_tell_fn *tell)
 {
     json_t *list = json_array();
     const json_t *before;
     const char *name;
-    json_t *now;
+    json_t *now, *told;
 
     json_object_foreach((json_t *) (uintptr_t) to, name, now)
     {
         before = json_object_get(from, name);
-        if (before != NULL && !json_equal(before, now)) {
-            diff_append(list, json_string(name));
+        told = before == NULL ? NULL : tell(name, before, now);
+        if (told != NULL) {
+            diff_append(list, told);
         }
     }
     return list;
+}
+
+/* What is new, what is gone, and under that name what is another. */
+static json_t *
+diff_things(const json_t *from, const json_t *to, const char *other,
+            diff_tell_fn *tell)
+{
+    json_t *added, *removed;
+    json_t *o = diff_lists(&added, &removed);
+
+    diff_names(added, to, from);
+    diff_names(removed, from, to);
+    json_object_set_new(o, other, diff_both(from, to, tell));
+    return o;
 }
 
 static void
@@ -255,14 +249,16 @@ diff_add_facts(json_t *o, const json_t *from, const json_t *to)
                         json_pack("[O, O]", json_object_get(from, "workers"),
                                   json_object_get(to, "workers")));
     json_object_set_new(o, "listeners",
-                        diff_listeners(json_object_get(from, "listeners"),
-                                       json_object_get(to, "listeners")));
+                        diff_things(json_object_get(from, "listeners"),
+                                    json_object_get(to, "listeners"),
+                                    "changed", diff_listener));
     json_object_set_new(o, "zones",
-                        diff_zones(json_object_get(from, "zones"),
-                                   json_object_get(to, "zones")));
+                        diff_things(json_object_get(from, "zones"),
+                                    json_object_get(to, "zones"), "renewed",
+                                    diff_zone));
     json_object_set_new(o, "certificates",
-                        diff_files(json_object_get(from, "files"),
-                                   json_object_get(to, "files")));
+                        diff_both(json_object_get(from, "files"),
+                                  json_object_get(to, "files"), diff_file));
 }
 
 /* --- the summary --------------------------------------------------------- */
