@@ -9,6 +9,30 @@
 
 #include "core/explain.h"
 
+static veil_str_t
+explain_arg(const json_t *args, const char *name)
+{
+    return veil_str_z(json_string_value(json_object_get(args, name)));
+}
+
+veil_explain_options_t
+veil_explain_options(const json_t *args,
+                     veil_str_t fields[VEIL_EXPLAIN_FIELDS])
+{
+    veil_str_t rest = explain_arg(args, "header");
+    veil_explain_options_t o = {
+        .request = explain_arg(args, "request"),
+        .client = explain_arg(args, "client"),
+        .listen = explain_arg(args, "listen"),
+        .fields = fields,
+    };
+
+    while (rest.len != 0 && o.nfields < VEIL_EXPLAIN_FIELDS) {
+        fields[o.nfields++] = veil_str_trim(veil_str_cut(&rest, '\n'));
+    }
+    return o;
+}
+
 json_t *
 veil_explain(veil_cycle_t *cycle, const veil_explain_options_t *o)
 {

@@ -40,6 +40,31 @@ struct veil_explain_options_s {
     unsigned nfields;
 };
 
+/* Fields at most. */
+#define VEIL_EXPLAIN_FIELDS 64
+
+/*
+ * The same as arguments of a verb (core/control.h), which the server and
+ * veilctl have; fields are lines.
+ */
+#define VEIL_EXPLAIN_ARGS                                                     \
+    { "request", VEIL_CONTROL_STRING,                                         \
+      VEIL_CONTROL_REQUIRED | VEIL_CONTROL_POSITION, NULL,                    \
+      "as in \"GET https://host/path\"" },                                    \
+        { "client", VEIL_CONTROL_STRING, 0, NULL,                             \
+          "the address it comes from (127.0.0.1)" },                          \
+        { "header", VEIL_CONTROL_STRING, 0, NULL,                             \
+          "fields of the request, one a line" },                              \
+    {                                                                         \
+        "listen", VEIL_CONTROL_STRING, 0, NULL,                               \
+            "address:port of the listener (any of the URL's port)"            \
+    }
+
+/* Of such arguments, for as long as they and the room for fields are there. */
+veil_explain_options_t
+veil_explain_options(const json_t *args,
+                     veil_str_t fields[VEIL_EXPLAIN_FIELDS]);
+
 /*
  * The report, a new reference.  Uses up the process: it has a loop and other
  * logs afterwards, so it is one that serves nothing, and it is asked once.

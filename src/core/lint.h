@@ -60,6 +60,18 @@ struct veil_lint_s {
     bool looked_has;                /* any */
 };
 
+/*
+ * What a verb that looks may be told (core/control.h), the server's and
+ * veilctl's.
+ */
+#define VEIL_LINT_ARGS                                                        \
+    { "notes", VEIL_CONTROL_FLAG, 0, NULL,                                    \
+      "what is only worth knowing, too" },                                    \
+    {                                                                         \
+        "expires_in", VEIL_CONTROL_TIME, 0, NULL,                             \
+            "tell of certificates that end within (14d)"                      \
+    }
+
 /* Defaults; pool is where findings are made. */
 void veil_lint_init(veil_lint_t *lint, veil_cycle_t *cycle, veil_pool_t *pool);
 /*

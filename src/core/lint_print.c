@@ -12,6 +12,7 @@
 
 #include "core/platform.h"
 
+#include "core/control.h"
 #include "core/lint.h"
 
 const char *
@@ -104,26 +105,6 @@ veil_lint_print(const veil_lint_t *lint, bool notes, FILE *out)
     fprintf(out, " in %.*s\n", VEIL_STR_ARG(lint->cycle->conf_path));
 }
 
-/* A file's bytes may be anything; JSON is UTF-8. */
-static json_t *
-lint_json_text(const char *data, size_t len)
-{
-    json_t *text = json_stringn(data, len);
-    char *clean;
-    size_t i;
-
-    if (text != NULL) {
-        return text;
-    }
-    clean = veil_alloc(len + 1);
-    for (i = 0; i < len; i++) {
-        clean[i] = (unsigned char) data[i] >= 0x80 ? '?' : data[i];
-    }
-    text = json_stringn(clean, len);
-    veil_free(clean);
-    return text;
-}
-
 static json_t *
 lint_json_one(lint_cursor_t *at, const veil_lint_finding_t *f)
 {
@@ -134,22 +115,20 @@ lint_json_one(lint_cursor_t *at, const veil_lint_finding_t *f)
     (void) json_object_set_new(o, "name", json_string(f->rule->name));
     (void) json_object_set_new(
         o, "severity", json_string(veil_lint_severity_name(f->severity)));
-    (void) json_object_set_new(o, "message",
-                               lint_json_text(f->what.data, f->what.len));
+    (void) json_object_set_new(o, "message", veil_control_string(f->what));
     if (f->advice.len != 0) {
-        (void) json_object_set_new(
-            o, "advice", lint_json_text(f->advice.data, f->advice.len));
+        (void) json_object_set_new(o, "advice",
+                                   veil_control_string(f->advice));
     }
     if (f->file == NULL) {
         return o;
     }
-    (void) json_object_set_new(
-        o, "file", lint_json_text(f->file->name.data, f->file->name.len));
+    (void) json_object_set_new(o, "file", veil_control_string(f->file->name));
     (void) json_object_set_new(o, "line", json_integer(f->line));
     (void) json_object_set_new(o, "column", json_integer(f->column));
     if (lint_excerpt(at, f, &e)) {
         (void) json_object_set_new(o, "excerpt",
-                                   lint_json_text(e.line, strlen(e.line)));
+                                   veil_control_string(veil_str_z(e.line)));
     }
     return o;
 }
@@ -176,7 +155,6 @@ veil_lint_json(const veil_lint_t *lint, bool notes)
     (void) json_object_set_new(
         o, "notes", json_integer(veil_lint_count(lint, VEIL_LINT_NOTE)));
     (void) json_object_set_new(o, "file",
-                               lint_json_text(lint->cycle->conf_path.data,
-                                              lint->cycle->conf_path.len));
+                               veil_control_string(lint->cycle->conf_path));
     return o;
 }

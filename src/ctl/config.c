@@ -12,6 +12,7 @@
 #include "core/platform.h"
 
 #include "core/explain.h"
+#include "core/lint.h"
 #include "ctl/config.h"
 #include "ctl/link.h"
 #include "ctl/output.h"
@@ -19,7 +20,6 @@
 #include "process/explain.h"
 #include "process/lint.h"
 
-#define CONFIG_FIELDS 64
 /* For a server that may be stuck, or may not be there. */
 #define CONFIG_ASK_MS 2000
 
@@ -29,27 +29,17 @@ const veil_control_arg_t veil_ctl_config_check_args[] = {
       "the configuration (that of -c, of the server, or of the "
       "installation)" },
     { "strict", VEIL_CONTROL_FLAG, 0, NULL, "warnings fail, too" },
-    { "notes", VEIL_CONTROL_FLAG, 0, NULL, "what is only worth knowing, too" },
-    { "expires_in", VEIL_CONTROL_TIME, 0, NULL,
-      "tell of certificates that end within (14d)" },
+    VEIL_LINT_ARGS,
     { "running", VEIL_CONTROL_FLAG, 0, NULL,
       "look at what the server runs, not at a file" },
     { .name = NULL },
 };
 
 const veil_control_arg_t veil_ctl_config_explain_args[] = {
-    { "request", VEIL_CONTROL_STRING,
-      VEIL_CONTROL_REQUIRED | VEIL_CONTROL_POSITION, NULL,
-      "as in \"GET https://host/path\"" },
+    VEIL_EXPLAIN_ARGS,
     { "file", VEIL_CONTROL_STRING, VEIL_CONTROL_FILE, NULL,
       "the configuration (that of -c, of the server, or of the "
       "installation)" },
-    { "client", VEIL_CONTROL_STRING, 0, NULL,
-      "the address it comes from (127.0.0.1)" },
-    { "header", VEIL_CONTROL_STRING, 0, NULL,
-      "fields of the request, one a line" },
-    { "listen", VEIL_CONTROL_STRING, 0, NULL,
-      "address:port of the listener (any of the URL's port)" },
     { "running", VEIL_CONTROL_FLAG, 0, NULL,
       "look at what the server runs, not at a file" },
     { .name = NULL },
@@ -191,18 +181,10 @@ config_check(veil_pool_t *pool, const veil_ctl_command_t *c)
 static int
 config_explain(veil_pool_t *pool, const veil_ctl_command_t *c)
 {
-    veil_str_t fields[CONFIG_FIELDS], rest = config_text(c, "header");
-    veil_explain_options_t o = {
-        .request = config_text(c, "request"),
-        .client = config_text(c, "client"),
-        .listen = config_text(c, "listen"),
-        .fields = fields,
-    };
+    veil_str_t fields[VEIL_EXPLAIN_FIELDS];
+    veil_explain_options_t o = veil_explain_options(c->args, fields);
     veil_launch_t launch;
 
-    while (rest.len != 0 && o.nfields < CONFIG_FIELDS) {
-        fields[o.nfields++] = veil_str_trim(veil_str_cut(&rest, '\n'));
-    }
     config_launch(pool, c, &launch);
     return veil_explain_run(&launch, &o, stdout, c->json) == 0
                ? VEIL_CTL_OK

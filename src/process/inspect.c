@@ -44,28 +44,12 @@ inspect_check(veil_control_call_t *call)
 /* --- config.explain --------------------------------------------------------
  */
 
-#define INSPECT_FIELDS 64
-
-static veil_str_t
-inspect_text(const json_t *args, const char *name)
-{
-    return veil_str_z(json_string_value(json_object_get(args, name)));
-}
-
 static json_t *
 inspect_explain_aside(const json_t *args)
 {
-    veil_str_t fields[INSPECT_FIELDS], rest = inspect_text(args, "header");
-    veil_explain_options_t o = {
-        .request = inspect_text(args, "request"),
-        .client = inspect_text(args, "client"),
-        .listen = inspect_text(args, "listen"),
-        .fields = fields,
-    };
+    veil_str_t fields[VEIL_EXPLAIN_FIELDS];
+    veil_explain_options_t o = veil_explain_options(args, fields);
 
-    while (rest.len != 0 && o.nfields < INSPECT_FIELDS) {
-        fields[o.nfields++] = veil_str_trim(veil_str_cut(&rest, '\n'));
-    }
     return veil_explain(veil_cycle, &o);
 }
 
@@ -79,22 +63,12 @@ inspect_explain(veil_control_call_t *call)
  */
 
 static const veil_control_arg_t inspect_check_args[] = {
-    { "notes", VEIL_CONTROL_FLAG, 0, NULL, "what is only worth knowing, too" },
-    { "expires_in", VEIL_CONTROL_TIME, 0, NULL,
-      "tell of certificates that end within (14d)" },
+    VEIL_LINT_ARGS,
     { .name = NULL },
 };
 
 static const veil_control_arg_t inspect_explain_args[] = {
-    { "request", VEIL_CONTROL_STRING,
-      VEIL_CONTROL_REQUIRED | VEIL_CONTROL_POSITION, NULL,
-      "as in \"GET https://host/path\"" },
-    { "client", VEIL_CONTROL_STRING, 0, NULL,
-      "the address it comes from (127.0.0.1)" },
-    { "header", VEIL_CONTROL_STRING, 0, NULL,
-      "fields of the request, one a line" },
-    { "listen", VEIL_CONTROL_STRING, 0, NULL,
-      "address:port of the listener (any of the URL's port)" },
+    VEIL_EXPLAIN_ARGS,
     { .name = NULL },
 };
 

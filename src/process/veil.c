@@ -47,7 +47,6 @@
 #include "process/upgrade_preflight.h"
 
 /* -H options of --explain. */
-#define VEIL_MAX_FIELDS 64
 
 static struct {
     veil_launch_t launch;
@@ -64,7 +63,7 @@ static struct {
     bool json;
     veil_lint_options_t lint_options; /* its launch is filled in last */
     veil_explain_options_t explain;   /* without a request: not asked */
-    veil_str_t fields[VEIL_MAX_FIELDS];
+    veil_str_t fields[VEIL_EXPLAIN_FIELDS];
     int signo;            /* of -s; 0: none */
     const char *sig_word; /* its name */
 } veil;
@@ -236,7 +235,7 @@ veil_add_field(veil_str_t field)
     if (veil_str_chr(field, ':') <= 0 || veil_str_chr(field, '\n') >= 0) {
         return veil_bad_option("invalid field", field.data);
     }
-    if (veil.explain.nfields == VEIL_MAX_FIELDS) {
+    if (veil.explain.nfields == VEIL_EXPLAIN_FIELDS) {
         return veil_bad_option("too many fields, with", field.data);
     }
     veil.fields[veil.explain.nfields++] = field;
