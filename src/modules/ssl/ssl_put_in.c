@@ -79,19 +79,32 @@ veil_ssl_current(const veil_ssl_conf_t *conf)
     return conf->put_in != NULL ? conf->put_in : conf->ctx;
 }
 
+/* Of the servers that share the conf, the one at *i or behind; NULL: none. */
+static veil_http_server_t *
+ssl_put_in_server(const veil_ssl_conf_t *conf, unsigned *i)
+{
+    const veil_http_main_t *main = veil_cycle->http;
+    veil_http_server_t *s;
+
+    while (*i < main->servers.n) {
+        s = *veil_array_at(&main->servers, veil_http_server_t *, *i);
+        ++*i;
+        if (veil_ssl_conf_of(s) == conf) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
 /* The servers that share the conf have the context from now on. */
 static void
 ssl_put_in_use(const veil_ssl_conf_t *conf, veil_tls_ctx_t *ctx)
 {
-    const veil_http_main_t *main = veil_cycle->http;
     veil_http_server_t *s;
-    unsigned i;
+    unsigned i = 0;
 
-    for (i = 0; i < main->servers.n; i++) {
-        s = *veil_array_at(&main->servers, veil_http_server_t *, i);
-        if (veil_ssl_conf_of(s) == conf) {
-            s->tls = ctx;
-        }
+    while ((s = ssl_put_in_server(conf, &i)) != NULL) {
+        s->tls = ctx;
     }
 }
 
@@ -157,18 +170,13 @@ ssl_put_in_select(veil_http_conn_t *hc)
 void
 veil_ssl_use_list(const veil_ssl_conf_t *conf)
 {
-    const veil_http_main_t *main = veil_cycle->http;
     veil_http_server_t *s;
-    unsigned i;
+    unsigned i = 0;
 
-    for (i = 0; i < main->servers.n; i++) {
-        s = *veil_array_at(&main->servers, veil_http_server_t *, i);
-        if (veil_ssl_conf_of(s) == conf) {
-            s->tls_select = !veil_list_is_empty(&conf->added)
-                                ? ssl_put_in_select
-                            : conf->loader != NULL ? veil_ssl_load
-                                                   : NULL;
-        }
+    while ((s = ssl_put_in_server(conf, &i)) != NULL) {
+        s->tls_select = !veil_list_is_empty(&conf->added) ? ssl_put_in_select
+                        : conf->loader != NULL            ? veil_ssl_load
+                                                          : NULL;
     }
 }
 
