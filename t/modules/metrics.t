@@ -42,15 +42,7 @@ EOC
 $t->run;
 
 sub ask { return Test::Veil::Control->new($t)->ask('metrics', @_) }
-sub metric {
-    my ($name, %labels) = @_;
-    my $m = ask(match => $name)->{data};
-    for my $v (@{ $m->{$name}{values} }) {
-        return $v->{value} // $v unless grep {
-            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
-    }
-    return;
-}
+sub metric { return Test::Veil::Control->new($t)->metric(@_) }
 
 # --- what is counted
 

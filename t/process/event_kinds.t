@@ -54,7 +54,7 @@ my $a = $t->upstream('a', routes => {
     '/hold' => sub { $_[0]->note('held'); $_[0]->wait('go');
         $_[0]->reply(body => 'held') },
 });
-$t->upstream($_, routes => {
+$t->upstream($_, quiet => 1, routes => {
     '/'    => sub { $_[0]->reply(body => 'b') },
     '/bad' => sub { $_[0]->reply(status => 500, body => 'bad') },
 }) for qw/b c/;

@@ -8,6 +8,7 @@ use warnings;
 use lib 't/lib';
 use IO::Socket::INET;
 use Test::Veil;
+use Test::Veil::Guard;
 use Test::Veil::Proc;
 
 my $t = Test::Veil->new->has(qw/echo/);
@@ -23,9 +24,6 @@ sub write_conf {
 # One client after the other, until TERM.  Exits with 1 if one was not served.
 
 sub client {
-    my $pid = fork // die "fork: $!\n";
-    return $pid if $pid;
-
     my ($n, $bad, $end) = (0, 0, 0);
     $SIG{TERM} = sub { $end = 1 };
     until ($end) {
@@ -45,7 +43,7 @@ sub client {
             print STDERR "# client $n: $why\n";
         }
     }
-    POSIX::_exit($bad || !$n ? 1 : 0);
+    return $bad || !$n;
 }
 
 # How many descriptors the master and the keeper have.
@@ -81,7 +79,7 @@ $t->run;
 ok($t->reload && settled(), 'a first reload');
 my $before = census();
 
-my @clients = map { client() } 1 .. 2;
+my @clients = map { Test::Veil::Guard::child(\&client) } 1 .. 2;
 for my $case ([ 2, '' ], [ 3, '' ], [ 1, '' ], [ 2, ' reuseport' ],
     [ 3, ' reuseport' ], [ 1, ' reuseport' ], [ 2, '' ], [ 2, '' ], [ 2, '' ])
 {
@@ -97,11 +95,8 @@ for (1 .. 3) {
     ok($t->wait_for(sub { !kill 0, $worker }) && settled(),
         'QUIT to a worker');
 }
-for my $pid (@clients) {
-    kill 'TERM', $pid;
-    waitpid $pid, 0;
-    is($?, 0, 'every client was served');
-}
+kill 'TERM', @clients;
+is(Test::Veil::Guard::reap($_), 0, 'every client was served') for @clients;
 
 # Slots stay, three in all, so it counts from after the first growth.
 

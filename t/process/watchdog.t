@@ -28,15 +28,7 @@ $t->allow_alerts(qr/has not turned its loop for \d+ ms, killing it/);
 $t->run;
 
 sub list { return @{ Test::Veil::Control->new($t)->data('worker.list') } }
-sub metric {
-    my ($name, %labels) = @_;
-    my $m = Test::Veil::Control->new($t)->data('metrics', match => $name);
-    for my $v (@{ $m->{$name}{values} }) {
-        return $v->{value} unless grep {
-            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
-    }
-    return;
-}
+sub metric { return Test::Veil::Control->new($t)->metric(@_) }
 
 # --- nothing to do is no reason to be killed
 

@@ -7,9 +7,9 @@ use strict;
 use warnings;
 use lib 't/lib';
 use IO::Socket::INET;
-use POSIX ();
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Guard;
 use Time::HiRes qw/sleep time/;
 
 my $t = Test::Veil->new->config(<<'EOC');
@@ -54,8 +54,6 @@ is(eval { my $n = 0; $n += $_->{requests} for values %$list; $n }, 1,
 # --- clients that do not stop coming
 
 sub client {
-    my $pid = fork // die "fork: $!\n";
-    return $pid if $pid;
     my ($n, $bad, $end) = (0, 0, 0);
     $SIG{TERM} = sub { $end = 1 };
     until ($end) {
@@ -72,10 +70,10 @@ sub client {
         $bad++;
         print STDERR "# client $n: '$answer' $!\n";
     }
-    POSIX::_exit($bad || !$n ? 1 : 0);
+    return $bad || !$n;
 }
 
-my @clients = map { client() } 1 .. 2;
+my @clients = map { Test::Veil::Guard::child(\&client) } 1 .. 2;
 my %before = %{ list() };
 
 my $r = control()->ask('worker.restart', slot => 1);
@@ -93,10 +91,7 @@ is($r->{data}[1]{old_pid}, $one->{pid}, 'also the one from before');
 ok($t->wait_for(sub { 2 == keys %{ list() } }), 'two are left');
 
 kill 'TERM', @clients;
-for my $pid (@clients) {
-    waitpid $pid, 0;
-    is($?, 0, 'a client noticed nothing');
-}
+is(Test::Veil::Guard::reap($_), 0, 'a client noticed nothing') for @clients;
 
 # --- what is refused, and what is only tried
 
@@ -123,12 +118,9 @@ like($t->get('/'), qr/ 200 /, 'and all is well');
 
 # --- a profile
 
-my $busy = fork // die;
-if (!$busy) {
-    my $end = time + 20;
-    while (time < $end) { eval { $t->get('/') } }
-    POSIX::_exit(0);
-}
+my $busy = Test::Veil::Guard::child(sub {
+    while (1) { eval { $t->get('/') } }
+});
 for my $slot (0, 1) {
     $r = control()->ask('worker.profile', slot => $slot, for => '1s');
     ok($r->{ok}, "worker $slot is profiled") or diag explain $r;
@@ -142,7 +134,7 @@ for my $slot (0, 1) {
     unlike($p->{folded}, qr/profile_on_signal/, 'but not the profiler');
 }
 kill 'KILL', $busy;
-waitpid $busy, 0;
+Test::Veil::Guard::reap($busy);
 $r = control()->ask('worker.profile', slot => 7);
 is($r->{err}{code}, 'E_NOT_FOUND', 'no profile of who is not there');
 $r = control()->ask('worker.profile', slot => 0, for => '1h');

@@ -7,10 +7,10 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use POSIX ();
 use Test::Veil;
 use Test::Veil::Control;
 use Test::Veil::Fault;
+use Test::Veil::Guard;
 use Test::Veil::TLS;
 use Time::HiRes qw/sleep time/;
 
@@ -20,7 +20,7 @@ my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['site']);
 
-$t->upstream($_, handler => sub {
+$t->upstream($_, quiet => 1, handler => sub {
     my ($conn) = @_;
     $conn->write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
         . "Connection: close\r\n\r\nok");
@@ -71,15 +71,7 @@ $t->run;
 
 sub control { return Test::Veil::Control->new($t) }
 sub workers { return @{ control()->data('worker.list') } }
-sub metric {
-    my ($name, %labels) = @_;
-    my $m = control()->data('metrics', match => $name);
-    for my $v (@{ $m->{$name}{values} }) {
-        return $v->{value} unless grep {
-            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
-    }
-    return;
-}
+sub metric { return control()->metric(@_) }
 
 # --- clients that do not stop coming, whatever they are answered
 
@@ -87,24 +79,19 @@ my @load;
 
 sub load {
     my ($code) = @_;
-    my $pid = fork // die "fork: $!\n";
-    if (!$pid) {
-        setpgrp;
+    push @load, Test::Veil::Guard::child(sub {
         open STDOUT, '>', '/dev/null';
         open STDERR, '>', '/dev/null';
         $code->() while 1;
-    }
-    push @load, $pid;
+    });
     return;
 }
 
 sub unload {
     kill 'KILL', map { -$_ } @load;
-    waitpid $_, 0 for splice @load;
+    Test::Veil::Guard::reap($_) for splice @load;
     return;
 }
-
-END { unload() if @load }
 
 sub handshakes {
     my ($port, @how) = @_;

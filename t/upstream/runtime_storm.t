@@ -10,11 +10,12 @@ use lib 't/lib';
 use JSON::PP ();
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Guard;
 
 my $t = Test::Veil->new->has('http', 'proxy');
 my %u = map {
-    $_ => $t->upstream($_ => handler =>
-            Test::Veil::Upstream::reply(body => $_))
+    $_ => $t->upstream($_ => quiet => 1,
+        handler => Test::Veil::Upstream::reply(body => $_))
 } qw/a b c/;
 my $true = JSON::PP::true;
 my $clients = 4;
@@ -63,13 +64,10 @@ sub client {
 my @pipes;
 for my $number (1 .. $clients) {
     pipe my $in, my $out or die "pipe: $!\n";
-    my $pid = fork // die "fork: $!\n";
-    if (!$pid) {
+    my $pid = Test::Veil::Guard::child(sub {
         close $in;
-        syswrite $out, client($number);
-        require POSIX;
-        POSIX::_exit(0);
-    }
+        return !syswrite $out, client($number);
+    });
     close $out;
     push @pipes, [ $in, $pid ];
 }
@@ -80,7 +78,6 @@ my @failed;
 sub ask {
     my ($verb, @args) = @_;
     my $r = $c->ask($verb, @args);
-    $_->requests for values %u; # or their notes fill a pipe, and they stop
     push @failed, "$verb: $r->{err}{msg}" if !$r->{ok};
     return;
 }
@@ -107,7 +104,7 @@ for (@pipes) {
     my ($in, $pid) = @$_;
     local $/ = undef;
     my ($n, $bad) = <$in> =~ /\A(\d+)(.*)\z/s;
-    waitpid $pid, 0;
+    Test::Veil::Guard::reap($pid);
     is($bad, '', "no request of $n failed");
     $all += $n // 0;
 }

@@ -5,6 +5,7 @@ package Test::Veil::Control;
 #     my $c = Test::Veil::Control->new($t);           # or (path => ...)
 #     my $answer = $c->ask('ping');                   # the whole reply
 #     my $data = $c->data('status', workers => JSON::PP::true);
+#     my $n = $c->metric('veil_http_requests_total', protocol => 'http/1.1');
 #     $c->send({ verb => 'events' });  my $line = $c->next;
 #
 # Lines with "progress" or "line" are kept in $c->{lines} by ask().
@@ -13,9 +14,23 @@ use strict;
 use warnings;
 use IO::Socket::UNIX;
 use JSON::PP ();
-use Time::HiRes 'time';
+use Time::HiRes qw/time sleep/;
 
 my $json = JSON::PP->new->canonical->allow_nonref;
+
+# Of a server that has just been started: its pid file is there a moment
+# before its socket is.
+
+sub _socket_of {
+    my ($t) = @_;
+    my $end = time + 2;
+    while (time < $end) {
+        my $path = socket_path($t) // '';
+        return $path if -S $path;
+        sleep 0.01;
+    }
+    return;
+}
 
 # socket_path($t): where a server of Test::Veil has it: beside its pid file.
 
@@ -28,7 +43,7 @@ sub socket_path {
 sub new {
     my ($class, @what) = @_;
     my %o = @what == 1 ? (t => $what[0]) : @what;
-    my $path = $o{path} // socket_path($o{t});
+    my $path = $o{path} // _socket_of($o{t});
     my $s = IO::Socket::UNIX->new(Peer => $path // '') or return;
     my $self = { socket => $s, buf => '', id => 0, patience => $o{patience} // 20,
         lines => [] };
@@ -97,6 +112,19 @@ sub code {
     my ($self, $verb, @args) = @_;
     my $reply = $self->ask($verb, @args);
     return $reply->{ok} ? '' : $reply->{err}{code} // '?';
+}
+
+# metric($name, label => value, ...): the first that has these labels; a
+# histogram as a whole.
+
+sub metric {
+    my ($self, $name, %labels) = @_;
+    my $m = $self->data('metrics', match => $name);
+    for my $v (@{ $m->{$name}{values} }) {
+        return $v->{value} // $v unless grep {
+            ($v->{labels}{$_} // '') ne $labels{$_} } keys %labels;
+    }
+    return;
 }
 
 sub eof {

@@ -79,4 +79,28 @@ sub remove {
     print $pipe "-$_[0]\n";
 }
 
+# child(sub): runs it in a process, a group of its own; returns its pid.  Its
+# value is the exit status.  reap($pid): when it has ended, that status.
+
+sub child {
+    my ($code) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if ($pid == 0) {
+        setpgrp 0, 0;
+        in_child();
+        POSIX::_exit($code->() ? 1 : 0);
+    }
+    setpgrp $pid, $pid;
+    add($pid);
+    return $pid;
+}
+
+sub reap {
+    my ($pid) = @_;
+    waitpid $pid, 0;
+    my $status = $?;
+    remove($pid);
+    return $status;
+}
+
 1;

@@ -49,6 +49,8 @@ my @all;
 #   gates    => [ names ] besides "go"
 #   accept   => 0: listens, never accepts
 #   backlog  of listen
+#   quiet    => 1: tells the test nothing.  For storms that do not ask: a
+#            pipe that nobody reads is full some time, and the backend stands
 #   start    => 0: bound, not listening: connections are refused
 
 sub new {
@@ -295,6 +297,9 @@ sub _serve {
     my ($self, $say, $gates) = @_;
     my $listener = $self->{listener};
     my $number = 0;
+    if ($self->{quiet}) {
+        open $say, '>', '/dev/null' or die "/dev/null: $!\n";
+    }
     local $SIG{CHLD} = 'IGNORE';
     local $SIG{PIPE} = 'IGNORE';
 
