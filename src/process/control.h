@@ -103,7 +103,7 @@ typedef struct {
 
 /* Once in a process, after its fork; calls of the parent are forgotten. */
 void veil_control_calls_init(const veil_control_calls_t *options);
-/* Runs the verb; takes over args. */
+/* Runs the verb, unless its time is up; takes over args. */
 void veil_control_calls_run(const veil_control_message_t *m, json_t *args);
 /* The same for a message received. */
 void veil_control_calls_message(const veil_message_t *m);

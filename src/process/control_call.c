@@ -5,6 +5,10 @@
  * function: to the master itself, or by a message upwards.  Those that answer
  * later are in a list until they do, are cancelled or the process ends.
  *
+ * A process that was stopped finds calls that were given up long ago.  They
+ * are not begun, as nobody would know of it.  The second part of one is: what
+ * the keeper has done holds in all its workers.
+ *
  * JSON that does not fit a message goes in a memfd.  Its reader maps nothing
  * and trusts no length: it reads at most CONTROL_JSON_MAX bytes.
  */
@@ -261,6 +265,13 @@ veil_control_calls_init(const veil_control_calls_t *options)
     }
 }
 
+static bool
+control_is_late(const veil_control_message_t *m)
+{
+    return m->deadline_ms != 0 && !m->second
+           && m->deadline_ms <= veil_now_ms();
+}
+
 void
 veil_control_calls_run(const veil_control_message_t *m, json_t *args)
 {
@@ -284,6 +295,12 @@ veil_control_calls_run(const veil_control_message_t *m, json_t *args)
     if (run == NULL) {
         (void) veil_control_fail(call, VEIL_E_FAILED,
                                  "this process does not know \"%s\"", m->verb);
+        control_finish(call, VEIL_CONTROL_FAILED);
+        return;
+    }
+    if (control_is_late(m)) {
+        (void) veil_control_fail(call, VEIL_E_TIMEOUT,
+                                 "its time was up before it was begun");
         control_finish(call, VEIL_CONTROL_FAILED);
         return;
     }

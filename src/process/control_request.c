@@ -216,6 +216,27 @@ control_request_check_role(veil_control_client_t *c,
     return false;
 }
 
+/* Whether there is a keeper that could be asked. */
+static bool
+control_request_has_keeper(const veil_control_verb_t *verb)
+{
+    const veil_generation_t *g;
+    veil_list_t *n;
+
+    if (veil_master.serving != NULL) {
+        return true;
+    }
+    veil_list_foreach (n, &veil_master.generations) {
+        g = veil_list_entry(n, veil_generation_t, link);
+        if (g->state == VEIL_GENERATION_DRAINING && g->keeper != 0
+            && veil_control_asks_draining(verb))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Flags that the verb takes, and the generation that was seen. */
 static bool
 control_request_check_flags(veil_control_client_t *c,
@@ -242,9 +263,17 @@ control_request_check_flags(veil_control_client_t *c,
         return false;
     }
     if (veil_control_place(verb, r->args) != VEIL_CONTROL_IN_MASTER
-        && g == NULL) {
-        control_request_refuse(c, r, "E_STARTING",
-                               "nothing serves at the moment", NULL);
+        && !control_request_has_keeper(verb))
+    {
+        if (veil_master.stopping) {
+            control_request_refuse(c, r, "E_STOPPING",
+                                   "the server is being stopped, nothing "
+                                   "serves any more",
+                                   NULL);
+        } else {
+            control_request_refuse(c, r, "E_STARTING",
+                                   "nothing serves at the moment", NULL);
+        }
         return false;
     }
     if (r->if_gen >= 0 && (g == NULL || g->number != (uint64_t) r->if_gen)) {

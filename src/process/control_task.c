@@ -181,11 +181,11 @@ control_task_wants_one(const control_task_t *t)
            || t->verb->place == VEIL_CONTROL_IN_ANY_WORKER;
 }
 
-static bool
-control_task_asks_draining(const control_task_t *t)
+bool
+veil_control_asks_draining(const veil_control_verb_t *verb)
 {
-    return t->verb->place == VEIL_CONTROL_IN_ALL_WORKERS
-           || t->verb->place == VEIL_CONTROL_IN_ANY_WORKER;
+    return verb->place == VEIL_CONTROL_IN_ALL_WORKERS
+           || verb->place == VEIL_CONTROL_IN_ANY_WORKER;
 }
 
 /* What workers said, as one answer. */
@@ -466,7 +466,7 @@ control_task_is_left(const control_task_t *t, const control_asked_t *a)
 {
     const veil_generation_t *g = veil_master.serving;
 
-    return control_task_asks_draining(t)
+    return veil_control_asks_draining(t->verb)
            && (g == NULL || a->generation != g->number);
 }
 
@@ -660,15 +660,19 @@ control_task_begin(control_task_t *t)
         t->verb->before(t->args, t->head.dry_run);
     }
     t->sending = true;
-    if (control_task_asks_draining(t)) {
+    if (veil_control_asks_draining(t->verb)) {
         veil_list_foreach (n, &veil_master.generations) {
             g = veil_list_entry(n, veil_generation_t, link);
-            if (g->state == VEIL_GENERATION_DRAINING) {
+            /* When the server ends, the one that serves drains, too. */
+            if (g->state == VEIL_GENERATION_DRAINING
+                && g != veil_master.serving) {
                 control_task_send(t, g);
             }
         }
     }
-    control_task_send(t, veil_master.serving);
+    if (veil_master.serving != NULL) {
+        control_task_send(t, veil_master.serving);
+    }
     t->sending = false;
     control_task_finish_if_over(t);
 }

@@ -23,6 +23,9 @@ json_t *veil_control_err(const char *code, const char *msg, const char *hint);
 /* The beginning of every reply; id may be NULL. */
 json_t *veil_control_reply(json_t *id, bool ok);
 
+/* Whether generations that drain are asked, too. */
+bool veil_control_asks_draining(const veil_control_verb_t *verb);
+
 /*
  * Carries out what was found to be right; takes over id and args of the
  * request.  The answer may be in the client's queue when this returns.
