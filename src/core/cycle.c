@@ -18,7 +18,11 @@
 #include "core/assert.h"
 #include "core/cycle.h"
 #include "core/main_conf.h"
+#include "core/memory.h"
 #include "core/shm.h"
+
+/* Every machine has that; no need to look. */
+#define CYCLE_LARGE_ZONE (16u * 1024 * 1024)
 
 veil_cycle_t *veil_cycle;
 
@@ -158,6 +162,29 @@ cycle_read(veil_conf_t *cf, const veil_str_t *text)
     return root;
 }
 
+/*
+ * A zone may be larger than what is free now, as its pages are had when they
+ * are used; one that could never be used whole is a slip of the finger.
+ */
+static void
+cycle_check_zone_size(veil_conf_t *cf, const veil_shm_zone_t *zone)
+{
+    bool grouped;
+    uint64_t limit = veil_memory_limit(&grouped);
+
+    if (zone->size <= limit) {
+        return;
+    }
+    veil_conf_error_node(
+        cf, zone->node, 0,
+        "zone \"%.*s\" would have %llu MB, but %s has %llu "
+        "MB of memory and swap: is the unit of its size "
+        "right?",
+        VEIL_STR_ARG(zone->name), (unsigned long long) zone->size >> 20,
+        grouped ? "this server's control group" : "this machine",
+        (unsigned long long) limit >> 20);
+}
+
 /* A zone that is referred to must be defined somewhere. */
 static void
 cycle_check_zones(veil_conf_t *cf)
@@ -171,6 +198,9 @@ cycle_check_zones(veil_conf_t *cf)
             veil_conf_error_node(cf, zone->node, 0,
                                  "zero size shared memory zone \"%.*s\"",
                                  VEIL_STR_ARG(zone->name));
+        }
+        if (zone->size >= CYCLE_LARGE_ZONE) {
+            cycle_check_zone_size(cf, zone);
         }
     }
 }

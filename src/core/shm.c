@@ -19,6 +19,9 @@
 #include "core/cycle.h"
 #include "core/shm.h"
 
+/* Less than this is written faster than given back. */
+#define SHM_SPARSE (256 * 1024)
+
 static veil_shm_zone_t *
 shm_find(const veil_cycle_t *cycle, veil_str_t name)
 {
@@ -124,6 +127,21 @@ veil_shm_zone_map(veil_shm_zone_t *zone, int fd)
     zone->addr = addr;
     zone->fd = fd;
     return 0;
+}
+
+void
+veil_shm_zero(void *addr, size_t size)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    size_t whole = size - size % page;
+
+    /* Of a file only; it makes a hole in it (madvise(2)). */
+    if (whole < SHM_SPARSE || (uintptr_t) addr % page != 0
+        || madvise(addr, whole, MADV_REMOVE) != 0)
+    {
+        whole = 0;
+    }
+    memset((char *) addr + whole, 0, size - whole);
 }
 
 void

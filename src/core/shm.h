@@ -60,4 +60,11 @@ veil_shm_zone_t *veil_shm_zone_add(veil_conf_t *cf, veil_str_t name,
 int veil_shm_zone_map(veil_shm_zone_t *zone, int fd);
 void veil_shm_zone_unmap(veil_shm_zone_t *zone);
 
+/*
+ * Zeroes memory that may have been used.  What is large is not written to if
+ * that can be avoided: its pages are given back, and had again with the next
+ * access.  Others must not use it meanwhile.
+ */
+void veil_shm_zero(void *addr, size_t size);
+
 #endif

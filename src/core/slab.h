@@ -28,7 +28,8 @@
 
 /*
  * Makes an allocator of zeroed memory.  NULL when it is too small for one
- * page.  mem must be aligned to 64 bytes.
+ * page, or larger than 16 TiB.  mem must be aligned to 64 bytes.  Touches
+ * little of it.
  */
 veil_slab_t *veil_slab_init(void *mem, size_t size);
 /*

@@ -42,6 +42,8 @@
 
 #include "core/cycle.h"
 #include "core/fault.h"
+#include "core/memory.h"
+#include "core/shm.h"
 #include "core/slab.h"
 #include "core/time.h"
 
@@ -57,6 +59,8 @@
 #define TLS_CACHE_MAX (VEIL_SLAB_PAGE - sizeof(tls_cache_node_t))
 /* nginx's least size of a zone. */
 #define TLS_CACHE_MIN_ZONE (8 * 4096)
+/* Links are numbers of 16 bytes. */
+#define TLS_CACHE_MAX_ZONE ((size_t) UINT32_MAX * 16 + 16)
 /* What a session takes, roughly: for the table, and for "builtin". */
 #define TLS_CACHE_TYPICAL 256
 /* Sessions that make room for one, at most: they are of several sizes. */
@@ -206,9 +210,9 @@ tls_cache_remove_oldest(veil_slab_t *s, tls_cache_root_t *r)
 /* --- the memory -----------------------------------------------------------
  */
 
-/* With the lock: an empty cache.  False when there is no room for a table. */
+/* In an empty slab.  False when there is no room for a table. */
 static bool
-tls_cache_clear(veil_slab_t *s, size_t size)
+tls_cache_make(veil_slab_t *s, size_t size)
 {
     uint32_t n = 16;
     tls_cache_root_t *r;
@@ -216,7 +220,6 @@ tls_cache_clear(veil_slab_t *s, size_t size)
     while ((size_t) n * 2 * TLS_CACHE_TYPICAL <= size && n < 1u << 30) {
         n *= 2;
     }
-    veil_slab_reset(s);
     r = veil_slab_alloc_locked(s, sizeof(*r) + n * sizeof(r->buckets[0]));
     if (r == NULL) {
         return false;
@@ -227,6 +230,14 @@ tls_cache_clear(veil_slab_t *s, size_t size)
     CACHE_POINT("table");
     veil_slab_set_root(s, veil_slab_offset(s, r));
     return true;
+}
+
+/* With the lock: an empty cache. */
+static bool
+tls_cache_clear(veil_slab_t *s, size_t size)
+{
+    veil_slab_reset(s);
+    return tls_cache_make(s, size);
 }
 
 /* Before anybody else sees the memory, or with all of it as it should be. */
@@ -240,15 +251,21 @@ tls_cache_prepare(void *addr, size_t size, bool fresh)
     /* Where it cannot be had, dumps are rare. */
     (void) madvise(addr, size, MADV_DONTDUMP);
     if (s == NULL) {
+        if (!fresh) {
+            veil_shm_zero(addr, size);
+        }
         s = veil_slab_init(addr, size);
         if (s == NULL) {
             return false;
         }
+        fresh = true;
     }
     ok = veil_slab_lock(s);
     r = tls_cache_root(s);
-    if (!ok || r == NULL || r->magic != TLS_CACHE_MAGIC
-        || r->version != TLS_CACHE_VERSION)
+    if (fresh) {
+        ok = tls_cache_make(s, size);
+    } else if (!ok || r == NULL || r->magic != TLS_CACHE_MAGIC
+               || r->version != TLS_CACHE_VERSION)
     {
         ok = tls_cache_clear(s, size);
         veil_slab_mend(s);
@@ -519,6 +536,13 @@ veil_tls_cache_zone(veil_conf_t *cf, veil_str_t name, size_t size)
                         VEIL_STR_ARG(name));
         return NULL;
     }
+    if (size > TLS_CACHE_MAX_ZONE) {
+        veil_conf_error(cf,
+                        "session cache \"%.*s\" is too large: 64g is the "
+                        "most",
+                        VEIL_STR_ARG(name));
+        return NULL;
+    }
     zone = veil_shm_zone_add(cf, name, size, tls_cache_tag);
     if (zone == NULL) {
         return NULL;
@@ -537,11 +561,20 @@ veil_tls_cache_t *
 veil_tls_cache_local(veil_conf_t *cf, unsigned n)
 {
     veil_tls_cache_t *c = VEIL_POOL_NEW(cf->pool, veil_tls_cache_t);
+    bool grouped;
+    uint64_t limit = veil_memory_limit(&grouped);
 
     /* Twice the typical size, and what the slab and the table need. */
     c->max = n == 0 ? 1 : n;
     c->size = veil_align((size_t) c->max * 3 * TLS_CACHE_TYPICAL + 65536,
                          VEIL_SLAB_PAGE);
+    if (c->size > limit) {
+        veil_conf_error(cf,
+                        "a cache of %u sessions would have %zu MB, but there "
+                        "are %llu MB of memory and swap",
+                        n, c->size >> 20, (unsigned long long) limit >> 20);
+        return NULL;
+    }
     c->log = &cf->cycle->log;
     veil_pool_on_destroy(cf->pool, tls_cache_unmap, c);
     return c;

@@ -5,7 +5,7 @@
  * cannot be read, addresses that are taken, keys of another certificate.
  * Here is what would show under load only, when it is too late: a limit of
  * open files below worker_connections, and zones that are larger than the
- * memory there is, whose pages are asked for when they are first written to.
+ * memory that is free, as their pages are asked for when they are written to.
  * Both are warnings; a machine may never get there.
  */
 

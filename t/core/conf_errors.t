@@ -129,6 +129,27 @@ wrong("http { server { server_name *.*.c; } }\n",
 wrong("http { server { server_name ~(; } }\n", qr/^pcre2_compile\(\) failed/,
     1, 29);
 
+# Zones that no machine has memory for; sizes that are no sizes.
+
+wrong("http {\n upstream u {\n  server 127.0.0.1:1;\n  zone u 60g;\n }\n}\n",
+    qr/^zone\ "u"\ would\ have\ 61440\ MB,\ but\ this\ 
+        (?:machine|server's\ control\ group)\ has\ \d+\ MB\ of\ memory\ and
+        \ swap:\ is\ the\ unit\ of\ its\ size\ right\?/x, 4, 3) if memory() < 60 << 30;
+wrong("http { upstream u { server 127.0.0.1:1; zone u 65g; } }\n",
+    qr/^zone "u" is too large: 64g is the most/, 1, 41);
+wrong("http { upstream u { server 127.0.0.1:1;\nzone u 17179869185g; } }\n",
+    qr/^invalid (?:value|size) "17179869185g"/, 2, 8);
+wrong("S{ ssl_session_cache builtin:2000000000; } }\n",
+    qr/^a cache of 2000000000 sessions would have 1464843 MB, but there are/,
+    1, 42) if memory() < 1400 << 30 && $t->has_feature('ssl');
+
+sub memory {
+    open my $in, '<', '/proc/meminfo' or die "/proc/meminfo: $!\n";
+    my $kb = 0;
+    /^(?:MemTotal|SwapTotal):\s+(\d+) kB/ and $kb += $1 while <$in>;
+    return $kb * 1024;
+}
+
 # Locations, and what stands in them.
 
 wrong("S{ location /a { }\nlocation /a { } } }\n",

@@ -223,6 +223,18 @@ $serving = $c->data('reload', wait => 'drained')->{generation};
 refused('a zone that changes its owner', 'E_FAILED',
     qr/^zone "shared" was of "upstream", it is now of "tls sessions": a reload cannot change that, another name can be used in \S+:\d+$/,
     server => 'ssl_session_cache shared:shared:64k;');
+SKIP: {
+    my $have = 0;
+    /^(?:MemTotal|SwapTotal):\s+(\d+) kB/ and $have += $1
+        for split /\n/, do { local (@ARGV, $/) = '/proc/meminfo'; <> };
+    skip 'this machine is large', 8 if $have >= 60 << 20;
+    my $slip = qr/^zone "huge" would have 61440 MB, but this \S.* has \d+ MB of memory and swap: is the unit of its size right\? in \S+:\d+/;
+    my @huge = (server => 'ssl_session_cache shared:huge:60g;');
+    refused('a zone that is larger than the machine', 'E_INVALID', $slip,
+        @huge);
+    $r = $c->ask('reload', { dry_run => $yes });
+    like($r->{err}{msg}, $slip, '... as a dry run, too');
+}
 $t->config(conf(http => $up =~ s/64k/128k/r));
 $r = $c->data('reload');
 is_deeply($r->{diff}{zones}{renewed}, ['shared'],

@@ -6,6 +6,8 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "conf_fixture.h"
 #include "core/shm.h"
@@ -64,5 +66,48 @@ Test(shm, mapped_twice_it_is_one_memory)
     cr_assert_eq(second.fd, -1);
     cr_assert_eq(second.addr, NULL);
     veil_shm_zone_unmap(&second);
+    fixture_done(&cf);
+}
+
+static blkcnt_t
+blocks(const veil_shm_zone_t *zone)
+{
+    struct stat st;
+
+    cr_assert_eq(fstat(zone->fd, &st), 0);
+    return st.st_blocks;
+}
+
+Test(shm, zeroing_gives_pages_back)
+{
+    veil_conf_t cf = fixture_conf("/nowhere");
+    size_t size = (2u << 20) + 100;
+    veil_shm_zone_t *zone =
+        veil_shm_zone_add(&cf, VEIL_STR("a"), size, &tag_a);
+    char *private = malloc(size + 1);
+    size_t i;
+
+    cr_assert_eq(veil_shm_zone_map(zone, -1), 0);
+    cr_assert_eq(blocks(zone), 0, "nothing was touched");
+    memset(zone->addr, 'x', size);
+    cr_assert_geq(blocks(zone), 4096);
+    veil_shm_zero(zone->addr, size);
+    cr_assert_leq(blocks(zone), 8, "the last page");
+    for (i = 0; i < size; i++) {
+        cr_assert_eq(((char *) zone->addr)[i], 0);
+    }
+    memset(zone->addr, 'x', size);
+    veil_shm_zero((char *) zone->addr + 1, size - 1);
+    cr_assert_eq(*(char *) zone->addr, 'x', "not aligned");
+    cr_assert_eq(((char *) zone->addr)[1], 0);
+    cr_assert_eq(((char *) zone->addr)[size - 1], 0);
+
+    memset(private, 'x', size + 1);
+    veil_shm_zero(private, size);
+    cr_assert_eq(private[0], 0);
+    cr_assert_eq(private[size - 1], 0);
+    cr_assert_eq(private[size], 'x');
+    free(private);
+    veil_shm_zone_unmap(zone);
     fixture_done(&cf);
 }

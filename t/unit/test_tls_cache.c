@@ -6,6 +6,7 @@
 #include "tls_pair.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -531,4 +532,32 @@ Test(tls_cache, and_another_dies_while_it_empties_it)
     cr_assert_eq(verify(c), 0);
     cr_assert(store(c, 3, 100, 300));
     cr_assert_eq(verify(c), 1);
+}
+
+/* The size is a limit, not what is used: some gigabytes cost nothing. */
+Test(tls_cache, a_large_zone_is_hardly_touched)
+{
+    veil_tls_cache_t *c = zone_of((size_t) 8 << 30);
+    struct stat st;
+
+    cr_assert_eq(fstat(c->zone->fd, &st), 0);
+    cr_assert_leq(st.st_blocks * 512, 4 << 20, "%lld blocks",
+                  (long long) st.st_blocks);
+}
+
+/* What another layout has left is no longer there. */
+Test(tls_cache, a_zone_that_is_of_no_use_is_made_anew)
+{
+    veil_tls_cache_t *c = zone_of(SIZE);
+    tls_cache_root_t *r;
+    bool lost;
+
+    memset(c->zone->addr, 'x', SIZE);
+    cr_assert_eq(c->zone->init(c->zone, false), VEIL_OK);
+    r = tls_cache_enter(c, &lost);
+    cr_assert_eq(lost, false);
+    cr_assert_eq(r->n, 0);
+    cr_assert_eq(r->newest, 0);
+    cr_assert_eq(r->buckets[r->mask], 0);
+    tls_cache_leave(c, lost);
 }

@@ -27,6 +27,8 @@
 /* With the layout of what is in it. */
 #define ZONE_MAGIC 0x555a4e46u
 #define ZONE_MIN_SIZE (32 * 1024)
+/* Slots are counted in 32 bits. */
+#define ZONE_MAX_SIZE ((size_t) 64 << 30)
 #define ZONE_SLOT_IDLE_SEC 3600
 
 typedef struct {
@@ -56,7 +58,7 @@ upstream_zone_init(veil_shm_zone_t *shm, bool fresh)
         return VEIL_OK;
     }
     if (!fresh) {
-        memset(z, 0, shm->size); /* else its pages are not touched yet */
+        veil_shm_zero(z, shm->size); /* else its pages are not touched yet */
     }
     z->nslots = n;
     z->version = 1;
@@ -71,6 +73,11 @@ veil_upstream_zone_add(veil_conf_t *cf, veil_upstream_group_t *g,
 {
     if (size != 0 && size < 8 * 4096) {
         return veil_conf_error(cf, "zone \"%.*s\" is too small",
+                               VEIL_STR_ARG(name));
+    }
+    if (size > ZONE_MAX_SIZE) {
+        return veil_conf_error(cf,
+                               "zone \"%.*s\" is too large: 64g is the most",
                                VEIL_STR_ARG(name));
     }
     g->zone = veil_shm_zone_add(cf, name, size, upstream_zone_tag);

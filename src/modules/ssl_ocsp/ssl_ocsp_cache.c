@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include "core/lock.h"
+#include "core/shm.h"
 #include "modules/ssl_ocsp/ssl_ocsp.h"
 
 #define SSL_CACHE_MAGIC 0x4f435350u
@@ -22,6 +23,8 @@
 #define SSL_CACHE_UNLIMITED 3600
 /* Smaller ones are a mistake in the unit. */
 #define SSL_CACHE_MIN ((int64_t) 8 * 4096)
+/* Sets are counted in 32 bits. */
+#define SSL_CACHE_LIMIT ((int64_t) 64 << 30)
 
 typedef struct {
     veil_ssl_ocsp_key_t key;
@@ -50,7 +53,9 @@ ssl_cache_init(veil_shm_zone_t *zone, bool fresh)
         (uint32_t) ((zone->size - sizeof(*cache)) / sizeof(cache->sets[0]));
 
     if (fresh || cache->magic != SSL_CACHE_MAGIC || cache->nsets != n) {
-        memset(cache, 0, zone->size);
+        if (!fresh) {
+            veil_shm_zero(cache, zone->size);
+        }
         cache->nsets = n;
         cache->magic = SSL_CACHE_MAGIC;
     }
@@ -77,6 +82,13 @@ veil_ssl_ocsp_cache_add(veil_conf_t *cf)
         (void) veil_conf_error_at(cf, 1,
                                   "OCSP cache \"%.*s\" is too small: 32k is "
                                   "the least",
+                                  VEIL_STR_ARG(name));
+        return NULL;
+    }
+    if (size > SSL_CACHE_LIMIT) {
+        (void) veil_conf_error_at(cf, 1,
+                                  "OCSP cache \"%.*s\" is too large: 64g is "
+                                  "the most",
                                   VEIL_STR_ARG(name));
         return NULL;
     }
