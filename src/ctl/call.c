@@ -21,9 +21,8 @@
 #include "ctl/show.h"
 #include "ctl/where.h"
 
-/* The server's deadline when none is asked for, and what is added to one. */
+/* The server's deadline when none is asked for. */
 #define CALL_TIMEOUT_MS 10000
-#define CALL_GRACE_MS 2000
 
 /* --- signals --------------------------------------------------------------*/
 
@@ -120,6 +119,18 @@ call_print_failed(const veil_ctl_command_t *c, const json_t *data)
     veil_ctl_text_done(&t);
 }
 
+/* Also beside JSON, which has no place for it in the data. */
+static void
+call_print_partial(const json_t *workers)
+{
+    veil_ctl_text_t t = { .color = veil_ctl_output_has_color(STDERR_FILENO) };
+
+    veil_ctl_say("not every worker did it:");
+    veil_ctl_show_error(&t, NULL, workers);
+    (void) veil_ctl_output_write(STDERR_FILENO, &t);
+    veil_ctl_text_done(&t);
+}
+
 static bool
 call_has_failed_worker(const json_t *workers)
 {
@@ -154,18 +165,13 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         if (!call_is_end(c, data) && !call_print(c, data)) {
             return VEIL_CTL_FAILED;
         }
-        if (!c->json) {
-            call_print_notes(answer);
-        }
+        call_print_notes(answer);
         if (!call_has_failed_worker(workers)
             && !json_is_true(json_object_get(answer, "partial")))
         {
             return veil_ctl_config_judge(c, data);
         }
-        if (!c->json) {
-            veil_ctl_say("not every worker did it:");
-            veil_ctl_output_error(c, NULL, workers);
-        }
+        call_print_partial(workers);
         return VEIL_CTL_PARTIAL;
     }
     if (!c->json && json_object_size(data) != 0) {
@@ -206,12 +212,12 @@ static int64_t
 call_until(const veil_ctl_command_t *c)
 {
     if (c->timeout_ms >= 0) {
-        return veil_ctl_link_now() + c->timeout_ms + CALL_GRACE_MS;
+        return veil_ctl_link_now() + c->timeout_ms + VEIL_CTL_GRACE_MS;
     }
     if ((c->verb->flags & (VEIL_CONTROL_STREAMS | VEIL_CONTROL_SLOW)) != 0) {
         return -1;
     }
-    return veil_ctl_link_now() + CALL_TIMEOUT_MS + CALL_GRACE_MS;
+    return veil_ctl_link_now() + CALL_TIMEOUT_MS + VEIL_CTL_GRACE_MS;
 }
 
 static veil_ctl_code_t

@@ -143,6 +143,19 @@ command_path(veil_str_t value)
     return json_string(path);
 }
 
+/* The same for an option of the client's. */
+static const char *
+command_own_path(veil_ctl_command_t *c, veil_str_t value)
+{
+    json_t *path = command_path(value);
+
+    if (path == NULL) {
+        return value.data; /* no UTF-8: as it is */
+    }
+    json_array_append_new(c->paths, path);
+    return json_string_value(path);
+}
+
 static json_t *
 command_flag(veil_str_t value)
 {
@@ -245,10 +258,10 @@ command_apply(command_reader_t *r, const veil_ctl_option_t *o,
         c->socket = value.data;
         return true;
     case 'c':
-        c->conf = value.data;
+        c->conf = command_own_path(c, value);
         return true;
     case 'p':
-        c->prefix = value.data;
+        c->prefix = command_own_path(c, value);
         return true;
     case 'j':
         c->json = true;
@@ -701,6 +714,7 @@ veil_ctl_command_parse(veil_ctl_command_t *c, char *const *argv)
     c->watch_ms = -1;
     c->if_gen = -1;
     c->args = json_object();
+    c->paths = json_array();
     for (r.i = 1; argv[r.i] != NULL; r.i++) {
         if (!command_next(&r)) {
             return false;
@@ -717,5 +731,7 @@ veil_ctl_command_done(veil_ctl_command_t *c)
 {
     json_decref(c->args);
     c->args = NULL;
+    json_decref(c->paths);
+    c->paths = NULL;
     veil_ctl_text_done(&c->error);
 }

@@ -30,6 +30,7 @@ typedef struct {
     bool persist;
     int64_t if_gen; /* -1: not asked for */
     bool strict;    /* of "config check --running": warnings fail, too */
+    json_t *paths;  /* what conf and prefix are in */
     /* What is wrong, and the usage that helps; empty: nothing is. */
     veil_ctl_text_t error;
 } veil_ctl_command_t;

@@ -10,6 +10,9 @@
 #include "ctl/ctl.h"
 #include "ctl/lines.h"
 
+/* How much longer than the server is given its word is waited for. */
+#define VEIL_CTL_GRACE_MS 1000
+
 /* Zeroed, fd -1, at first. */
 typedef struct {
     int fd; /* -1: not connected */

@@ -56,7 +56,7 @@ veil_ctl_render_state(veil_str_t word)
         { "warning", VEIL_CTL_YELLOW },  { "down", VEIL_CTL_RED },
         { "failed", VEIL_CTL_RED },      { "unavail", VEIL_CTL_RED },
         { "error", VEIL_CTL_RED },       { "expired", VEIL_CTL_RED },
-        { "refused", VEIL_CTL_RED },
+        { "refused", VEIL_CTL_RED },     { "stopped", VEIL_CTL_RED },
     };
     size_t i;
 

@@ -22,4 +22,10 @@ void veil_ctl_show_line(veil_ctl_text_t *out, const veil_control_verb_t *verb,
 void veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
                          const json_t *workers);
 
+/*
+ * The state of a worker, a new reference: what the kernel says of a process
+ * that is stopped counts more than what it said itself.
+ */
+json_t *veil_ctl_show_worker_state(const json_t *worker);
+
 #endif

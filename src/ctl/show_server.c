@@ -145,6 +145,14 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
 
 /* --- lists ----------------------------------------------------------------*/
 
+json_t *
+veil_ctl_show_worker_state(const json_t *worker)
+{
+    return json_is_true(json_object_get(worker, "stopped"))
+               ? json_string("stopped")
+               : json_incref(json_object_get(worker, "state"));
+}
+
 bool
 veil_ctl_show_workers(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
                       const json_t *data)
@@ -157,11 +165,22 @@ veil_ctl_show_workers(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
         { "requests", "REQS" },     { "cpu_s", "CPU" },
         { "rss_bytes", "MEMORY" },  { NULL, NULL },
     };
+    json_t *rows, *row;
+    size_t i;
 
     if (!json_is_array(data)) {
         return false;
     }
-    veil_ctl_show_rows(out, data, columns);
+    rows = json_array();
+    for (i = 0; i < json_array_size(data); i++) {
+        row = json_copy(json_array_get(data, i));
+        if (json_is_object(row)) {
+            json_object_set_new(row, "state", veil_ctl_show_worker_state(row));
+        }
+        json_array_append_new(rows, row);
+    }
+    veil_ctl_show_rows(out, rows, columns);
+    json_decref(rows);
     return true;
 }
 

@@ -151,7 +151,7 @@ top_sample(top_t *top)
     if (!top_connect(top)) {
         return false;
     }
-    got = veil_ctl_sample_take(&top->link, &s);
+    got = veil_ctl_sample_take(&top->link, top->command->timeout_ms, &s);
     if (got != VEIL_CTL_GOT_ANSWER) {
         veil_ctl_link_close(&top->link);
         if (got != VEIL_CTL_GOT_INTERRUPT) {

@@ -25,13 +25,15 @@ typedef struct {
     json_t *groups;  /* of "upstream show" */
     json_t *workers; /* of "worker list" */
     json_t *cpu;     /* {"PID": ticks, ...}, from this machine's /proc */
+    bool late;       /* some of it is missing, as the time was up */
 } veil_ctl_sample_t;
 
 /*
- * Asks for all of it.  Only what the connection cannot do is a failure: a
- * verb that is refused is a member that is NULL.
+ * Asks for all of it, each with this time (-1: a second).  Only what the
+ * connection cannot do is a failure: a verb that is refused, or answered too
+ * late by the workers, is a member that is NULL.
  */
-veil_ctl_got_t veil_ctl_sample_take(veil_ctl_link_t *link,
+veil_ctl_got_t veil_ctl_sample_take(veil_ctl_link_t *link, int64_t timeout_ms,
                                     veil_ctl_sample_t *s);
 void veil_ctl_sample_done(veil_ctl_sample_t *s);
 

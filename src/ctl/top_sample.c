@@ -17,29 +17,53 @@
 
 #include "ctl/top.h"
 
-/* A call of "top" waits for no worker. */
-#define TOP_CALL_MS 5000
+/* What the server gets to collect answers when no time is asked for. */
+#define TOP_CALL_MS 1000
 
 /* --- taking ---------------------------------------------------------------*/
 
+static bool
+top_sample_is_timeout(const json_t *o)
+{
+    const char *code =
+        json_string_value(json_object_get(json_object_get(o, "err"), "code"));
+
+    return code != NULL && strcmp(code, VEIL_E_TIMEOUT) == 0;
+}
+
+/* Whether the answer, or a part of it, is missing as the time was up. */
+static bool
+top_sample_is_late(const json_t *answer)
+{
+    const json_t *workers = json_object_get(answer, "workers");
+    bool late = top_sample_is_timeout(answer);
+    size_t i;
+
+    for (i = 0; i < json_array_size(workers); i++) {
+        late = late || top_sample_is_timeout(json_array_get(workers, i));
+    }
+    return late;
+}
+
 /* The data of a verb; NULL if it is refused or not there. */
 static veil_ctl_got_t
-top_sample_ask(veil_ctl_link_t *link, const char *verb, const char *args,
-               json_t **data)
+top_sample_ask(veil_ctl_link_t *link, veil_ctl_sample_t *s, int64_t ms,
+               const char *verb, const char *args, json_t **data)
 {
-    veil_ctl_request_t r = { .verb = verb, .if_gen = -1, .timeout_ms = -1 };
+    veil_ctl_request_t r = { .verb = verb, .if_gen = -1, .timeout_ms = ms };
     veil_ctl_got_t got;
     json_t *answer;
 
     *data = NULL;
     r.args = json_loads(args, 0, NULL);
-    got = veil_ctl_link_call(link, &r, veil_ctl_link_now() + TOP_CALL_MS,
-                             &answer);
+    got = veil_ctl_link_call(
+        link, &r, veil_ctl_link_now() + ms + VEIL_CTL_GRACE_MS, &answer);
     json_decref(r.args);
     if (got == VEIL_CTL_GOT_ANSWER
         && json_is_true(json_object_get(answer, "ok"))) {
         *data = json_incref(json_object_get(answer, "data"));
     }
+    s->late = s->late || top_sample_is_late(answer);
     json_decref(answer);
     return got;
 }
@@ -102,23 +126,25 @@ top_sample_cpu(const json_t *metrics)
 }
 
 veil_ctl_got_t
-veil_ctl_sample_take(veil_ctl_link_t *link, veil_ctl_sample_t *s)
+veil_ctl_sample_take(veil_ctl_link_t *link, int64_t timeout_ms,
+                     veil_ctl_sample_t *s)
 {
+    int64_t ms = timeout_ms >= 0 ? timeout_ms : TOP_CALL_MS;
     veil_ctl_got_t got;
 
     memset(s, 0, sizeof(*s));
-    got = top_sample_ask(link, "status", "{}", &s->status);
+    got = top_sample_ask(link, s, ms, "status", "{}", &s->status);
     if (got == VEIL_CTL_GOT_ANSWER) {
-        got =
-            top_sample_ask(link, "metrics", "{\"workers\":true}", &s->metrics);
+        got = top_sample_ask(link, s, ms, "metrics", "{\"workers\":true}",
+                             &s->metrics);
         s->at_ms = veil_ctl_link_now();
         s->cpu = top_sample_cpu(s->metrics);
     }
     if (got == VEIL_CTL_GOT_ANSWER) {
-        got = top_sample_ask(link, "worker.list", "{}", &s->workers);
+        got = top_sample_ask(link, s, ms, "worker.list", "{}", &s->workers);
     }
     if (got == VEIL_CTL_GOT_ANSWER) {
-        got = top_sample_ask(link, "upstream.show", "{}", &s->groups);
+        got = top_sample_ask(link, s, ms, "upstream.show", "{}", &s->groups);
     }
     if (got != VEIL_CTL_GOT_ANSWER) {
         veil_ctl_sample_done(s);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "ctl/render.h"
+#include "ctl/show.h"
 #include "ctl/table.h"
 #include "ctl/top.h"
 #include "ctl/units.h"
@@ -140,6 +141,10 @@ top_view_first(top_frame_t *f)
     veil_ctl_text_z(&t, veil_ctl_unit_date(buf, (double) time(NULL)) + 11);
     if (f->view->paused) {
         veil_ctl_text_styled(&t, VEIL_CTL_YELLOW, "  paused");
+    }
+    if (f->now->late) {
+        veil_ctl_text_styled(&t, VEIL_CTL_YELLOW,
+                             "  not every worker answered in time");
     }
     if (f->view->error != NULL) {
         veil_ctl_text_style(&t, VEIL_CTL_RED);
@@ -405,12 +410,15 @@ top_view_worker(veil_ctl_table_t *t, const top_frame_t *f, const top_row_t *r)
     static const char *const generations[] = { "generation", "gen", NULL };
     double cpu = veil_ctl_sample_cpu(f->now, f->then, r->pid);
     char buf[VEIL_CTL_UNIT];
+    json_t *state;
 
     veil_ctl_render_cell(t, "worker", veil_ctl_sample_member(r->row, slots));
     veil_ctl_render_cell(t, "generation",
                          veil_ctl_sample_member(r->row, generations));
     veil_ctl_render_cell(t, "pid", json_object_get(r->row, "pid"));
-    veil_ctl_render_cell(t, "state", json_object_get(r->row, "state"));
+    state = veil_ctl_show_worker_state(r->row);
+    veil_ctl_render_cell(t, "state", state);
+    json_decref(state);
     if (cpu < 0) {
         veil_ctl_table_none(t);
     } else {

@@ -4,11 +4,14 @@
  * Whoever calls veilctl without -s means the server of this machine, and its
  * configuration says where that one's socket is.  So the tree of the
  * configuration is read, as "veil -s" does for the pid file: nothing is
- * applied, and of a file that cannot be read, or that somebody is editing
- * right now, nothing is said: the default is tried then.
+ * applied.  Of the installation's file, which need not be there, nothing is
+ * said if it cannot be read: the default is tried then.  With -c that would be
+ * another server than the one that was meant, so it is an error.
  */
 
 #include "core/platform.h"
+
+#include <fcntl.h>
 
 #include "core/cycle.h"
 #include "ctl/where.h"
@@ -35,7 +38,8 @@ where_node(veil_conf_t *cf, const veil_conf_node_t *node, where_found_t *found)
     }
 }
 
-static void
+/* False: the file cannot be read. */
+static bool
 where_look(veil_cycle_t *cycle, where_found_t *found)
 {
     veil_conf_t cf = { .cycle = cycle,
@@ -48,7 +52,7 @@ where_look(veil_cycle_t *cycle, where_found_t *found)
     found->pid = veil_conf_full_path(&cf, veil_str_z(VEIL_PID_PATH), false);
     root = veil_conf_read(&cf, cycle->conf_path);
     if (root == NULL) {
-        return;
+        return false;
     }
     veil_list_foreach (n, &root->children) {
         node = veil_list_entry(n, veil_conf_node_t, link);
@@ -56,6 +60,30 @@ where_look(veil_cycle_t *cycle, where_found_t *found)
             where_node(&cf, node, found);
         }
     }
+    return true;
+}
+
+/* Why the file of -c says nothing. */
+static const char *
+where_unread(veil_pool_t *pool, const veil_cycle_t *cycle)
+{
+    int fd = open(cycle->conf_path.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int err = fd < 0 ? errno : 0;
+
+    if (fd >= 0) {
+        (void) close(fd);
+        return veil_pool_printf(pool,
+                                "the configuration \"%.*s\" does not say "
+                                "which server is meant: there are mistakes in "
+                                "it, which \"veilctl config check\" shows",
+                                VEIL_STR_ARG(cycle->conf_path))
+            .data;
+    }
+    return veil_pool_printf(pool,
+                            "the configuration \"%.*s\" cannot be read (%d: "
+                            "%s)",
+                            VEIL_STR_ARG(cycle->conf_path), err, strerror(err))
+        .data;
 }
 
 static const char *
@@ -69,8 +97,9 @@ where_configured(veil_pool_t *pool, const veil_ctl_command_t *c,
     const char *path = NULL;
 
     cycle->log.level = VEIL_LOG_OFF;
-    where_look(cycle, &found);
-    if (found.off) {
+    if (!where_look(cycle, &found) && c->conf != NULL) {
+        *why = where_unread(pool, cycle);
+    } else if (found.off) {
         *why = veil_pool_printf(pool,
                                 "\"control_socket\" is off in \"%.*s\": the "
                                 "server has no control socket",

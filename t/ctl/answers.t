@@ -50,7 +50,7 @@ is_run(asked({ ok => \1, data => [], volatile => \1 }), 0, "none\n",
 is_run(asked({ ok => \1, data => [], dry_run => \1, volatile => \1 }), 0,
     "none\n", "veilctl: this was a dry run: nothing was changed\n", 'a dry run');
 is_run(asked({ ok => \1, data => {}, volatile => \1 }, '-j', 'ping'), 0,
-    "{}\n", '', 'nothing but the data with --json');
+    "{}\n", qr/\Aveilctl: a restart .*\n\z/, 'nothing but the data is output with --json');
 is_run(asked(sub {
     my ($s, $r) = @_;
     syswrite $s, "{\"id\":$r->{id},\"progress\":{\"done\":$_}}\n" for 1, 2;
@@ -132,7 +132,9 @@ is_run(asked({ ok => \1, data => [ { worker => 0 } ], partial => \1,
     . "  worker 1 of generation 3: it did not answer (E_TIMEOUT)\n",
     'some workers');
 is_run(asked({ ok => \1, data => {}, workers => $workers }, '-j', 'ping'), 3,
-    "{}\n", '', 'some workers, as JSON');
+    "{}\n", "veilctl: not every worker did it:\n"
+    . "  worker 1 of generation 3: it did not answer (E_TIMEOUT)\n",
+    'some workers, as JSON');
 is_run(asked({ ok => \0, err => $err, workers => $workers }), 1, '',
     qr/\Aveilctl: there is none.*\n.*look\n  worker 1 of generation 3: /,
     'no worker');

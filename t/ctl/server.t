@@ -52,15 +52,25 @@ sub conf {
     close $f;
     return "$dir/$name";
 }
-is($ctl->run({ socket => undef }, '-c', conf('named.conf',
-    "control_socket unix:$socket mode=0600;\nevents { broken\n"), 'ping')
-    ->{status}, 1, 'a file that cannot be read names nothing');
+$r = $ctl->run({ socket => undef }, '-c', conf('named.conf',
+    "control_socket unix:$socket mode=0600;\nevents { broken\n"), 'ping');
+is($r->{status}, 1, 'a file with mistakes names nothing');
+like($r->{err}, qr{"\Q$dir\E/named\.conf" does not say which server is meant: .*config check},
+    '  and that is said');
+$r = $ctl->run({ socket => undef }, '-c', "$dir/missing.conf", 'ping');
+is($r->{status}, 1, 'a file that is not there is not replaced by another');
+is($r->{err}, "veilctl: the configuration \"$dir/missing.conf\" cannot be read "
+    . "(2: No such file or directory) (E_CONNECT)\n", '  and that is said');
 is($ctl->run({ socket => undef }, '-c',
     conf('inner.conf', "include $dir/more.conf;\n"), '-c',
     conf('more.conf', "control_socket $socket mode=0600;\n"), 'ping')
     ->{status}, 0, 'control_socket in it');
 is($ctl->run({ socket => undef }, '-c', "$dir/inner.conf", 'ping')->{status}, 0,
     'or in what it includes');
+is($ctl->run({ socket => undef, in => $dir }, '-c', 'inner.conf', 'ping')
+    ->{status}, 0, 'named from where veilctl is called');
+is($ctl->run({ socket => undef, in => $dir }, '-p', '/', '-c', 'inner.conf',
+    'ping')->{status}, 0, 'whatever the prefix is');
 symlink $socket, "$dir/veil.sock" or die;
 is($ctl->run({ socket => undef }, '-c',
     conf('relative.conf', "control_socket veil.sock;\n"), '-p', $dir, 'ping')
@@ -203,6 +213,13 @@ is($r->{status}, 3, 'a worker that does not answer');
 like($r->{out}, qr/\AWORKER.*\n +\d +2 +\d+\n\z/, 'the other did');
 like($r->{err}, qr/not every worker did it:\n  worker \d of generation 2: .*E_TIMEOUT/,
     'which one is said');
+$r = $ctl->run('top', '--snapshot', '100ms');
+is($r->{status}, 0, 'top has no need of it') or diag($r->{err});
+like($r->{out}, qr/\Aveil .*  not every worker answered in time\n/,
+    '  and says that it is missing');
+like($r->{out}, qr/^ +\d +2 +$stuck +stopped /m, '  and which one');
+like($ctl->run('worker', 'list')->{out}, qr/^ +\d +2 +$stuck +stopped /m,
+    'so says the list of workers');
 kill 'CONT', $stuck;
 is($ctl->run('ping')->{status}, 0, 'it goes on');
 
