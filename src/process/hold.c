@@ -31,6 +31,7 @@ typedef struct {
     uint64_t grown_for; /* the generation that wanted more slots */
     unsigned n;
     unsigned before;  /* slots there were before it */
+    unsigned added;   /* slots by another master, not named yet */
     unsigned steered; /* among how many by client address; 0: the kernel's */
     bool unsure;      /* of steered: another master may have changed it */
     bool shared;      /* with another master: its file stays */
@@ -106,8 +107,9 @@ veil_hold_listen_unpack(veil_listen_t *to, const veil_hold_listen_t *from)
     HOLD_LISTEN_FIELDS(HOLD_COPY_FIELD)
 }
 
-static bool
-hold_listen_is_same(const veil_hold_listen_t *a, const veil_hold_listen_t *b)
+bool
+veil_hold_listen_is_same(const veil_hold_listen_t *a,
+                         const veil_hold_listen_t *b)
 {
     veil_listen_t la;
     veil_listen_t lb;
@@ -142,7 +144,7 @@ hold_listen_find(const veil_hold_t *hold, const veil_hold_listen_t *want)
 
     veil_list_foreach (n, &hold->listens) {
         held = veil_list_entry(n, hold_listen_t, link);
-        if (hold_listen_is_same(&held->key, want)) {
+        if (veil_hold_listen_is_same(&held->key, want)) {
             return held;
         }
     }
@@ -243,6 +245,7 @@ veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
     }
     hold_listen_steer(held, want->cbpf, log);
     held->named_by = generation;
+    held->added = 0;
     *fds = held->fds;
     *n = held->n;
     return 0;
@@ -431,6 +434,62 @@ veil_hold_adopt_zone(veil_hold_t *hold, const veil_hold_zone_t *key, int fd)
     held->used = true;
     held->fd = fd;
     veil_list_append(&hold->zones, &held->link);
+}
+
+/* The address that a socket is bound to; false: it is no such socket. */
+static bool
+hold_listen_of(int fd, veil_hold_listen_t *key)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    veil_listen_t l;
+    int type;
+    socklen_t type_len = sizeof(type);
+
+    memset(&l, 0, sizeof(l));
+    if (getsockname(fd, (struct sockaddr *) (void *) &ss, &len) != 0
+        || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) != 0
+        || (ss.ss_family != AF_INET && ss.ss_family != AF_INET6))
+    {
+        return false; /* unix sockets have one slot */
+    }
+    l.type = type;
+    veil_addr_from_sockaddr(&l.addr, (const struct sockaddr *) (void *) &ss,
+                            len);
+    veil_hold_listen_pack(key, &l);
+    return true;
+}
+
+bool
+veil_hold_add_slot(veil_hold_t *hold, int fd, unsigned at)
+{
+    hold_listen_t *held = NULL;
+    veil_hold_listen_t key;
+
+    if (hold_listen_of(fd, &key)) {
+        held = hold_listen_find(hold, &key);
+    }
+    if (held == NULL || at != held->n || at >= VEIL_HOLD_SLOTS) {
+        close(fd);
+        return false;
+    }
+    held->fds = veil_realloc(held->fds, (held->n + 1) * sizeof(int));
+    held->fds[held->n++] = fd;
+    held->added++;
+    return true;
+}
+
+bool
+veil_hold_has_added(const veil_hold_t *hold)
+{
+    const veil_list_t *n;
+
+    for (n = hold->listens.next; n != &hold->listens; n = n->next) {
+        if (((const hold_listen_t *) (const void *) n)->added != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void

@@ -125,6 +125,17 @@ void veil_hold_adopt_listen(veil_hold_t *hold, const veil_hold_listen_t *key,
 void veil_hold_adopt_zone(veil_hold_t *hold, const veil_hold_zone_t *key,
                           int fd);
 
+/* Whether both are the same address. */
+bool veil_hold_listen_is_same(const veil_hold_listen_t *a,
+                              const veil_hold_listen_t *b);
+/*
+ * Takes over fd, a socket that another master has bound, as slot `at` of its
+ * address.  False, and closed: it is not the next one of an address here.
+ */
+bool veil_hold_add_slot(veil_hold_t *hold, int fd, unsigned at);
+/* Whether there are such, which no generation has named since. */
+bool veil_hold_has_added(const veil_hold_t *hold);
+
 /*
  * Another master has these addresses too: while that is so, their files are
  * not removed.  Entries that are adopted begin like that.

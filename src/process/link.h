@@ -9,8 +9,9 @@
  *     old to new   GO                       serve
  *     new to old   SERVING gen= pid= v=     with its state: it serves
  *     new to old   FAIL why=                it cannot, and ends
- *     old to new   MAIN                     the service manager knows of it
- *     new to old   REOPEN                   logs were rotated
+ *     new to old   SLOT at=                 with a socket: one more of an
+ * address that both have old to new   MAIN                     the service
+ * manager knows of it new to old   REOPEN                   logs were rotated
  *     new to old   STOP ms=                 the server is to end
  *     new to old   RELEASE back=            there is a newer one; no return
  *     new to old   LEAVING                  the new one ends by itself

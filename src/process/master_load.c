@@ -199,6 +199,7 @@ veil_master_switch(veil_generation_t *g)
         master_tell_manager("Serving");
     }
     veil_takeover_served(g);
+    veil_takeover_share();
     veil_upgrade_served(g);
 }
 

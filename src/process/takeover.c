@@ -317,6 +317,45 @@ veil_takeover_served(const veil_generation_t *g)
     VEIL_FAULT("upgrade.served");
 }
 
+static void
+takeover_share_listen(const veil_hold_listen_view_t *v, void *data)
+{
+    veil_handover_listen_t *l;
+    veil_list_t *n;
+
+    (void) data;
+    veil_list_foreach (n, &takeover.h.listens) {
+        l = veil_list_entry(n, veil_handover_listen_t, link);
+        if (!veil_hold_listen_is_same(&l->key, v->key)) {
+            continue;
+        }
+        /* n counts what it has; what does not get through is tried again. */
+        while (
+            l->n < v->n
+            && veil_link_send(takeover.link, v->fds[l->n], "SLOT at=%u", l->n)
+                   == 0)
+        {
+            l->n++;
+        }
+    }
+}
+
+static void
+takeover_share_zone(const veil_hold_zone_view_t *v, void *data)
+{
+    (void) v; /* zones that are new are not of the old one's configuration */
+    (void) data;
+}
+
+void
+veil_takeover_share(void)
+{
+    if (veil_takeover_has_old() && takeover.state == TAKEOVER_SERVING) {
+        veil_hold_each(&veil_master.hold, takeover_share_listen,
+                       takeover_share_zone, NULL);
+    }
+}
+
 void
 veil_takeover_failed(const char *why)
 {

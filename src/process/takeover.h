@@ -54,6 +54,11 @@ veil_str_t veil_takeover_data(const char *name);
 bool veil_takeover_may_serve(void);
 /* The generation serves. */
 void veil_takeover_served(const veil_generation_t *g);
+/*
+ * Sockets that were bound beside those of the old master go to it: it accepts
+ * from them when it serves again.
+ */
+void veil_takeover_share(void);
 /* It will not. */
 void veil_takeover_failed(const char *why);
 

@@ -13,6 +13,7 @@
 
 #include "core/platform.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -127,6 +128,7 @@ veil_upgrade_pass(const veil_link_message_t *m)
     veil_upgrade.released = false;
     veil_upgrade.returning = false;
     veil_upgrade.told_stop = false;
+    veil_upgrade.winch = false;
     if (veil_link_number(m, "gen") > veil_master.last_number) {
         veil_master.last_number = veil_link_number(m, "gen");
     }
@@ -165,6 +167,18 @@ veil_upgrade_pass(const veil_link_message_t *m)
 
 /* --- the way back ------------------------------------------------------- */
 
+/*
+ * A generation serves, and from all sockets.  The new master may have bound
+ * more of them, for more workers; what is queued there waits for workers of
+ * ours, which share out the surplus as after any reload.
+ */
+static bool
+upgrade_pass_accepts(void)
+{
+    return veil_master.serving != NULL
+           && !veil_hold_has_added(&veil_master.hold);
+}
+
 /* This master serves again, whatever became of the new one. */
 static void
 upgrade_pass_come_back(void)
@@ -178,7 +192,8 @@ upgrade_pass_come_back(void)
     veil_upgrade_serve(true);
     if (veil_master.serving != NULL) {
         veil_upgrade_restore_pid_file();
-    } else if (veil_master.loading == NULL) {
+    }
+    if (!upgrade_pass_accepts() && veil_master.loading == NULL) {
         (void) veil_master_load(&upgrade_pass_text);
     }
 }
@@ -208,7 +223,7 @@ upgrade_pass_rollback(const veil_link_message_t *m)
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
              "process %d gives the server back", (int) veil_upgrade.pid);
     veil_upgrade.returning = true;
-    if (veil_master.serving != NULL) {
+    if (upgrade_pass_accepts()) {
         upgrade_pass_returned(veil_master.serving);
     } else if (veil_master.loading == NULL) {
         (void) veil_master_load(&upgrade_pass_text);
@@ -223,12 +238,16 @@ veil_upgrade_served(const veil_generation_t *g)
 {
     if (veil_upgrade.returning) {
         upgrade_pass_returned(g);
+    } else if (veil_upgrade.winch && veil_upgrade_is_kept()) {
+        upgrade_pass_drain_serving();
     }
+    veil_upgrade.winch = false;
 }
 
 void
 veil_upgrade_load_failed(void)
 {
+    veil_upgrade.winch = false;
     if (veil_upgrade.returning) {
         veil_upgrade.returning = false;
         (void) veil_link_send(veil_upgrade.fd, -1,
@@ -260,6 +279,18 @@ upgrade_pass_release(const veil_link_message_t *m)
     }
 }
 
+/* The message's descriptor is its reader's. */
+static void
+upgrade_pass_slot(const veil_link_message_t *m)
+{
+    int fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
+
+    if (fd >= 0) {
+        (void) veil_hold_add_slot(&veil_master.hold, fd,
+                                  (unsigned) veil_link_number(m, "at"));
+    }
+}
+
 void
 veil_upgrade_hear(const veil_link_message_t *m)
 {
@@ -272,6 +303,8 @@ veil_upgrade_hear(const veil_link_message_t *m)
         /* Both end: the files of sockets are this one's to remove. */
         veil_hold_unshare(&veil_master.hold);
         veil_master_stop(veil_link_number(m, "ms"));
+    } else if (veil_link_is(m, "SLOT") && m->fd >= 0) {
+        upgrade_pass_slot(m);
     } else if (veil_link_is(m, "RELEASE")) {
         upgrade_pass_release(m);
     } else if (veil_link_is(m, "ROLLBACK")) {
@@ -321,6 +354,7 @@ veil_upgrade_on_hup(void)
     {
         (void) veil_master_load(&upgrade_pass_text);
     }
+    veil_upgrade.winch = false; /* the last word counts */
     return true;
 }
 
@@ -331,6 +365,7 @@ veil_upgrade_on_winch(void)
         return false;
     }
     upgrade_pass_drain_serving();
+    veil_upgrade.winch = veil_master.loading != NULL;
     return true;
 }
 

@@ -41,6 +41,7 @@ typedef struct {
     bool released;  /* there is a third master: no way back */
     bool returning; /* by a rollback */
     bool told_stop; /* by the new master */
+    bool winch;     /* the generation that loads is to drain when it serves */
 } veil_upgrade_t;
 
 extern veil_upgrade_t veil_upgrade;

@@ -250,3 +250,43 @@ Test(hold, a_zone_of_a_failure_is_not_used_again)
     veil_hold_abort(&hold, 1);
     cr_assert(veil_list_is_empty(&hold.zones));
 }
+
+/* As the other master does it, which has joined the group. */
+static int
+another_socket(void)
+{
+    veil_listen_t l;
+
+    veil_hold_listen_unpack(&l, &want);
+    l.nslots = 2;
+    return veil_listen_bind(&l, &veil_log_stderr);
+}
+
+Test(hold, a_slot_of_another_master)
+{
+    int more, pair[2];
+
+    cr_assert_eq(ask(1, 2), 0);
+    veil_hold_commit(&hold, 1);
+    cr_assert_not(veil_hold_has_added(&hold));
+
+    cr_assert_not(veil_hold_add_slot(&hold, another_socket(), 1),
+                  "there is one already");
+    cr_assert_not(veil_hold_add_slot(&hold, another_socket(), 3), "a gap");
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    cr_assert_not(veil_hold_add_slot(&hold, pair[0], 2), "no address of ours");
+    cr_assert_eq(fcntl(pair[0], F_GETFD), -1, "it is closed");
+    close(pair[1]);
+    cr_assert_not(veil_hold_has_added(&hold));
+
+    more = another_socket();
+    cr_assert(veil_hold_add_slot(&hold, more, 2));
+    cr_assert(veil_hold_has_added(&hold));
+    cr_assert_eq(ask(2, 2), 0);
+    cr_assert_eq(nfds, 3, "more than are wanted are shared out");
+    cr_assert_eq(fds[2], more);
+    cr_assert_not(veil_hold_has_added(&hold));
+    veil_hold_abort(&hold, 2);
+    cr_assert_eq(ask(3, 2), 0);
+    cr_assert_eq(nfds, 3, "a load that fails closes none of them");
+}
