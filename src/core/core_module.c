@@ -433,6 +433,9 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
         mcf->overlay =
             veil_conf_full_path(cf, VEIL_STR("run/overlay.ini"), false);
     }
+    if (mcf->overlay.len != 0 && veil_overlay_declare(cf) != VEIL_OK) {
+        return VEIL_ERROR;
+    }
     if (mcf->error_log == NULL) {
         sink = VEIL_POOL_NEW(cf->pool, veil_log_sink_t);
         sink->level = VEIL_LOG_INFO;
@@ -446,7 +449,8 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
 static veil_rc_t
 core_init_keeper(veil_cycle_t *cycle)
 {
-    veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log);
+    veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log,
+                      cycle->reloading);
     return VEIL_OK;
 }
 

@@ -48,6 +48,7 @@ struct veil_cycle_s {
     unsigned worker;          /* slot, 0 ...; workers only */
     unsigned place;           /* and its own, see VEIL_CYCLE_PLACES */
     bool testing;             /* -t, -T: nothing may be created or bound */
+    bool reloading;           /* another goes on if this one fails */
 };
 
 /* The running configuration of this process; set once. */

@@ -11,6 +11,10 @@
  * while the server runs; its comments are lost then, which its first lines
  * say.  The new file is complete on the disk before it gets the name, so
  * there is never half of one.
+ *
+ * The zone has the text that servers have been told, written by the keeper
+ * that serves.  A counter is odd while it writes: if it dies then nobody
+ * knows what they were told, and no line counts as changed.
  */
 
 #include "core/platform.h"
@@ -42,11 +46,28 @@ typedef struct {
     bool is_long;
 } overlay_reader_t;
 
+#define OVERLAY_MAGIC 0x4f564c59u
+#define OVERLAY_ZONE_SIZE ((size_t) OVERLAY_FILE_MAX + 4096)
+
+typedef struct {
+    uint32_t magic;
+    uint32_t count; /* odd: it is being written */
+    uint32_t len;
+    char text[];
+} overlay_zone_t;
+
 static struct {
     veil_str_t path; /* empty: off */
     const veil_log_t *log;
     overlay_t now;
+    overlay_t known;       /* as the zone has it */
+    veil_shm_zone_t *zone; /* NULL: none */
+    unsigned errors;
+    bool strict;
+    bool is_lost; /* nobody knows what is known */
 } overlay;
+
+static const char overlay_zone_tag[] = "overlay";
 
 static const char overlay_head[] =
     "; What was changed at run time and is to stay: written by veil, read\n"
@@ -56,11 +77,18 @@ static const char overlay_head[] =
  */
 
 static void
+overlay_tell(const veil_log_t *log, bool error, const char *why, unsigned line)
+{
+    overlay.errors += error;
+    veil_log(log, error ? VEIL_LOG_EMERG : VEIL_LOG_WARN, 0, "%s in %.*s:%u%s",
+             why, VEIL_STR_ARG(overlay.path), line, error ? "" : ", ignored");
+}
+
+static void
 overlay_warn(const overlay_reader_t *r, const char *why)
 {
     if (r->log != NULL) {
-        veil_log(r->log, VEIL_LOG_WARN, 0, "%s in %.*s:%u, ignored", why,
-                 VEIL_STR_ARG(overlay.path), r->line);
+        overlay_tell(r->log, overlay.strict, why, r->line);
     }
 }
 
@@ -124,33 +152,47 @@ overlay_take(void *data, const char *section VEIL_UNUSED, const char *key,
     return 1;
 }
 
-/* 0, or -errno; what is malformed is told and left out. */
-static int
-overlay_read(overlay_t *to, const veil_log_t *log)
+static void
+overlay_empty(overlay_t *o)
 {
-    overlay_reader_t r = { .to = to, .log = log };
-    struct stat st;
-    int rc;
+    veil_list_init(&o->lines);
+    o->pool = veil_pool_create("overlay", 1024);
+}
 
-    veil_list_init(&to->lines);
-    to->pool = veil_pool_create("overlay", 1024);
-    r.file = fopen(overlay.path.data, "re");
-    if (r.file == NULL) {
-        return errno == ENOENT ? 0 : -errno;
-    }
-    if (fstat(fileno(r.file), &st) != 0 || !S_ISREG(st.st_mode)
-        || st.st_size > OVERLAY_FILE_MAX)
-    {
-        fclose(r.file);
-        return -EFBIG;
-    }
-    rc = ini_parse_stream(overlay_next_line, &r, overlay_take, &r);
-    fclose(r.file);
+/* Closes the file; what is malformed is told and left out. */
+static void
+overlay_parse(overlay_t *to, FILE *file, const veil_log_t *log)
+{
+    overlay_reader_t r = { .file = file, .to = to, .log = log };
+    int rc = ini_parse_stream(overlay_next_line, &r, overlay_take, &r);
+
+    fclose(file);
     if (rc > 0) {
         /* The library goes on after the first error, whose line it tells. */
         r.line = (unsigned) rc;
         overlay_warn(&r, "neither a section nor \"key = value\"");
     }
+}
+
+/* 0, or -errno. */
+static int
+overlay_read(overlay_t *to, const veil_log_t *log)
+{
+    struct stat st;
+    FILE *file;
+
+    overlay_empty(to);
+    file = fopen(overlay.path.data, "re");
+    if (file == NULL) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)
+        || st.st_size > OVERLAY_FILE_MAX)
+    {
+        fclose(file);
+        return -EFBIG;
+    }
+    overlay_parse(to, file, log);
     return 0;
 }
 
@@ -163,24 +205,64 @@ overlay_free(overlay_t *o)
     veil_list_init(&o->lines);
 }
 
+static overlay_zone_t *
+overlay_zone(void)
+{
+    return overlay.zone == NULL || overlay.path.len == 0 ? NULL
+                                                         : overlay.zone->addr;
+}
+
+/* False: nobody knows. */
+static bool
+overlay_zone_read(overlay_t *to)
+{
+    overlay_zone_t *z = overlay_zone();
+    size_t len = z == NULL ? 0 : veil_min_size(z->len, OVERLAY_FILE_MAX);
+    FILE *file;
+
+    overlay_free(to);
+    overlay_empty(to);
+    if (z == NULL || (z->count & 1) != 0) {
+        return false;
+    }
+    if (len != 0) {
+        file = fmemopen(z->text, len, "r");
+        if (file == NULL) {
+            return false;
+        }
+        overlay_parse(to, file, NULL);
+    }
+    return true;
+}
+
 void
-veil_overlay_load(veil_str_t path, const veil_log_t *log)
+veil_overlay_load(veil_str_t path, const veil_log_t *log, bool strict)
 {
     int rc;
 
     overlay_free(&overlay.now);
     overlay.path = path;
     overlay.log = log;
+    overlay.strict = strict;
+    overlay.errors = 0;
+    /* First: what a verb writes in between is in both, or in the file. */
+    overlay.is_lost = !overlay_zone_read(&overlay.known);
     if (path.len == 0) {
         return;
     }
     rc = overlay_read(&overlay.now, log);
     if (rc < 0) {
-        veil_log(log, VEIL_LOG_WARN, -rc,
-                 "the file of changes \"%.*s\" cannot be read, and is not "
-                 "used",
-                 VEIL_STR_ARG(path));
+        overlay.errors += strict;
+        veil_log(log, strict ? VEIL_LOG_EMERG : VEIL_LOG_WARN, -rc,
+                 "the file of changes \"%.*s\" cannot be read%s",
+                 VEIL_STR_ARG(path), strict ? "" : ", and is not used");
     }
+}
+
+unsigned
+veil_overlay_errors(void)
+{
+    return overlay.errors;
 }
 
 veil_list_t *
@@ -192,13 +274,13 @@ veil_overlay_lines(void)
     return &overlay.now.lines;
 }
 
-const char *
-veil_overlay_get(const char *section, const char *key)
+static const char *
+overlay_find(veil_list_t *lines, const char *section, const char *key)
 {
     const veil_overlay_line_t *line;
     veil_list_t *l;
 
-    veil_list_foreach (l, veil_overlay_lines()) {
+    veil_list_foreach (l, lines) {
         line = veil_list_entry(l, veil_overlay_line_t, link);
         if (strcmp(line->section, section) == 0 && strcmp(line->key, key) == 0)
         {
@@ -206,6 +288,28 @@ veil_overlay_get(const char *section, const char *key)
         }
     }
     return NULL;
+}
+
+const char *
+veil_overlay_get(const char *section, const char *key)
+{
+    return overlay_find(veil_overlay_lines(), section, key);
+}
+
+bool
+veil_overlay_has(veil_list_t *lines, const char *section)
+{
+    veil_list_t *l;
+
+    veil_list_foreach (l, lines) {
+        if (strcmp(veil_list_entry(l, veil_overlay_line_t, link)->section,
+                   section)
+            == 0)
+        {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *
@@ -231,8 +335,20 @@ veil_overlay_bad(veil_overlay_line_t *line, const char *fmt, ...)
     (void) vsnprintf(why, sizeof(why), fmt, ap);
     va_end(ap);
     line->bad = true;
-    veil_log(overlay.log, VEIL_LOG_WARN, 0, "%s in %.*s:%u, ignored", why,
-             VEIL_STR_ARG(overlay.path), line->line);
+    overlay_tell(overlay.log, overlay.strict, why, line->line);
+}
+
+void
+veil_overlay_stale(veil_overlay_line_t *line, const char *fmt, ...)
+{
+    char why[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void) vsnprintf(why, sizeof(why), fmt, ap);
+    va_end(ap);
+    line->bad = true;
+    overlay_tell(overlay.log, false, why, line->line);
 }
 
 bool
@@ -404,6 +520,120 @@ overlay_make_dir(void)
     }
 }
 
+/* --- what the servers know ------------------------------------------------
+ */
+
+static veil_rc_t
+overlay_zone_init(veil_shm_zone_t *zone, bool fresh)
+{
+    overlay_zone_t *z = zone->addr;
+
+    if (fresh || z->magic != OVERLAY_MAGIC) {
+        z->count = 0;
+        z->len = 0;
+        z->magic = OVERLAY_MAGIC;
+    }
+    return VEIL_OK;
+}
+
+veil_rc_t
+veil_overlay_declare(veil_conf_t *cf)
+{
+    overlay.zone = veil_shm_zone_add(cf, VEIL_STR("changes that stay"),
+                                     OVERLAY_ZONE_SIZE, overlay_zone_tag);
+    if (overlay.zone == NULL) {
+        return VEIL_ERROR;
+    }
+    overlay.zone->init = overlay_zone_init;
+    return VEIL_OK;
+}
+
+static void
+overlay_zone_write(void)
+{
+    overlay_zone_t *z = overlay_zone();
+    size_t n = 0;
+    char *text;
+
+    if (z == NULL) {
+        return;
+    }
+    text = overlay_text(&overlay.known, "", false, &n);
+    __atomic_store_n(&z->count, z->count | 1, __ATOMIC_RELEASE);
+    if (text != NULL && n <= OVERLAY_FILE_MAX) {
+        memcpy(z->text, text, n);
+        z->len = (uint32_t) n;
+        __atomic_store_n(&z->count, z->count + 1, __ATOMIC_RELEASE);
+    } /* else nobody knows */
+    free(text);
+}
+
+void
+veil_overlay_settle(void)
+{
+    overlay.strict = false;
+}
+
+veil_list_t *
+veil_overlay_known(void)
+{
+    return overlay.is_lost ? veil_overlay_lines() : &overlay.known.lines;
+}
+
+const char *
+veil_overlay_was(const char *section, const char *key)
+{
+    return overlay_find(veil_overlay_known(), section, key);
+}
+
+/* Makes the same changes in *to as were made from one to the other. */
+static void
+overlay_follow(overlay_t *to, veil_list_t *from, veil_list_t *now)
+{
+    const veil_overlay_line_t *line;
+    veil_overlay_edit_t e;
+    const char *was;
+    veil_list_t *l;
+
+    veil_list_foreach (l, from) {
+        line = veil_list_entry(l, veil_overlay_line_t, link);
+        if (overlay_find(now, line->section, line->key) == NULL) {
+            e = (veil_overlay_edit_t){ line->section, line->key, NULL };
+            overlay_edit(to, &e);
+        }
+    }
+    veil_list_foreach (l, now) {
+        line = veil_list_entry(l, veil_overlay_line_t, link);
+        was = overlay_find(from, line->section, line->key);
+        if (was == NULL || strcmp(was, line->value) != 0) {
+            e = (veil_overlay_edit_t){ line->section, line->key, line->value };
+            overlay_edit(to, &e);
+        }
+    }
+}
+
+void
+veil_overlay_settled(void)
+{
+    overlay_t current = { .pool = NULL };
+
+    if (!overlay_zone_read(&current) || overlay.is_lost) {
+        overlay_free(&current);
+        overlay_empty(&current);
+        overlay_free(&overlay.known);
+        overlay_empty(&overlay.known);
+        overlay.is_lost = false;
+    }
+    overlay_follow(&current, &overlay.known.lines, veil_overlay_lines());
+    overlay_free(&overlay.known);
+    overlay.known.pool = current.pool;
+    veil_list_splice(&overlay.known.lines, &current.lines);
+    overlay_zone_write();
+}
+
+/* --- writing the file -----------------------------------------------------
+ */
+
 static int
 overlay_write(overlay_t *o)
 {
@@ -458,6 +688,13 @@ veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
                              overlay.path.data, strerror(-rc));
         overlay_free(&new);
         return rc;
+    }
+    if (overlay.known.pool != NULL) {
+        /* What a hand has changed besides is not known before a reload. */
+        for (i = 0; i < n; i++) {
+            overlay_edit(&overlay.known, &edits[i]);
+        }
+        overlay_zone_write();
     }
     overlay_free(&overlay.now);
     /* Lists are rings through their heads. */

@@ -10,7 +10,13 @@
  *
  * Whose section it is applies it in its init_keeper hook, and says with
  * veil_overlay_bad() what it cannot use.  A file that is broken costs the
- * lines that are, and a warning each: it must not take a server down.
+ * lines that are, and a warning each: it must not take a server down.  At a
+ * reload there is one that goes on, so there it refuses the reload.
+ *
+ * What is applied to memory that all generations share must not be applied
+ * before the reload has worked, nor again when a line is what it was: it may
+ * have been changed at run time since.  So a zone has the file's text as the
+ * servers know it, and start_keeper hooks compare (veil_overlay_was()).
  */
 
 #ifndef VEIL_CORE_OVERLAY_H
@@ -19,6 +25,7 @@
 #include <jansson.h>
 
 #include "core/cycle.h"
+#include "core/shm.h"
 
 /* A line "key = value". */
 typedef struct {
@@ -37,15 +44,38 @@ typedef struct {
     const char *value;
 } veil_overlay_edit_t;
 
+/* Declares the zone; while the configuration is read. */
+veil_rc_t veil_overlay_declare(veil_conf_t *cf);
 /*
  * Reads the file, which need not be there; an empty path: there is none.
- * Warns of what is malformed, and of a file that cannot be read.
+ * Warns of what is malformed, and of a file that cannot be read; strict:
+ * these are errors, and counted.
  */
-void veil_overlay_load(veil_str_t path, const veil_log_t *log);
+void veil_overlay_load(veil_str_t path, const veil_log_t *log, bool strict);
+/* Of a strict load, and of those whose sections they are. */
+unsigned veil_overlay_errors(void);
+
+/* The generation serves: what is wrong from now on refuses nothing. */
+void veil_overlay_settle(void);
+/*
+ * What the file said when it was carried out last, as this process found it
+ * when it read the file; NULL: nothing.
+ */
+const char *veil_overlay_was(const char *section, const char *key);
+/* All of that; of veil_overlay_line_t. */
+veil_list_t *veil_overlay_known(void);
+/*
+ * What has changed since then was carried out.  What verbs have written in
+ * between, they have carried out themselves.
+ */
+void veil_overlay_settled(void);
+
 /* The lines of all sections, of veil_overlay_line_t, as they stand there. */
 veil_list_t *veil_overlay_lines(void);
 /* NULL: there is no such line. */
 const char *veil_overlay_get(const char *section, const char *key);
+/* Whether one of the lines is of the section. */
+bool veil_overlay_has(veil_list_t *lines, const char *section);
 /*
  * The rest of the section's name when it begins with the word; NULL: it does
  * not.  "server backend/a", "server": "backend/a".
@@ -53,6 +83,9 @@ const char *veil_overlay_get(const char *section, const char *key);
 const char *veil_overlay_section_is(const char *section, const char *word);
 /* Whose section it is cannot use the line: warns with file, line and why. */
 void veil_overlay_bad(veil_overlay_line_t *line, const char *fmt, ...)
+    VEIL_PRINTF(2, 3);
+/* The same where the line is right, and out of date: never an error. */
+void veil_overlay_stale(veil_overlay_line_t *line, const char *fmt, ...)
     VEIL_PRINTF(2, 3);
 /* Whether changes can stay. */
 bool veil_overlay_is_on(void);

@@ -529,7 +529,7 @@ listeners_restore(veil_cycle_t *cycle VEIL_UNUSED)
         } else if (!listeners_parse(&call, line->key, line->value, &s)) {
             veil_overlay_bad(line, "%s", call.msg);
         } else if (listeners_apply(listener, &s) == 0) {
-            veil_overlay_bad(line, "there is no listener \"%s\"", listener);
+            veil_overlay_stale(line, "there is no listener \"%s\"", listener);
         }
     }
     return VEIL_OK;

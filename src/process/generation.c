@@ -78,6 +78,8 @@ generation_child(const veil_generation_options_t *o, int channel, int block)
     k.running_text_fd = o->running_text_fd;
     k.running_facts_fd = o->running_facts_fd;
     k.first = o->first;
+    k.reloading = o->result->cause == VEIL_RELOAD_SIGNAL
+                  || o->result->cause == VEIL_RELOAD_VERB;
     k.detach = o->detach;
     k.log = o->log;
     exit(veil_keeper_run(&k));

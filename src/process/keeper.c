@@ -29,6 +29,7 @@
 #include "core/fault.h"
 #include "core/main_conf.h"
 #include "core/module.h"
+#include "core/overlay.h"
 #include "core/pool.h"
 #include "core/time.h"
 #include "event/listen.h"
@@ -677,6 +678,7 @@ keeper_prepare(void)
     veil_diagnostic_tell(&veil_cycle->log, true);
     keeper_close_lent();
     VEIL_FAULT("keeper.read");
+    veil_cycle->reloading = keeper.o->reloading;
 
     if (keeper_send_settings() != VEIL_OK) {
         return VEIL_ERROR;
@@ -727,7 +729,7 @@ veil_keeper_run(const veil_keeper_options_t *o)
         return 1;
     }
     if (keeper_prepare() != VEIL_OK) {
-        return 1;
+        return veil_overlay_errors() != 0 ? VEIL_KEEPER_INVALID : 1;
     }
     return keeper_loop();
 }

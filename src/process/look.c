@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 
 #include "core/control.h"
+#include "core/main_conf.h"
+#include "core/overlay.h"
 #include "core/pool.h"
 #include "process/facts.h"
 #include "process/look.h"
@@ -61,6 +63,11 @@ look_find(const veil_launch_t *launch, int text_fd, int facts_fd)
     veil_cycle->testing = true;
     veil_cycle->log = noted.log;
     r->ok = veil_cycle_load(veil_cycle, NULL) == VEIL_OK;
+    if (r->ok) {
+        veil_overlay_load(veil_main_conf(veil_cycle)->overlay, &noted.log,
+                          true);
+        r->ok = veil_overlay_errors() == 0;
+    }
     if (r->ok) {
         veil_reload_set_diff(r, look_diff(veil_cycle, text_fd, facts_fd));
         r->reason[0] = '\0';

@@ -19,6 +19,7 @@
 #include "core/version.h"
 #include "process/control_server.h"
 #include "process/heir.h"
+#include "process/keeper.h"
 #include "process/master_state.h"
 #include "process/notify.h"
 #include "process/show.h"
@@ -300,6 +301,9 @@ master_end_result(veil_generation_t *g, int status)
                       "its keeper process ended by signal %d",
                       WTERMSIG(status));
     } else {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == VEIL_KEEPER_INVALID) {
+            code = VEIL_E_INVALID;
+        }
         veil_snprintf(reason, sizeof(reason),
                       "its keeper process ended before it was ready");
     }

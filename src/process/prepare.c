@@ -14,6 +14,7 @@
 #include "core/assert.h"
 #include "core/main_conf.h"
 #include "core/module.h"
+#include "core/overlay.h"
 #include "core/pool.h"
 #include "process/prepare.h"
 
@@ -62,7 +63,8 @@ veil_prepare_modules(void)
             return VEIL_ERROR;
         }
     }
-    return VEIL_OK;
+    /* Each has been told. */
+    return veil_overlay_errors() == 0 ? VEIL_OK : VEIL_ERROR;
 }
 
 void
@@ -71,12 +73,14 @@ veil_prepare_started(void)
     const veil_core_module_t *core;
     unsigned i;
 
+    veil_overlay_settle();
     for (i = 0; veil_modules[i] != NULL; i++) {
         core = veil_modules[i]->core;
         if (core != NULL && core->start_keeper != NULL) {
             core->start_keeper(veil_cycle);
         }
     }
+    veil_overlay_settled();
 }
 
 void

@@ -146,9 +146,17 @@ like($t->read_file('overlay.ini'), qr/^\[listener \d+\]\nclient_max_body_size *=
 $t->write_file('overlay.ini', "[listener 1]\nsend_timeout = 1s\n"
     . "[listener $two]\nroot = /\nsend_timeout = soon\nclient_max_body_size = 9k\n");
 my $mark = $t->log_mark;
-ok($t->reload, 'a reload with an overlay that is partly wrong');
+$t->allow_alerts(qr/overlay\.ini:\d+$/m, qr/"listeners" could not be prepared/);
+$r = $c->ask('reload');
+is($r->{err}{code}, 'E_INVALID', 'an overlay that is partly wrong is refused');
 my $log = substr $t->log, $mark;
 like($log, qr/there is no listener "1"/, 'says of a listener that is not there');
-like($log, qr/"root" is no setting/, 'of what is no setting');
-like($log, qr/"send_timeout" must be a time/, 'of what is no time');
-is(status(81, '/', 9000), '200', 'and takes the rest');
+like($log, qr/"root" is no setting of listeners in \S+overlay\.ini:4$/m,
+    'of what is no setting');
+like($log, qr/"send_timeout" must be a time.* in \S+overlay\.ini:5$/m,
+    'of what is no time');
+is(status(81, '/', 9000), '413', 'and nothing is taken');
+$t->write_file('overlay.ini', "[listener 1]\nsend_timeout = 1s\n"
+    . "[listener $two]\nclient_max_body_size = 9k\n");
+ok($t->reload, 'a reload with one that is out of date');
+is(status(81, '/', 9000), '200', 'takes the rest');

@@ -24,7 +24,7 @@ setup(void)
 static void
 teardown(void)
 {
-    veil_overlay_load(VEIL_STR(""), &log_off);
+    veil_overlay_load(VEIL_STR(""), &log_off, false);
     (void) unlink(path);
     (void) rmdir(dir);
 }
@@ -42,7 +42,7 @@ put(const char *text)
 static void
 load(void)
 {
-    veil_overlay_load(veil_str_z(path), &log_off);
+    veil_overlay_load(veil_str_z(path), &log_off, false);
 }
 
 static unsigned
@@ -130,10 +130,10 @@ Test(overlay, what_cannot_be_written_is_refused)
     cr_assert_eq(veil_overlay_change(&two_lines, 1, why, sizeof(why)),
                  -EINVAL);
     cr_assert_eq(veil_overlay_change(&key, 1, why, sizeof(why)), -EINVAL);
-    veil_overlay_load(VEIL_STR("/proc/none/such/file"), &log_off);
+    veil_overlay_load(VEIL_STR("/proc/none/such/file"), &log_off, false);
     cr_assert_lt(veil_overlay_change(&fine, 1, why, sizeof(why)), 0);
     cr_assert_not_null(strstr(why, "/proc/none/such/file"));
-    veil_overlay_load(VEIL_STR(""), &log_off);
+    veil_overlay_load(VEIL_STR(""), &log_off, false);
     cr_assert_eq(veil_overlay_change(&fine, 1, why, sizeof(why)), -ENOENT);
 }
 
@@ -150,4 +150,56 @@ Test(overlay, printed_as_comments)
     cr_assert_not_null(strstr(text, "# [server a/b]\n# state = drain\n"));
     cr_assert_not_null(strstr(text, "# odd = 1 (ignored)\n"));
     veil_free(text);
+}
+
+Test(overlay, strict)
+{
+    veil_overlay_line_t *line;
+
+    put("key = 1\n[a]\nnonsense\nkey = 2\n");
+    veil_overlay_load(veil_str_z(path), &log_off, true);
+    cr_assert_eq(veil_overlay_errors(), 2);
+    line =
+        veil_list_entry(veil_overlay_lines()->next, veil_overlay_line_t, link);
+    veil_overlay_stale(line, "it is out of date");
+    cr_assert_eq(veil_overlay_errors(), 2);
+    veil_overlay_bad(line, "it is wrong");
+    cr_assert_eq(veil_overlay_errors(), 3);
+    load();
+    cr_assert_eq(veil_overlay_errors(), 0);
+}
+
+/* A hand's edit is seen; a verb's, made meanwhile, is none. */
+Test(overlay, known)
+{
+    static _Alignas(8) char memory[OVERLAY_ZONE_SIZE];
+    veil_shm_zone_t zone = { .addr = memory, .size = sizeof(memory) };
+    veil_overlay_edit_t edit = { "b", "key", "5" };
+
+    overlay.zone = &zone;
+    cr_assert_eq(overlay_zone_init(&zone, true), VEIL_OK);
+    put("[a]\nkey = 1\n[b]\nkey = 2\n");
+    load();
+    cr_assert_null(veil_overlay_was("a", "key"));
+    veil_overlay_settled();
+    put("[a]\nkey = 7\n[b]\nkey = 2\n");
+    cr_assert_eq(veil_overlay_change(&edit, 1, why, sizeof(why)), 0);
+    load();
+    cr_assert_str_eq(veil_overlay_get("a", "key"), "7");
+    cr_assert_str_eq(veil_overlay_was("a", "key"), "1");
+    cr_assert_str_eq(veil_overlay_get("b", "key"), "5");
+    cr_assert_str_eq(veil_overlay_was("b", "key"), "5");
+    cr_assert(veil_overlay_has(veil_overlay_known(), "b"));
+    cr_assert(!veil_overlay_has(veil_overlay_known(), "c"));
+    veil_overlay_settled();
+    load();
+    cr_assert_str_eq(veil_overlay_was("a", "key"), "7");
+
+    /* The writer died: no line is another one. */
+    ((overlay_zone_t *) (void *) memory)->count |= 1;
+    put("[a]\nkey = 8\n");
+    load();
+    cr_assert_str_eq(veil_overlay_was("a", "key"), "8");
+    veil_overlay_settled();
+    overlay.zone = NULL;
 }

@@ -13,8 +13,11 @@
  * it away.
  *
  * The file is applied to groups whose zone is new, which is the start of the
- * server: afterwards the zone knows better, as it has the changes that do not
- * stay as well.
+ * server.  Later the zone knows better, as it has the changes that do not stay
+ * as well: then only those lines count that a hand has changed since, and of
+ * these only what nobody has changed at run time meanwhile.  They are looked
+ * at before the generation may serve, and carried out when it does, as others
+ * use the zone until then.
  */
 
 #include "http/upstream/upstream_change.h"
@@ -215,9 +218,11 @@ upstream_overlay_is_fresh(const veil_upstream_group_t *g)
     return data != NULL && data->fresh;
 }
 
-/* One parameter of a server, or of an added one. */
+/* One parameter of a server, or of an added one; or only whether it is right.
+ */
 static void
-upstream_overlay_set(veil_overlay_line_t *line, veil_upstream_subject_t *s)
+upstream_overlay_set(veil_overlay_line_t *line, veil_upstream_subject_t *s,
+                     bool apply)
 {
     veil_upstream_params_t now, conf;
     veil_upstream_edit_t edit;
@@ -226,14 +231,16 @@ upstream_overlay_set(veil_overlay_line_t *line, veil_upstream_subject_t *s)
     memset(&edit, 0, sizeof(edit));
     veil_upstream_subject_params(s, &now, &conf);
     if (!upstream_overlay_value(line, value, sizeof(value), &conf)) {
-        veil_overlay_bad(line,
-                         "\"%s\" was changed in the configuration since then",
-                         line->key);
+        veil_overlay_stale(
+            line, "\"%s\" was changed in the configuration since then",
+            line->key);
     } else if (!veil_upstream_edit_set(&edit, line->key, value, why,
                                        sizeof(why))
                || !veil_upstream_subject_edit(s, &edit, why, sizeof(why)))
     {
         veil_overlay_bad(line, "%s", why);
+    } else if (!apply) {
+        return;
     } else if (!veil_upstream_subject_reserve(s)) {
         veil_overlay_bad(line, "the zone of the upstream \"%.*s\" is full",
                          VEIL_STR_ARG(s->group->name));
@@ -248,9 +255,9 @@ upstream_overlay_server(veil_overlay_line_t *line, const char *name)
     veil_upstream_subject_t s;
 
     if (!veil_upstream_subject_find(NULL, name, &s)) {
-        veil_overlay_bad(line, "there is no server \"%s\" any more", name);
-    } else if (upstream_overlay_is_fresh(s.group)) {
-        upstream_overlay_set(line, &s);
+        veil_overlay_stale(line, "there is no server \"%s\" any more", name);
+    } else {
+        upstream_overlay_set(line, &s, upstream_overlay_is_fresh(s.group));
     }
 }
 
@@ -267,68 +274,85 @@ upstream_overlay_scheme(const char *value, veil_upstream_slot_t *e)
     return true;
 }
 
+/* The added server, or as it will be; false after saying why there is none. */
+static bool
+upstream_overlay_find_added(veil_overlay_line_t *line, const char *name,
+                            veil_upstream_subject_t *s)
+{
+    veil_hostport_t hp;
+    veil_str_t rest;
+
+    if (veil_upstream_subject_find(NULL, name, s)) {
+        if (s->conf != NULL) {
+            veil_overlay_stale(
+                line, "the server \"%s\" is in the configuration by now",
+                name);
+        }
+        return s->conf == NULL;
+    }
+    s->group = veil_upstream_group_in(name, &rest);
+    if (s->group == NULL || !s->group->defined) {
+        veil_overlay_stale(line, "no server \"%s\" can be added", name);
+        return false;
+    }
+    if (!veil_upstream_server_name_is_valid(rest, &hp)) {
+        veil_overlay_bad(line, "\"%s\" is no address of a server", name);
+        return false;
+    }
+    veil_upstream_subject_new(s, rest);
+    return true;
+}
+
 /* The first line of its section makes the server. */
 static void
-upstream_overlay_added(veil_overlay_line_t *line, const char *name)
+upstream_overlay_add_line(veil_overlay_line_t *line, const char *name,
+                          bool apply)
 {
     veil_upstream_subject_t s;
-    veil_str_t rest, sni;
-    veil_hostport_t hp;
     bool bad = false;
 
-    if (!veil_upstream_subject_find(NULL, name, &s)) {
-        s.group = veil_upstream_group_in(name, &rest);
-        if (s.group == NULL || !s.group->defined
-            || !veil_upstream_server_name_is_valid(rest, &hp))
-        {
-            veil_overlay_bad(line, "no server \"%s\" can be added", name);
-            return;
-        }
-        veil_upstream_subject_new(&s, rest);
-    }
-    if (!upstream_overlay_is_fresh(s.group)) {
+    if (!upstream_overlay_find_added(line, name, &s)) {
         return;
     }
-    if (s.conf != NULL) {
-        veil_overlay_bad(
-            line, "the server \"%s\" is in the configuration by now", name);
-        return;
-    }
+    apply = apply || upstream_overlay_is_fresh(s.group);
     if (strcmp(line->key, "scheme") == 0) {
         bad = !upstream_overlay_scheme(line->value, &s.entry);
     } else if (strcmp(line->key, "sni") == 0) {
-        sni = veil_str_z(line->value);
-        bad = !veil_upstream_subject_texts(&s, sni, VEIL_STR_NULL);
+        bad = !veil_upstream_subject_texts(&s, veil_str_z(line->value),
+                                           VEIL_STR_NULL);
     } else {
-        upstream_overlay_set(line, &s);
+        upstream_overlay_set(line, &s, apply);
         return;
     }
-    if (bad || !veil_upstream_subject_reserve(&s)) {
+    if (bad || (apply && !veil_upstream_subject_reserve(&s))) {
         veil_overlay_bad(line, "no server can be added so");
         return;
     }
-    veil_upstream_subject_write(&s, 0);
+    if (apply) {
+        veil_upstream_subject_write(&s, 0);
+    }
 }
 
 static void
-upstream_overlay_deleted(veil_overlay_line_t *line, const char *name)
+upstream_overlay_del_line(veil_overlay_line_t *line, const char *name,
+                          bool apply)
 {
     veil_upstream_subject_t s;
     char now[VEIL_UPSTREAM_TEXT_MAX];
 
     if (!veil_upstream_subject_find(NULL, name, &s) || s.conf == NULL) {
-        veil_overlay_bad(line, "there is no server \"%s\" any more", name);
-        return;
-    }
-    if (!upstream_overlay_is_fresh(s.group)) {
+        veil_overlay_stale(line, "there is no server \"%s\" any more", name);
         return;
     }
     veil_upstream_params_print(&s.conf->conf, now, sizeof(now));
     if (strcmp(line->key, "line") != 0 || strcmp(line->value, now) != 0) {
-        veil_overlay_bad(line,
-                         "the server \"%s\" was changed in the configuration "
-                         "since then",
-                         name);
+        veil_overlay_stale(line,
+                           "the server \"%s\" was changed in the "
+                           "configuration since then",
+                           name);
+        return;
+    }
+    if (!apply && !upstream_overlay_is_fresh(s.group)) {
         return;
     }
     veil_upstream_subject_delete(&s);
@@ -357,13 +381,238 @@ veil_upstream_init_keeper(veil_cycle_t *cycle)
             upstream_overlay_server(line, name);
         } else if ((name = veil_overlay_section_is(line->section, "add"))
                    != NULL) {
-            upstream_overlay_added(line, name);
+            upstream_overlay_add_line(line, name, false);
         } else if ((name = veil_overlay_section_is(line->section, "del"))
                    != NULL) {
-            upstream_overlay_deleted(line, name);
+            upstream_overlay_del_line(line, name, false);
         }
     }
     return veil_upstream_ledger_open(cycle);
+}
+
+/* --- what a hand has changed since ----------------------------------------
+ */
+
+/* The value of a line, without what it was; its bit in *edit. */
+static bool
+upstream_overlay_edit(const char *key, const char *text,
+                      veil_upstream_edit_t *edit)
+{
+    const char *was = strstr(text, " was ");
+    char value[256], why[256];
+
+    memset(edit, 0, sizeof(*edit));
+    (void) veil_str_copy_z(value, sizeof(value),
+                           was == NULL
+                               ? veil_str_z(text)
+                               : veil_str_n(text, (size_t) (was - text)));
+    return veil_upstream_edit_set(edit, key, value, why, sizeof(why));
+}
+
+/*
+ * Whether the parameter is what somebody made it at run time, without
+ * "persist": neither as configured nor what the line was.
+ */
+static bool
+upstream_overlay_is_volatile(const veil_upstream_subject_t *s, const char *key,
+                             const char *was)
+{
+    const veil_upstream_change_t *c =
+        s->addr.len != 0 ? &s->peer.change : &s->entry.change;
+    veil_upstream_params_t now, conf;
+    veil_upstream_edit_t edit;
+    veil_str_t name, sni, addr;
+
+    if (!upstream_overlay_edit(key, was, &edit)) {
+        return false;
+    }
+    if (edit.set & VEIL_UPSTREAM_HAS_ADDR) {
+        veil_upstream_entry_texts(&s->entry, &name, &sni, &addr);
+        return (c->set & VEIL_UPSTREAM_HAS_ADDR)
+               && !veil_str_eq_z(addr, edit.addr);
+    }
+    veil_upstream_subject_params(s, &now, &conf);
+    if (s->conf != NULL && (c->set & edit.set) == 0) {
+        return false;
+    }
+    return !veil_upstream_params_same(&edit.value, &now, edit.set);
+}
+
+/* The same where there was no line. */
+static bool
+upstream_overlay_is_set(const veil_upstream_subject_t *s,
+                        const veil_overlay_line_t *line)
+{
+    const veil_upstream_change_t *c =
+        s->addr.len != 0 ? &s->peer.change : &s->entry.change;
+    veil_upstream_edit_t edit;
+
+    return upstream_overlay_edit(line->key, line->value, &edit)
+           && (c->set & edit.set) != 0;
+}
+
+/* Whether it is what the line wants. */
+static bool
+upstream_overlay_holds(const veil_upstream_subject_t *s,
+                       const veil_overlay_line_t *line)
+{
+    veil_upstream_params_t now, conf;
+    veil_upstream_edit_t edit;
+
+    veil_upstream_subject_params(s, &now, &conf);
+    return upstream_overlay_edit(line->key, line->value, &edit)
+           && (edit.set & VEIL_UPSTREAM_HAS_ADDR) == 0
+           && veil_upstream_params_same(&edit.value, &now, edit.set);
+}
+
+static void
+upstream_overlay_keep(veil_overlay_line_t *line, const char *name)
+{
+    veil_overlay_stale(line,
+                       "\"%s\" of \"%s\" was changed at run time, which "
+                       "holds until a restart",
+                       line->key, name);
+}
+
+/* Of this name's group all has been applied already, or nothing can be. */
+static bool
+upstream_overlay_is_done(const char *name)
+{
+    veil_str_t rest;
+    const veil_upstream_group_t *g = veil_upstream_group_in(name, &rest);
+
+    return g == NULL || g->zone == NULL || g->zone->addr == NULL
+           || upstream_overlay_is_fresh(g);
+}
+
+/* A line that is new, or another than it was. */
+static void
+upstream_overlay_renew(veil_overlay_line_t *line, const char *was)
+{
+    static const char *made; /* the section that adds a server now */
+    const char *server = veil_overlay_section_is(line->section, "server");
+    const char *add = veil_overlay_section_is(line->section, "add");
+    const char *del = veil_overlay_section_is(line->section, "del");
+    const char *name = server != NULL ? server : add != NULL ? add : del;
+    veil_upstream_subject_t s;
+    bool found;
+
+    if (name == NULL || upstream_overlay_is_done(name)) {
+        return;
+    }
+    if (del != NULL) {
+        upstream_overlay_del_line(line, name, true);
+        return;
+    }
+    found = veil_upstream_subject_find(NULL, name, &s);
+    if (found && upstream_overlay_holds(&s, line)) {
+        return;
+    }
+    if (add != NULL) {
+        if (made == NULL || strcmp(made, line->section) != 0) {
+            made = found ? NULL : line->section;
+        }
+        if (made == NULL && found && s.conf == NULL
+            && (was != NULL
+                    ? upstream_overlay_is_volatile(&s, line->key, was)
+                    : !veil_overlay_has(veil_overlay_known(), line->section)))
+        {
+            upstream_overlay_keep(line, name);
+        } else {
+            upstream_overlay_add_line(line, name, true);
+        }
+    } else if (!found) {
+        veil_overlay_stale(line, "there is no server \"%s\" any more", name);
+    } else if (was != NULL ? upstream_overlay_is_volatile(&s, line->key, was)
+                           : upstream_overlay_is_set(&s, line))
+    {
+        upstream_overlay_keep(line, name);
+    } else {
+        upstream_overlay_set(line, &s, true);
+    }
+}
+
+/* The parameter is as configured again. */
+static void
+upstream_overlay_unset(const veil_overlay_line_t *line,
+                       veil_upstream_subject_t *s)
+{
+    veil_upstream_params_t now, conf;
+    veil_upstream_edit_t edit;
+    char why[256];
+
+    if (upstream_overlay_is_volatile(s, line->key, line->value)
+        || !upstream_overlay_edit(line->key, line->value, &edit))
+    {
+        return;
+    }
+    veil_upstream_subject_params(s, &now, &conf);
+    if (s->addr.len != 0) {
+        veil_upstream_params_apply(&conf, &conf, &s->entry.change);
+    }
+    edit.value = conf;
+    edit.addr[0] = '\0';
+    if (veil_upstream_subject_edit(s, &edit, why, sizeof(why))
+        && veil_upstream_subject_reserve(s))
+    {
+        veil_upstream_subject_write(s, 0);
+    }
+}
+
+/* A line that was taken out. */
+static void
+upstream_overlay_take_back(const veil_overlay_line_t *line)
+{
+    const char *server = veil_overlay_section_is(line->section, "server");
+    const char *add = veil_overlay_section_is(line->section, "add");
+    const char *del = veil_overlay_section_is(line->section, "del");
+    const char *name = server != NULL ? server : add != NULL ? add : del;
+    veil_upstream_subject_t s;
+
+    if (name == NULL || upstream_overlay_is_done(name)
+        || !veil_upstream_subject_find(NULL, name, &s))
+    {
+        return;
+    }
+    if (server != NULL) {
+        upstream_overlay_unset(line, &s);
+        return;
+    }
+    if (add != NULL && s.conf == NULL
+        && !veil_overlay_has(veil_overlay_lines(), line->section))
+    {
+        veil_upstream_subject_delete(&s);
+    } else if (del != NULL && veil_upstream_subject_is_deleted(&s)
+               && !veil_overlay_has(veil_overlay_lines(), line->section))
+    {
+        s.entry.flags = 0;
+        s.entry.change.set = 0;
+    } else {
+        return;
+    }
+    veil_upstream_subject_write(&s, ~0u);
+}
+
+static void
+upstream_overlay_compare(void)
+{
+    veil_overlay_line_t *line;
+    const char *was;
+    veil_list_t *l;
+
+    veil_list_foreach (l, veil_overlay_known()) {
+        line = veil_list_entry(l, veil_overlay_line_t, link);
+        if (veil_overlay_get(line->section, line->key) == NULL) {
+            upstream_overlay_take_back(line);
+        }
+    }
+    veil_list_foreach (l, veil_overlay_lines()) {
+        line = veil_list_entry(l, veil_overlay_line_t, link);
+        was = veil_overlay_was(line->section, line->key);
+        if (was == NULL || strcmp(was, line->value) != 0) {
+            upstream_overlay_renew(line, was);
+        }
+    }
 }
 
 /* --- a generation serves -------------------------------------------------
@@ -445,4 +694,5 @@ veil_upstream_start_keeper(veil_cycle_t *cycle)
         }
         veil_upstream_zone_unlock(g);
     }
+    upstream_overlay_compare();
 }

@@ -578,9 +578,12 @@ ssl_control_restore_one(veil_overlay_line_t *line, const char *name)
         veil_overlay_bad(line, "there is no \"key\" with it");
         return;
     }
-    if (!ssl_control_survey(&call, c.name, c.add)
-        || !ssl_control_load(&call, line->value, key, &c.cert))
-    {
+    if (!ssl_control_survey(&call, c.name, c.add)) {
+        /* The configuration has no place for it any more. */
+        veil_overlay_stale(line, "%s", call.msg);
+        return;
+    }
+    if (!ssl_control_load(&call, line->value, key, &c.cert)) {
         veil_overlay_bad(line, "%s", call.msg);
         return;
     }
