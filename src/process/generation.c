@@ -38,7 +38,8 @@ static void
 generation_child(const veil_generation_options_t *o, int channel, int block)
 {
     const int lent[] = { o->text_fd, o->running_text_fd, o->running_facts_fd };
-    int keep[VEIL_GENERATION_LOGS + 3 + veil_countof(lent)];
+    int keep[VEIL_GENERATION_LOGS + 2 + VEIL_JOURNAL_ZONES
+             + veil_countof(lent)];
     veil_hold_zone_t zone;
     veil_keeper_options_t k;
     const veil_log_sink_t *sink;
@@ -51,8 +52,10 @@ generation_child(const veil_generation_options_t *o, int channel, int block)
     if (veil_show_zone(&zone) >= 0) {
         keep[n++] = veil_show_zone(&zone);
     }
-    if (veil_journal_zone(&zone) >= 0) {
-        keep[n++] = veil_journal_zone(&zone);
+    for (i = 0; i < VEIL_JOURNAL_ZONES; i++) {
+        if (veil_journal_zone(i, &zone) >= 0) {
+            keep[n++] = veil_journal_zone(i, &zone);
+        }
     }
     for (i = 0; i < veil_countof(lent); i++) {
         if (lent[i] >= 0) {

@@ -140,6 +140,7 @@ heir_add_zones(veil_handover_t *h)
     veil_hold_zone_t key;
     veil_shm_zone_t *zone;
     veil_list_t *n;
+    unsigned i;
     int fd;
 
     veil_list_foreach (n, &veil_cycle->zones) {
@@ -151,9 +152,11 @@ heir_add_zones(veil_handover_t *h)
     if (fd >= 0) {
         veil_handover_add_zone(h, &key, fd);
     }
-    fd = veil_journal_zone(&key);
-    if (fd >= 0) {
-        veil_handover_add_zone(h, &key, fd);
+    for (i = 0; i < VEIL_JOURNAL_ZONES; i++) {
+        fd = veil_journal_zone(i, &key);
+        if (fd >= 0) {
+            veil_handover_add_zone(h, &key, fd);
+        }
     }
 }
 

@@ -14,7 +14,9 @@
  * order in which a holder may be killed: room is made before it is written
  * to, and a record counts when its number is stored, which is the last thing.
  *
- * A program with another layout of this memory begins anew.
+ * A program with another layout of this memory begins with empty rings.  The
+ * numbers are kept a second time for that, in memory whose layout does not
+ * change: so they go on there, and on the way back.
  */
 
 #include "core/platform.h"
@@ -28,10 +30,6 @@
 #include "process/audit_log.h"
 #include "process/events.h"
 #include "process/journal.h"
-
-/* A blank keeps it apart from the names of a configuration. */
-#define JOURNAL_NAME "veil journal"
-#define JOURNAL_LAYOUT 1
 
 typedef struct {
     uint64_t at;  /* of its first byte, of all that were ever written */
@@ -53,6 +51,7 @@ typedef struct {
 /* Zeroed memory is an empty one. */
 typedef struct {
     veil_lock_t lock;
+    uint64_t begun; /* the number of the record that is made */
     uint64_t clients;
     veil_log_rules_t rules;
     journal_ring_t rings[VEIL_JOURNAL_RINGS];
@@ -67,41 +66,81 @@ static const unsigned journal_kept[VEIL_JOURNAL_RINGS] = {
     [VEIL_JOURNAL_AUDIT] = VEIL_AUDIT_KEPT,
 };
 
+/* This one has the same layout for ever. */
+typedef struct {
+    uint64_t seq[VEIL_JOURNAL_RINGS]; /* the last that were given */
+    uint64_t clients;
+} journal_numbers_t;
+
+/* Blanks keep the names apart from those of a configuration. */
+enum { JOURNAL_RECORDS, JOURNAL_NUMBERS };
+static struct {
+    char name[24];
+    uint64_t layout;
+    size_t size;
+    int fd;
+} journal_zones[VEIL_JOURNAL_ZONES] = {
+    [JOURNAL_RECORDS] = { "veil journal", 1, sizeof(journal_t), -1 },
+    [JOURNAL_NUMBERS] = { "veil numbers", 1, sizeof(journal_numbers_t), -1 },
+};
+
 static journal_t *journal;
-static int journal_fd = -1;
+static journal_numbers_t *journal_numbers; /* NULL: none */
 
 /* --- the memory ---------------------------------------------------------- */
 
-static void
-journal_key(veil_hold_zone_t *key)
+int
+veil_journal_zone(unsigned i, veil_hold_zone_t *key)
 {
     memset(key, 0, sizeof(*key));
-    memcpy(key->name, JOURNAL_NAME, sizeof(JOURNAL_NAME));
-    memcpy(key->tag, JOURNAL_NAME, sizeof(JOURNAL_NAME));
-    key->size = sizeof(journal_t);
-    key->layout = JOURNAL_LAYOUT;
+    memcpy(key->name, journal_zones[i].name, sizeof(journal_zones[i].name));
+    memcpy(key->tag, journal_zones[i].name, sizeof(journal_zones[i].name));
+    key->size = journal_zones[i].size;
+    key->layout = journal_zones[i].layout;
+    return journal_zones[i].fd;
 }
 
-/* The mapping is not the child's. */
+/* The mappings are not the child's. */
 static void
 journal_forget(void)
 {
     journal = NULL;
+    journal_numbers = NULL;
 }
 
 static void *
-journal_map(int fd)
+journal_map(int fd, size_t size)
 {
-    void *mem = mmap(NULL, sizeof(journal_t), PROT_READ | PROT_WRITE,
-                     MAP_SHARED, fd, 0);
+    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-    if (mem != MAP_FAILED
-        && (madvise(mem, sizeof(journal_t), MADV_DONTFORK) != 0
-            || pthread_atfork(NULL, NULL, journal_forget) != 0))
-    {
-        (void) munmap(mem, sizeof(journal_t));
+    if (mem != MAP_FAILED && madvise(mem, size, MADV_DONTFORK) != 0) {
+        (void) munmap(mem, size);
         return MAP_FAILED;
     }
+    return mem;
+}
+
+/* NULL after logging. */
+static void *
+journal_open_zone(unsigned i, veil_hold_t *hold, const veil_log_t *log)
+{
+    veil_hold_zone_t want;
+    void *mem = MAP_FAILED;
+    bool fresh;
+    int fd;
+
+    (void) veil_journal_zone(i, &want);
+    /* Of no generation: named by one that always comes. */
+    fd = veil_hold_zone(hold, &want, UINT64_MAX, &fresh);
+    if (fd >= 0) {
+        mem = journal_map(fd, want.size);
+    }
+    if (mem == MAP_FAILED) {
+        veil_log(log, VEIL_LOG_ALERT, fd < 0 ? -fd : errno,
+                 "no memory for events that another master can go on with");
+        return NULL;
+    }
+    journal_zones[i].fd = fd;
     return mem;
 }
 
@@ -109,44 +148,36 @@ void
 veil_journal_open(veil_hold_t *hold, const veil_log_t *log)
 {
     veil_log_rules_t rules;
-    veil_hold_zone_t want;
-    void *mem = MAP_FAILED;
-    bool fresh;
-    int fd;
+    void *numbers;
+    void *mem;
 
-    journal_key(&want);
-    /* Of no generation: named by one that always comes. */
-    fd = veil_hold_zone(hold, &want, UINT64_MAX, &fresh);
-    if (fd >= 0) {
-        mem = journal_map(fd);
+    if (pthread_atfork(NULL, NULL, journal_forget) != 0) {
+        return; /* no memory */
     }
-    if (mem == MAP_FAILED) {
-        veil_log(log, VEIL_LOG_ALERT, fd < 0 ? -fd : errno,
-                 "no memory for events that another master can go on with");
+    numbers = journal_open_zone(JOURNAL_NUMBERS, hold, log);
+    mem = journal_open_zone(JOURNAL_RECORDS, hold, log);
+    journal_numbers = numbers;
+    if (mem == NULL) {
         return;
     }
     veil_free(journal); /* of before */
     journal = mem;
-    journal_fd = fd;
     veil_journal_rules(&rules);
     if (rules.n != 0) {
         veil_log_set_rules(&rules);
     }
 }
 
-int
-veil_journal_zone(veil_hold_zone_t *key)
-{
-    journal_key(key);
-    return journal_fd;
-}
-
 void
 veil_journal_close(void)
 {
-    if (journal_fd >= 0) {
-        close(journal_fd);
-        journal_fd = -1;
+    unsigned i;
+
+    for (i = 0; i < VEIL_JOURNAL_ZONES; i++) {
+        if (journal_zones[i].fd >= 0) {
+            close(journal_zones[i].fd);
+            journal_zones[i].fd = -1;
+        }
     }
 }
 
@@ -212,20 +243,47 @@ journal_copy(journal_ring_t *r, uint64_t at, size_t len, char *out,
     }
 }
 
-/* Of events all are kept, and counted by that. */
+/* A number that is not given any more; the other master may do the same. */
+static void
+journal_note(uint64_t *given, uint64_t seq)
+{
+    uint64_t last = __atomic_load_n(given, __ATOMIC_RELAXED);
+
+    while (last < seq
+           && !__atomic_compare_exchange_n(given, &last, seq, false,
+                                           __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    {
+    }
+}
+
+/*
+ * The number that follows, here and with a master that has another ring.  Of
+ * events all are kept, and counted by that: a ring in which some are missing
+ * begins anew.
+ */
 static uint64_t
 journal_next(veil_journal_ring_t ring)
 {
-    const journal_ring_t *r = &journal->rings[ring];
+    journal_ring_t *r = &journal->rings[ring];
+    uint64_t last = ring == VEIL_JOURNAL_EVENTS ? r->last : r->seq;
+    uint64_t given =
+        journal_numbers == NULL
+            ? 0
+            : __atomic_load_n(&journal_numbers->seq[ring], __ATOMIC_RELAXED);
 
-    return (ring == VEIL_JOURNAL_EVENTS ? r->last : r->seq) + 1;
+    if (given > last && ring == VEIL_JOURNAL_EVENTS) {
+        r->first = given;
+        r->last = given;
+    }
+    return (given > last ? given : last) + 1;
 }
 
 uint64_t
 veil_journal_begin(veil_journal_ring_t ring)
 {
     journal_lock();
-    return journal_next(ring);
+    journal->begun = journal_next(ring);
+    return journal->begun;
 }
 
 void
@@ -237,7 +295,7 @@ veil_journal_end(veil_journal_ring_t ring, const char *kind, const char *text,
     uint64_t at = r->end;
 
     VEIL_ASSERT(veil_lock_is_mine(&journal->lock));
-    r->seq = journal_next(ring);
+    r->seq = journal->begun;
     if (text != NULL && len <= VEIL_JOURNAL_TEXT) {
         journal_make_room(r, len, journal_kept[ring]);
         journal_copy(r, at, len, NULL, text);
@@ -247,6 +305,9 @@ veil_journal_end(veil_journal_ring_t ring, const char *kind, const char *text,
         s->len = (uint32_t) len;
         (void) veil_str_copy_z(s->kind, sizeof(s->kind), veil_str_z(kind));
         __atomic_store_n(&r->last, r->last + 1, __ATOMIC_RELEASE);
+    }
+    if (journal_numbers != NULL) {
+        journal_note(&journal_numbers->seq[ring], r->seq);
     }
     journal_unlock();
 }
@@ -315,7 +376,14 @@ veil_journal_client(void)
     uint64_t n;
 
     journal_lock();
-    n = ++journal->clients;
+    n = journal->clients;
+    if (journal_numbers != NULL && journal_numbers->clients > n) {
+        n = journal_numbers->clients;
+    }
+    journal->clients = ++n;
+    if (journal_numbers != NULL) {
+        journal_note(&journal_numbers->clients, n);
+    }
     journal_unlock();
     return n;
 }

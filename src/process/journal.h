@@ -35,8 +35,9 @@ typedef enum {
  * it.  A failure is logged, and costs no more than what is remembered.
  */
 void veil_journal_open(veil_hold_t *hold, const veil_log_t *log);
-/* Its memory, which stays the hold's, and its key; -1: none. */
-int veil_journal_zone(veil_hold_zone_t *key);
+/* Its zones: the i-th's memory, which stays the hold's, and key; -1: none. */
+#define VEIL_JOURNAL_ZONES 2
+int veil_journal_zone(unsigned i, veil_hold_zone_t *key);
 /* In a child that has no use for the memory: closes it. */
 void veil_journal_close(void);
 

@@ -72,13 +72,20 @@ has(veil_journal_ring_t ring, uint64_t first, uint64_t last)
 static void
 another_master(void)
 {
-    veil_hold_zone_t key;
-    int fd = dup(veil_journal_zone(&key));
+    veil_hold_zone_t keys[VEIL_JOURNAL_ZONES];
+    int fds[VEIL_JOURNAL_ZONES];
+    unsigned i;
 
+    for (i = 0; i < VEIL_JOURNAL_ZONES; i++) {
+        fds[i] = dup(veil_journal_zone(i, &keys[i]));
+    }
     (void) munmap(journal, sizeof(*journal));
-    journal = NULL;
+    (void) munmap(journal_numbers, sizeof(*journal_numbers));
+    journal_forget();
     veil_hold_done(&hold, false);
-    veil_hold_adopt_zone(&hold, &key, fd);
+    for (i = 0; i < VEIL_JOURNAL_ZONES; i++) {
+        veil_hold_adopt_zone(&hold, &keys[i], fds[i]);
+    }
     veil_journal_open(&hold, &veil_log_stderr);
 }
 
@@ -109,6 +116,42 @@ Test(journal, another_master_goes_on)
     veil_log_get_rules(&rules);
     cr_assert_eq(rules.n, 1);
     cr_assert_str_eq(rules.rules[0].part, "core");
+}
+
+Test(journal, another_layout_goes_on_with_the_numbers)
+{
+    journal_t *old;
+
+    veil_journal_open(&hold, &veil_log_stderr);
+    cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 11, 40), 1);
+    cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 12, 40), 2);
+    cr_assert_eq(add(VEIL_JOURNAL_AUDIT, 21, 40), 1);
+    cr_assert_eq(veil_journal_client(), 1);
+
+    /* A new program, which finds no ring of its own. */
+    old = journal;
+    journal = NULL;
+    journal_zones[JOURNAL_RECORDS].layout = 99;
+    veil_journal_open(&hold, &veil_log_stderr);
+    cr_assert_eq(kept(VEIL_JOURNAL_EVENTS, 1), 0);
+    cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 13, 40), 3);
+    cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 14, 40), 4);
+    has(VEIL_JOURNAL_EVENTS, 3, 4);
+    cr_assert_eq(kept(VEIL_JOURNAL_EVENTS, 3), 13);
+    cr_assert_eq(add(VEIL_JOURNAL_AUDIT, 22, 40), 2);
+    has(VEIL_JOURNAL_AUDIT, 1, 1);
+    cr_assert_eq(veil_journal_client(), 2);
+
+    /* And back. */
+    (void) munmap(journal, sizeof(*journal));
+    journal = old;
+    journal_zones[JOURNAL_RECORDS].layout = 1;
+    cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 15, 40), 5);
+    has(VEIL_JOURNAL_EVENTS, 5, 5);
+    cr_assert_eq(kept(VEIL_JOURNAL_EVENTS, 2), 0, "it does not know 3 and 4");
+    cr_assert_eq(add(VEIL_JOURNAL_AUDIT, 23, 40), 3);
+    has(VEIL_JOURNAL_AUDIT, 1, 2);
+    cr_assert_eq(veil_journal_client(), 3);
 }
 
 Test(journal, without_memory_to_share)
@@ -172,7 +215,8 @@ Test(journal, one_that_was_killed_blocks_nobody)
     cr_assert_eq(add(VEIL_JOURNAL_EVENTS, 1, 40), 1);
     pid = fork();
     if (pid == 0) {
-        mem = journal_map(journal_fd);
+        mem =
+            journal_map(journal_zones[JOURNAL_RECORDS].fd, sizeof(journal_t));
         journal = mem;
         die_in_it();
     }
@@ -199,7 +243,7 @@ Test(journal, children_have_none_of_it)
             journal == NULL
             && madvise((void *) (uintptr_t) mine, sizeof(*mine), MADV_NORMAL)
                    != 0;
-        int fd = journal_fd;
+        int fd = journal_zones[JOURNAL_RECORDS].fd;
 
         veil_journal_close();
         _exit(gone && fcntl(fd, F_GETFD) < 0 ? 0 : 1);
