@@ -127,7 +127,10 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     veil_ctl_text_style(out, veil_ctl_render_state(state));
     veil_ctl_text_safe(out, state, false);
     veil_ctl_text_style(out, VEIL_CTL_PLAIN);
-    show_server_item(out, " for ", data, "uptime_ms");
+    show_server_item(out, " for ", data,
+                     json_object_get(data, "stopping_ms") == NULL
+                         ? "uptime_ms"
+                         : "stopping_ms");
     show_server_item(out, ", process ", data, "pid");
     show_server_item(out, ", configuration ", data, "config");
     show_server_counts(out, data);

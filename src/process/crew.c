@@ -308,12 +308,14 @@ static void
 crew_drain(crew_process_t *p, uint64_t timeout_ms)
 {
     veil_drain_message_t m = { .timeout_ms = timeout_ms };
-    uint64_t kill_ms = veil_now_ms() + timeout_ms + VEIL_CREW_GRACE_MS;
+    uint64_t end_ms = veil_now_ms() + timeout_ms;
 
-    p->state = CREW_DRAINING;
-    if (p->kill_ms == 0 || kill_ms < p->kill_ms) {
-        p->kill_ms = kill_ms;
+    if (p->state != CREW_DRAINING || end_ms < p->end_ms) {
+        p->end_ms = end_ms;
+        p->look_ms = end_ms + VEIL_CREW_STUCK_MS;
+        p->kill_ms = end_ms + VEIL_CREW_GRACE_MS;
     }
+    p->state = CREW_DRAINING;
     veil_crew_send(p, VEIL_MSG_DRAIN, &m, sizeof(m), NULL, 0);
 }
 
@@ -429,7 +431,6 @@ veil_crew_restart_cancel(unsigned slot)
 void
 veil_crew_drain(uint64_t timeout_ms)
 {
-    uint64_t kill_ms = veil_now_ms() + timeout_ms + VEIL_CREW_GRACE_MS;
     veil_list_t *n;
     unsigned i;
 
@@ -441,32 +442,43 @@ veil_crew_drain(uint64_t timeout_ms)
     veil_list_foreach (n, &veil_crew.processes) {
         crew_drain(veil_crew_process(n), timeout_ms);
     }
-    if (veil_crew.kill_ms == 0 || kill_ms < veil_crew.kill_ms) {
-        veil_crew.kill_ms = kill_ms;
-    }
 }
 
 void
 veil_crew_kill(crew_process_t *p)
 {
     p->kill_ms = 0;
+    p->look_ms = 0;
     p->killed = true;
     (void) kill(p->pid, SIGKILL);
+}
+
+/*
+ * Whether it has not so much as noticed that its time is up.  One that has
+ * may be slow to leave on a machine that is busy, and gets the grace.
+ */
+static bool
+crew_is_stuck(crew_process_t *p, uint64_t now_ms)
+{
+    if (p->look_ms == 0 || p->look_ms > now_ms) {
+        return false;
+    }
+    p->look_ms = 0;
+    return p->block >= 0 && veil_board_heartbeat(p->block) < p->end_ms;
 }
 
 static void
 crew_kill_late(uint64_t now_ms)
 {
-    bool all = veil_crew.kill_ms != 0 && veil_crew.kill_ms <= now_ms;
     crew_process_t *p;
     veil_list_t *n;
 
-    if (all) {
-        veil_crew.kill_ms = 0;
-    }
     veil_list_foreach (n, &veil_crew.processes) {
         p = veil_crew_process(n);
-        if (p->killed || (!all && (p->kill_ms == 0 || p->kill_ms > now_ms))) {
+        if (p->killed
+            || (!crew_is_stuck(p, now_ms)
+                && (p->kill_ms == 0 || p->kill_ms > now_ms)))
+        {
             continue;
         }
         veil_log(veil_crew.o.log, VEIL_LOG_ALERT, 0,
@@ -616,7 +628,7 @@ crew_sooner(uint64_t a, uint64_t b)
 int
 veil_crew_timeout(uint64_t now_ms)
 {
-    uint64_t due = crew_sooner(veil_crew.kill_ms, veil_crew_watch_due());
+    uint64_t due = veil_crew_watch_due();
     veil_list_t *n;
     unsigned i;
 
@@ -625,6 +637,7 @@ veil_crew_timeout(uint64_t now_ms)
     }
     veil_list_foreach (n, &veil_crew.processes) {
         due = crew_sooner(due, veil_crew_process(n)->kill_ms);
+        due = crew_sooner(due, veil_crew_process(n)->look_ms);
     }
     if (due == 0) {
         return -1;

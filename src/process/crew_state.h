@@ -8,7 +8,11 @@
 #include "core/list.h"
 #include "process/crew.h"
 
-/* Beyond the time for draining: then it is stuck and is killed. */
+/*
+ * Beyond the time for draining it is killed: when its loop has not turned
+ * since, for that long, and in any case.
+ */
+#define VEIL_CREW_STUCK_MS 1000
 #define VEIL_CREW_GRACE_MS 5000
 
 typedef enum {
@@ -29,6 +33,8 @@ typedef struct {
     int block;   /* of the board; -1: none */
     uint64_t started_ms;
     uint64_t kill_ms;    /* it is to have done its part by then; 0: no limit */
+    uint64_t end_ms;     /* when its time for draining is up */
+    uint64_t look_ms;    /* then whether it is stuck; 0: not, or it was not */
     uint64_t excused_ms; /* was seen with a debugger then; 0: never */
     bool killed;         /* by the keeper */
     bool stuck;          /* because its loop did not turn */
@@ -53,7 +59,6 @@ typedef struct {
     veil_list_t processes; /* of crew_process_t */
     bool started;
     bool draining;
-    uint64_t kill_ms; /* all of them; 0: not */
 } veil_crew_t;
 
 extern veil_crew_t veil_crew;

@@ -121,6 +121,7 @@ veil_generation_start(const veil_generation_options_t *o)
     g->result = o->result;
     g->first = o->first;
     g->keeper = pid;
+    g->block = block;
     g->channel = ends[0];
     g->text_fd = -1;
     g->facts_fd = -1;

@@ -42,7 +42,11 @@ typedef struct veil_generation_s {
     int text_fd;  /* the configuration; -1: not received */
     int facts_fd; /* as of facts.h; -1: not received */
     uint64_t started_ms;
+    uint64_t end_ms;      /* when its time for draining is up; 0: none */
+    uint64_t told_ms;     /* when it was told so */
+    uint64_t look_ms;     /* then whether it is stuck; 0: not */
     uint64_t deadline_ms; /* then it is killed; 0: none */
+    int block;            /* of its keeper, on the board; -1: none */
     bool first;           /* somebody looks at standard error */
     bool ready;           /* READY came */
     bool killed;          /* by the master */

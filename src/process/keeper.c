@@ -25,6 +25,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "core/board.h"
 #include "core/due.h"
 #include "core/fault.h"
 #include "core/main_conf.h"
@@ -516,6 +517,7 @@ keeper_turn(void)
     veil_time_update();
     if (poll(fds, n + 2 + heirs, keeper_timeout(veil_now_ms())) >= 0) {
         veil_time_update();
+        veil_board_beat(veil_now_ms());
         veil_crew_polled(fds + 2, n);
         if (fds[1].revents != 0) {
             keeper_on_master();

@@ -31,6 +31,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include "core/board.h"
 #include "core/due.h"
 #include "core/fault.h"
 #include "core/pool.h"
@@ -157,6 +158,7 @@ veil_master_stop(uint64_t timeout)
 
     if (!veil_master.stopping) {
         veil_master.stopping = true;
+        veil_master.stopped_ms = veil_now_ms();
         veil_heir_stand_by(false);
         veil_master.restart_ms = 0;
         veil_master.reload_wanted = false;
@@ -172,8 +174,11 @@ veil_master_stop(uint64_t timeout)
     }
     veil_list_foreach (n, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
-        /* One that loads has no connections to wait for. */
-        veil_master_drain(g, g == veil_master.loading ? 0 : timeout);
+        if (g == veil_master.loading) {
+            veil_master_kill(g); /* it has no connections to wait for */
+            continue;
+        }
+        veil_master_drain(g, timeout);
         if (g->state == VEIL_GENERATION_ORPHANED) {
             veil_generation_signal(g, SIGTERM);
         }
@@ -281,7 +286,7 @@ master_timeout(uint64_t now)
 
     veil_list_foreach (n, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
-        due = master_sooner(due, g->deadline_ms);
+        due = master_sooner(due, master_sooner(g->look_ms, g->deadline_ms));
     }
     if (due == 0) {
         return control;
@@ -296,6 +301,21 @@ master_timeout(uint64_t now)
                                                        : (int) (due - now);
 }
 
+/*
+ * Whether its keeper has not so much as noticed that it was to end.  Workers
+ * without a keeper have nobody who would kill them.
+ */
+static bool
+master_is_stuck(veil_generation_t *g, uint64_t now)
+{
+    if (g->look_ms == 0 || g->look_ms > now) {
+        return false;
+    }
+    g->look_ms = 0;
+    return g->keeper == 0
+           || (g->block >= 0 && veil_board_heartbeat(g->block) < g->told_ms);
+}
+
 static void
 master_run_due(uint64_t now)
 {
@@ -306,7 +326,9 @@ master_run_due(uint64_t now)
 
     veil_list_foreach (n, &veil_master.generations) {
         g = veil_list_entry(n, veil_generation_t, link);
-        if (g->deadline_ms != 0 && g->deadline_ms <= now) {
+        if (master_is_stuck(g, now)
+            || (g->deadline_ms != 0 && g->deadline_ms <= now)) {
+            g->look_ms = 0;
             g->deadline_ms = 0;
             g->late = true;
             veil_log(&veil_master.log, VEIL_LOG_ALERT, 0,

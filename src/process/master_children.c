@@ -53,8 +53,10 @@ master_lost_serving(veil_generation_t *g)
     if (veil_now_ms() - g->started_ms >= VEIL_BACKOFF_SOUND_MS) {
         veil_master.deaths = 0;
     }
-    g->deadline_ms = veil_now_ms() + g->settings.worker_shutdown_timeout_ms
-                     + VEIL_MASTER_GRACE_MS;
+    if (g->end_ms == 0) {
+        g->end_ms = veil_now_ms() + g->settings.worker_shutdown_timeout_ms;
+        g->deadline_ms = g->end_ms + VEIL_MASTER_GRACE_MS;
+    }
     if (!veil_master.stopping && veil_master.loading == NULL) {
         veil_log(&veil_master.log, VEIL_LOG_ALERT, 0,
                  "starting the configuration of generation %llu again",

@@ -37,13 +37,16 @@ void
 veil_master_drain(veil_generation_t *g, uint64_t timeout_ms)
 {
     veil_drain_message_t m = { .timeout_ms = timeout_ms };
-    uint64_t deadline = veil_now_ms() + timeout_ms + VEIL_MASTER_GRACE_MS;
+    uint64_t end = veil_now_ms() + timeout_ms;
 
     if (g->state == VEIL_GENERATION_SERVING) {
         g->state = VEIL_GENERATION_DRAINING;
     }
-    if (g->deadline_ms == 0 || deadline < g->deadline_ms) {
-        g->deadline_ms = deadline;
+    if (g->end_ms == 0 || end < g->end_ms) {
+        g->end_ms = end;
+        g->told_ms = veil_now_ms();
+        g->look_ms = end + VEIL_MASTER_STUCK_MS;
+        g->deadline_ms = end + VEIL_MASTER_GRACE_MS;
     }
     veil_generation_send(g, VEIL_MSG_DRAIN, &m, sizeof(m), &veil_master.log);
 }
@@ -135,6 +138,8 @@ master_take(veil_generation_t *g)
     g->audit = NULL;
     g->state = VEIL_GENERATION_SERVING;
     g->served = true;
+    g->end_ms = 0;
+    g->look_ms = 0;
     g->deadline_ms = 0;
     veil_master.serving = g;
     veil_show_set(VEIL_SHOW_GENERATION, g->number);

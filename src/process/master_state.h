@@ -8,7 +8,11 @@
 #include "process/generation.h"
 #include "process/master.h"
 
-/* Beyond the time for draining, after which keepers kill: see crew.c. */
+/*
+ * Beyond the time for draining, after which keepers kill (see crew.c): when
+ * the keeper has not turned its loop since it was told, and in any case.
+ */
+#define VEIL_MASTER_STUCK_MS 1000
 #define VEIL_MASTER_GRACE_MS 10000
 
 typedef struct {
@@ -29,6 +33,7 @@ typedef struct {
     bool first;   /* nothing has served yet */
     bool reload_wanted;
     bool stopping;
+    uint64_t stopped_ms; /* since then */
     bool detached;       /* standard error is the log */
     uint64_t stop_ms;    /* shutdown_timeout of the last that served */
     unsigned deaths;     /* of keepers, in a row */

@@ -189,6 +189,13 @@ reload_log_end(const veil_reload_result_t *r, const veil_log_t *log)
                      (unsigned long long) r->generation, r->code, r->reason);
             return;
         }
+        if (strcmp(r->code, VEIL_E_CONFLICT) == 0) {
+            /* The server ends: nothing goes on, and nothing was wrong. */
+            veil_log(log, VEIL_LOG_NOTICE, 0,
+                     "the new configuration was not taken (%s): %s", r->code,
+                     r->reason);
+            return;
+        }
         veil_log(log, VEIL_LOG_ERR, 0,
                  "the new configuration was not taken (%s), generation %llu "
                  "goes on serving: %s",

@@ -440,6 +440,8 @@ static json_t *
 reload_generation(const veil_generation_t *g, bool workers)
 {
     uint64_t now = veil_now_ms();
+    uint64_t end =
+        g->state == VEIL_GENERATION_LOADING ? g->deadline_ms : g->end_ms;
     json_t *o = json_object();
     veil_show_counts_t n;
 
@@ -455,9 +457,9 @@ reload_generation(const veil_generation_t *g, bool workers)
     reload_count(&n, g->number, 0);
     json_object_set_new(o, "connections",
                         json_integer((json_int_t) n.connections));
-    if (g->state != VEIL_GENERATION_SERVING && g->deadline_ms > now) {
+    if (end > now) {
         json_object_set_new(o, "left_ms",
-                            json_integer((json_int_t) (g->deadline_ms - now)));
+                            json_integer((json_int_t) (end - now)));
     }
     return o;
 }
@@ -503,6 +505,12 @@ reload_run_status(veil_control_call_t *call)
     json_object_set_new(
         o, "uptime_ms",
         json_integer((json_int_t) (veil_now_ms() - veil_master.began_ms)));
+    if (veil_master.stopping) {
+        json_object_set_new(
+            o, "stopping_ms",
+            json_integer(
+                (json_int_t) (veil_now_ms() - veil_master.stopped_ms)));
+    }
     reload_set_paths(o);
     veil_show_counts_all(&counts);
     reload_set_counts(o, &counts);

@@ -95,6 +95,12 @@ $t->signal('TERM');
 ok($t->wait_for(sub { $c->data('status')->{state} eq 'stopping' }),
     'the server ends');
 
+my $status = $c->data('status');
+cmp_ok($status->{stopping_ms}, '<', $status->{uptime_ms},
+    '... since when is said');
+cmp_ok($_->{left_ms}, '<=', 60_000, '... and how long it may take')
+    for @{$status->{generations}};
+
 sub twice {
     my %n;
     $n{$_}++ for @_;
