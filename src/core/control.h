@@ -115,6 +115,12 @@ struct veil_control_verb_s {
      * that succeeded; args is the call's.  NULL: the array itself.
      */
     json_t *(*gather)(const json_t *args, const json_t *answers);
+    /*
+     * In the master, for the audit record: what was changed, a new reference
+     * to {"before": {...}, "after": {...}}, values by name; either may be
+     * absent or null.  data is the answer's.  NULL: it is of this form.
+     */
+    json_t *(*changed)(const json_t *args, const json_t *data);
     const char *help; /* one sentence */
 };
 

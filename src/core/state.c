@@ -243,6 +243,46 @@ state_load(veil_control_call_t *call)
     return state_load_or_diff(call, true);
 }
 
+/* "app/10.0.0.1:80.weight": what each change is about, and of it what. */
+static void
+state_flatten(json_t *to, const char *subject, const json_t *values)
+{
+    char name[256];
+    const char *field;
+    json_t *v;
+
+    json_object_foreach((json_t *) (uintptr_t) values, field, v)
+    {
+        (void) veil_snprintf(name, sizeof(name), "%s.%s", subject, field);
+        json_object_set(to, name, v);
+    }
+}
+
+/* For the audit record.  A change is {"server": NAME, "before", "after"}. */
+static json_t *
+state_changed(const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    json_t *before = json_object(), *after = json_object();
+    const char *subject, *name;
+    json_t *change, *v;
+    size_t i;
+
+    json_array_foreach(json_object_get(data, "changes"), i, change)
+    {
+        subject = "?";
+        json_object_foreach(change, name, v)
+        {
+            if (json_is_string(v)) {
+                subject = json_string_value(v);
+                break;
+            }
+        }
+        state_flatten(before, subject, json_object_get(change, "before"));
+        state_flatten(after, subject, json_object_get(change, "after"));
+    }
+    return json_pack("{s:o, s:o}", "before", before, "after", after);
+}
+
 static veil_control_rc_t
 state_diff(veil_control_call_t *call)
 {
@@ -354,6 +394,7 @@ static const veil_control_verb_t state_verbs[] = {
       .flags = VEIL_CONTROL_CHANGES,
       .args = state_args,
       .run = state_load,
+      .changed = state_changed,
       .help = "Makes what was changed at run time that of a file." },
 
     { .name = "state.diff",

@@ -419,6 +419,24 @@ listeners_set_worker(veil_control_call_t *call)
     return VEIL_CONTROL_DONE;
 }
 
+/* For the audit record: by the settings' names. */
+static json_t *
+listeners_changed(const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    json_t *before = json_object(), *after = json_object();
+    const char *name;
+    json_t *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(data, "settings"), i, s)
+    {
+        name = json_string_value(json_object_get(s, "name"));
+        json_object_set(before, name, json_object_get(s, "before"));
+        json_object_set(after, name, json_object_get(s, "after"));
+    }
+    return json_pack("{s:o, s:o}", "before", before, "after", after);
+}
+
 /* --- listener.list ------------------------------------------------------- */
 
 static json_t *
@@ -552,6 +570,7 @@ static const veil_control_verb_t listeners_verbs[] = {
       .run = listeners_set,
       .worker = listeners_set_worker,
       .gather = veil_control_gather_first,
+      .changed = listeners_changed,
       .help = "Changes limits and timeouts of the servers at an address." },
 
     { .name = NULL },

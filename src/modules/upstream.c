@@ -421,6 +421,7 @@ static const veil_control_verb_t upstream_verbs[] = {
       .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_PERSISTS,
       .args = upstream_add_args,
       .run = veil_upstream_control_add,
+      .changed = veil_upstream_control_added,
       .help = "Adds a server to an upstream." },
 
     { .name = "server.del",

@@ -9,7 +9,7 @@
  *
  * The order puts first what must not be lost when the line is cut.  Names of
  * pairs are ours, but for those after "arg." and "set.", of which anything
- * but letters, digits, "_", "." and "-" becomes "?".
+ * but letters, digits and what servers' names have becomes "?".
  *
  * Arguments: only what the verb's table has, and does not call secret, is
  * shown with its value.  Whoever mistypes a name must not find a password in
@@ -29,8 +29,8 @@
 #define AUDIT_NONE "-"
 /* Arguments and changed values at most. */
 #define AUDIT_PAIRS 32
-/* Of the name of an argument. */
-#define AUDIT_NAME 48
+/* Of the name of an argument, or of what was changed, with the server's. */
+#define AUDIT_NAME 160
 /* How deep values are looked into. */
 #define AUDIT_DEPTH 6
 
@@ -133,12 +133,50 @@ audit_target(const veil_audit_record_t *r)
     return NULL;
 }
 
-/* Whether the value of this name is another after than before. */
+/* A value that was changed; NULL: there was, or is, none. */
+typedef struct {
+    const char *field;
+    json_t *before;
+    json_t *after;
+} audit_change_t;
+
 static bool
-audit_has_changed(const veil_audit_record_t *r, const char *name)
+audit_is_none(const json_t *v)
 {
-    return !json_equal(json_object_get(r->before, name),
-                       json_object_get(r->after, name));
+    return v == NULL || json_is_null(v);
+}
+
+static bool
+audit_is_change(const audit_change_t *c)
+{
+    if (audit_is_none(c->before) || audit_is_none(c->after)) {
+        return audit_is_none(c->before) != audit_is_none(c->after);
+    }
+    return !json_equal(c->before, c->after);
+}
+
+/* Says what was changed, one by one: what is new or other, what is gone. */
+static void
+audit_each_change(const veil_audit_record_t *r,
+                  void (*say)(void *data, const audit_change_t *c), void *data)
+{
+    audit_change_t c;
+
+    json_object_foreach(r->after, c.field, c.after)
+    {
+        c.before = json_object_get(r->before, c.field);
+        if (audit_is_change(&c)) {
+            say(data, &c);
+        }
+    }
+    c.after = NULL;
+    json_object_foreach(r->before, c.field, c.before)
+    {
+        if (json_object_get(r->after, c.field) == NULL && audit_is_change(&c))
+        {
+            say(data, &c);
+        }
+    }
 }
 
 /* Cleaned and cut; dst has VEIL_AUDIT_VALUE + 1 bytes. */
@@ -204,7 +242,7 @@ audit_put_name(char *dst, const char *prefix, const char *name)
     for (; *name != '\0' && n < AUDIT_NAME; name++) {
         bool good =
             (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z')
-            || (*name >= '0' && *name <= '9') || strchr("_.-", *name) != NULL;
+            || (*name >= '0' && *name <= '9') || strchr("_.-/:[]", *name) != NULL;
 
         dst[n++] = *name;
         if (!good) {
@@ -292,21 +330,29 @@ audit_text_args(audit_line_t *l, const veil_audit_record_t *r)
     }
 }
 
+typedef struct {
+    audit_line_t *line;
+    unsigned count;
+} audit_text_changes_t;
+
 /* "set.weight=1->5" */
 static void
-audit_text_change(audit_line_t *l, const veil_audit_record_t *r,
-                  const char *name)
+audit_text_change(void *data, const audit_change_t *c)
 {
+    audit_text_changes_t *all = data;
     char value[2 * VEIL_AUDIT_VALUE + 4];
     char part[VEIL_AUDIT_VALUE + 1];
     veil_str_t s;
     size_t n, i;
 
+    if (++all->count > AUDIT_PAIRS) {
+        all->line->left_out++;
+        return;
+    }
     n = 0;
     for (i = 0; i < 2; i++) {
         s.data = part;
-        s.len = audit_value(
-            part, json_object_get(i == 0 ? r->before : r->after, name));
+        s.len = audit_value(part, i == 0 ? c->before : c->after);
         s = veil_str_cut_utf8(s, VEIL_AUDIT_VALUE / 2 - 2);
         if (i == 1) {
             memcpy(value + n, "->", 2);
@@ -315,27 +361,15 @@ audit_text_change(audit_line_t *l, const veil_audit_record_t *r,
         memcpy(value + n, s.data, s.len);
         n += s.len;
     }
-    audit_pair(l, "set.", name, veil_str_n(value, n));
+    audit_pair(all->line, "set.", c->field, veil_str_n(value, n));
 }
 
 static void
 audit_text_changes(audit_line_t *l, const veil_audit_record_t *r)
 {
-    unsigned count = 0;
-    const char *name;
-    json_t *v;
+    audit_text_changes_t all = { .line = l };
 
-    json_object_foreach(r->after, name, v)
-    {
-        if (!audit_has_changed(r, name)) {
-            continue;
-        }
-        if (++count > AUDIT_PAIRS) {
-            l->left_out++;
-            continue;
-        }
-        audit_text_change(l, r, name);
-    }
+    audit_each_change(r, audit_text_change, &all);
 }
 
 static void
@@ -535,29 +569,31 @@ audit_json_args(const veil_audit_record_t *r)
     return copy;
 }
 
-/* [{"field": "weight", "before": 1, "after": 5}] */
+/* {"field": "weight", "before": 1, "after": 5} */
+static void
+audit_json_change(void *data, const audit_change_t *c)
+{
+    json_t *list = data;
+
+    if (json_array_size(list) < AUDIT_PAIRS) {
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:o}", "field",
+                            audit_json_text(c->field), "before",
+                            audit_json_value(c->before, 0), "after",
+                            audit_json_value(c->after, 0)));
+    }
+}
+
 static json_t *
 audit_json_changes(const veil_audit_record_t *r)
 {
-    json_t *list, *v;
-    const char *name;
+    json_t *list;
 
-    if (r->after == NULL) {
+    if (r->before == NULL && r->after == NULL) {
         return json_null();
     }
     list = json_array();
-    json_object_foreach(r->after, name, v)
-    {
-        if (audit_has_changed(r, name) && json_array_size(list) < AUDIT_PAIRS)
-        {
-            json_array_append_new(
-                list, json_pack("{s:o, s:o, s:o}", "field",
-                                audit_json_text(name), "before",
-                                audit_json_value(
-                                    json_object_get(r->before, name), 0),
-                                "after", audit_json_value(v, 0)));
-        }
-    }
+    audit_each_change(r, audit_json_change, list);
     return list;
 }
 

@@ -209,11 +209,12 @@ audit_log_write(veil_audit_sink_t *s, const char *line, size_t len,
     audit_log_failed(s, ENOSPC, log);
 }
 
-/* Somebody looked, and was let. */
+/* Somebody looked, or begins to, and was let. */
 static bool
 audit_log_is_read(const veil_audit_record_t *r)
 {
-    return r->result == VEIL_AUDIT_OK && r->table != NULL
+    return (r->result == VEIL_AUDIT_OK || r->result == VEIL_AUDIT_ACCEPTED)
+           && r->table != NULL
            && (r->table->flags & VEIL_CONTROL_CHANGES) == 0;
 }
 

@@ -37,20 +37,29 @@ control_audit_generation(void)
     return veil_master.serving == NULL ? 0 : veil_master.serving->number;
 }
 
-/* {"before": {...}, "after": {...}} of the answer, or of a worker's. */
-static void
-control_audit_changes(veil_audit_record_t *r, json_t *data)
+/* What was changed as the verb tells it, or as its answer says. */
+static json_t *
+control_audit_changed(const veil_control_asked_t *asked)
 {
-    json_t *after;
+    json_t *data = asked->data;
 
+    if (asked->table != NULL && asked->table->changed != NULL && data != NULL)
+    {
+        return asked->table->changed(asked->args, data);
+    }
+    /* Of workers that answer each for itself, the first. */
     if (json_is_array(data)) {
         data = json_object_get(json_array_get(data, 0), "data");
     }
-    after = json_object_get(data, "after");
-    if (json_is_object(after)) {
-        r->after = after;
-        r->before = json_object_get(data, "before");
-    }
+    return json_incref(data);
+}
+
+static json_t *
+control_audit_values(const json_t *changed, const char *name)
+{
+    json_t *values = json_object_get(changed, name);
+
+    return json_is_object(values) ? values : NULL;
 }
 
 static const char *
@@ -96,6 +105,7 @@ control_audit_write(const veil_control_session_t *s,
                     veil_audit_result_t result, const char *code,
                     const char *reason)
 {
+    json_t *changed = control_audit_changed(asked);
     veil_audit_record_t r;
     char id[24];
 
@@ -124,9 +134,11 @@ control_audit_write(const veil_control_session_t *s,
     r.workers_expected = asked->workers_expected;
     r.generation_after = control_audit_generation();
     r.generation_before = asked->generation_before;
-    control_audit_changes(&r, asked->data);
+    r.before = control_audit_values(changed, "before");
+    r.after = control_audit_values(changed, "after");
     veil_audit_log(&r, &veil_master.log);
     control_audit_event(&r);
+    json_decref(changed);
 }
 
 void
@@ -144,15 +156,23 @@ void
 veil_control_audit_accepted(const veil_control_session_t *s,
                             const veil_control_asked_t *asked)
 {
-    control_audit_write(s, asked, VEIL_AUDIT_ACCEPTED, NULL, NULL);
+    veil_control_asked_t now = *asked;
+
+    now.elapsed_ms = -1;
+    control_audit_write(s, &now, VEIL_AUDIT_ACCEPTED, NULL, NULL);
 }
 
-/* What an error of a verb is called here. */
+/*
+ * What an error of a verb is called here: a caller who asks for what is not,
+ * or may not be, is refused, wherever that was found out.
+ */
 static veil_audit_result_t
 control_audit_result(const char *code)
 {
-    static const char *const refusals[] = { VEIL_E_ARGUMENT, VEIL_E_CONFLICT,
-                                            "E_STARTING" };
+    static const char *const refusals[] = {
+        VEIL_E_ARGUMENT, VEIL_E_CONFLICT, VEIL_E_NOT_FOUND,
+        VEIL_E_INVALID,  "E_NO_NAME",     "E_STARTING",
+    };
     size_t i;
 
     if (code != NULL && strcmp(code, VEIL_E_TIMEOUT) == 0) {

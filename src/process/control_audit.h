@@ -30,7 +30,7 @@ typedef struct {
     unsigned workers_ok;
     unsigned workers_err;
     unsigned workers_expected;
-    json_t *data; /* of the answer: "before" and "after" are looked for */
+    json_t *data; /* of the answer; what was changed is made of it */
 } veil_control_asked_t;
 
 /* Once, with the connection. */

@@ -292,6 +292,12 @@ control_task_describe(const control_task_t *t, veil_control_asked_t *asked)
     asked->elapsed_ms = (int64_t) (veil_now_ms() - t->started_ms);
     asked->generation_before = t->generation;
     asked->workers_ok = (unsigned) json_array_size(t->answers);
+    if (control_task_wants_one(t) && asked->workers_ok != 0) {
+        /* The others were asked as well, but it did not depend on them. */
+        asked->workers_ok = 1;
+        asked->workers_expected = 1;
+        return;
+    }
     asked->workers_err = (unsigned) json_array_size(t->failures);
     for (i = 0; i < t->nasked; i++) {
         asked->workers_expected += t->asked[i].worker != VEIL_ANSWER_NO_WORKER;

@@ -104,6 +104,18 @@ upgrade_verb_run(veil_control_call_t *call)
     return VEIL_CONTROL_LATER;
 }
 
+/* For the audit record: the two masters. */
+static json_t *
+upgrade_verb_changed(const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    const json_t *back = json_object_get(data, "serves");
+
+    return json_pack(
+        "{s:O?, s:O?}", "before",
+        json_object_get(data, back != NULL ? "left" : "old"), "after",
+        back != NULL ? back : json_object_get(data, "new"));
+}
+
 static const veil_control_arg_t upgrade_verb_args[] = {
     { .name = "binary",
       .type = VEIL_CONTROL_STRING,
@@ -128,6 +140,7 @@ static const veil_control_verb_t upgrade_verb_table[] = {
       .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_SLOW,
       .args = upgrade_verb_args,
       .run = upgrade_verb_run,
+      .changed = upgrade_verb_changed,
       .help = "Replaces the running program by another, without losing a "
               "connection." },
     { .name = NULL },

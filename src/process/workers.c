@@ -252,6 +252,26 @@ workers_restart(veil_control_call_t *call)
     return rc;
 }
 
+/* For the audit record: {"worker.0": its process}. */
+static json_t *
+workers_restart_changed(const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    json_t *before = json_object(), *after = json_object();
+    char name[32];
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(data, i, row)
+    {
+        (void) veil_snprintf(
+            name, sizeof(name), "worker.%lld",
+            (long long) json_integer_value(json_object_get(row, "slot")));
+        json_object_set(before, name, json_object_get(row, "old_pid"));
+        json_object_set(after, name, json_object_get(row, "pid"));
+    }
+    return json_pack("{s:o, s:o}", "before", before, "after", after);
+}
+
 /* --- profiles ----------------------------------------------------------- */
 
 static veil_control_rc_t
@@ -352,6 +372,7 @@ static const veil_control_verb_t workers_verbs[] = {
       .flags = VEIL_CONTROL_CHANGES | VEIL_CONTROL_SLOW,
       .args = workers_restart_args,
       .run = workers_restart,
+      .changed = workers_restart_changed,
       .help = "Replaces workers by new processes without losing a request." },
 
     { .name = "worker.profile",

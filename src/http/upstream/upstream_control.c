@@ -405,6 +405,15 @@ veil_upstream_control_add(veil_control_call_t *call)
     return VEIL_CONTROL_DONE;
 }
 
+json_t *
+veil_upstream_control_added(const json_t *args VEIL_UNUSED, const json_t *data)
+{
+    json_t *after = json_copy((json_t *) (uintptr_t) data);
+
+    (void) json_object_del(after, "id");
+    return json_pack("{s:o}", "after", after);
+}
+
 /* --- server.del ----------------------------------------------------------
  */
 
@@ -413,6 +422,7 @@ typedef struct {
     veil_upstream_subject_t s;
     veil_due_t due;
     uint64_t until_ms;
+    json_t *before; /* it was so when it began */
     bool force;
 } upstream_control_del_t;
 
@@ -428,23 +438,37 @@ veil_upstream_subject_delete(veil_upstream_subject_t *s)
     }
 }
 
+/* What was, or would be, deleted. */
+static json_t *
+upstream_control_deleted(const veil_upstream_subject_t *s, json_t *before)
+{
+    json_t *o = json_pack("{s:I, s:o}", "in_flight",
+                          (json_int_t) veil_upstream_subject_conns(s),
+                          "before", before);
+
+    upstream_control_set_id(o, s);
+    return o;
+}
+
 static veil_control_rc_t
 upstream_control_take(upstream_control_del_t *del)
 {
     veil_control_call_t *call = del->call;
-    uint32_t left = veil_upstream_subject_conns(&del->s);
+    json_t *deleted =
+        upstream_control_deleted(&del->s, json_incref(del->before));
 
     veil_upstream_subject_delete(&del->s);
     if (!veil_upstream_subject_reserve(&del->s)) {
+        json_decref(deleted);
         return upstream_control_full(call, &del->s);
     }
     if (call->persist && !veil_upstream_overlay_note_deleted(call, &del->s)) {
+        json_decref(deleted);
         return VEIL_CONTROL_FAILED;
     }
+    call->data = deleted;
     call->is_volatile = !call->persist;
     veil_upstream_subject_write(&del->s, ~0u);
-    call->data = json_pack("{s:I}", "in_flight", (json_int_t) left);
-    upstream_control_set_id(call->data, &del->s);
     veil_control_event("server.deleted",
                        json_pack("{s:s%, s:s%}", "upstream",
                                  del->s.group->name.data,
@@ -466,13 +490,20 @@ upstream_control_is_busy(upstream_control_del_t *del, uint32_t n)
 }
 
 static void
+upstream_control_del_free(upstream_control_del_t *del)
+{
+    json_decref(del->before);
+    veil_free(del);
+}
+
+static void
 upstream_control_del_end(upstream_control_del_t *del, veil_control_rc_t rc)
 {
     veil_control_call_t *call = del->call;
 
     veil_due_cancel(&del->due);
     call->ctx = NULL;
-    veil_free(del);
+    upstream_control_del_free(del);
     veil_control_done(call, rc);
 }
 
@@ -498,7 +529,7 @@ upstream_control_del_cancel(veil_control_call_t *call)
     upstream_control_del_t *del = call->ctx;
 
     veil_due_cancel(&del->due);
-    veil_free(del);
+    upstream_control_del_free(del);
 }
 
 /* It takes nothing new from here on. */
@@ -560,24 +591,25 @@ veil_upstream_control_del(veil_control_call_t *call)
     bool force = veil_control_flag(call, "force");
     upstream_control_del_t *del;
     veil_upstream_subject_t s;
-    uint32_t n;
+    json_t *before;
 
     if (!upstream_control_find(call, &s)
         || !upstream_control_may_delete(call, &s, force))
     {
         return VEIL_CONTROL_FAILED;
     }
+    before = veil_upstream_subject_json(&s);
     if (call->dry_run) {
-        n = veil_upstream_subject_conns(&s);
-        call->data = json_pack("{s:I}", "in_flight", (json_int_t) n);
-        upstream_control_set_id(call->data, &s);
+        call->data = upstream_control_deleted(&s, before);
         return VEIL_CONTROL_DONE;
     }
     if (!upstream_control_drain(call, &s)) {
+        json_decref(before);
         return VEIL_CONTROL_FAILED;
     }
     del = veil_zalloc(sizeof(*del));
     del->call = call;
+    del->before = before;
     del->force = force;
     del->until_ms = veil_now_ms() + wait_ms;
     (void) veil_upstream_subject_find(NULL, veil_control_text(call, "server"),

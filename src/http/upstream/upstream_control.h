@@ -13,6 +13,8 @@
 veil_control_run_fn veil_upstream_control_set;
 veil_control_run_fn veil_upstream_control_add;
 veil_control_run_fn veil_upstream_control_del;
+/* In the master: what server.add has changed, of its answer. */
+json_t *veil_upstream_control_added(const json_t *args, const json_t *data);
 
 /* upstream_wait.c; in the keeper, or, for generations, in the master. */
 veil_control_run_fn veil_upstream_control_wait;

@@ -26,6 +26,7 @@ veil_control_run_fn veil_conns_drain;
 veil_control_run_fn veil_conns_undrain;
 veil_control_run_fn veil_conns_drain_worker;
 json_t *veil_conns_gather_drain(const json_t *args, const json_t *answers);
+json_t *veil_conns_drain_changed(const json_t *args, const json_t *data);
 
 /* conns_errors.c */
 veil_control_run_fn veil_conns_errors;

@@ -15,6 +15,26 @@
 #include "http/drain.h"
 #include "http/http.h"
 
+static json_t *
+conns_drain_listeners(void)
+{
+    const veil_http_main_t *main = veil_cycle->http;
+    const veil_http_port_t *port;
+    char text[VEIL_ADDR_TEXT_MAX];
+    json_t *names = json_array();
+    unsigned i;
+
+    for (i = 0; main != NULL && i < main->ports.n; i++) {
+        port = *veil_array_at(&main->ports, veil_http_port_t *, i);
+        if (veil_http_port_is_draining(port)) {
+            json_array_append_new(
+                names, json_stringn(text, veil_http_port_print(port, text,
+                                                               sizeof(text))));
+        }
+    }
+    return names;
+}
+
 static veil_control_rc_t
 conns_drain_set(veil_control_call_t *call, bool on)
 {
@@ -28,6 +48,7 @@ conns_drain_set(veil_control_call_t *call, bool on)
         json_decref(args);
         return VEIL_CONTROL_FAILED;
     }
+    json_object_set_new(args, "were_draining", conns_drain_listeners());
     if (!on && listener != NULL && veil_http_drains_all()) {
         json_decref(args);
         veil_control_hint(call, "\"undrain\" without a listener ends that");
@@ -89,26 +110,6 @@ conns_drain_count(veil_http_conn_t *hc, void *data)
     }
 }
 
-static json_t *
-conns_drain_listeners(void)
-{
-    const veil_http_main_t *main = veil_cycle->http;
-    const veil_http_port_t *port;
-    char text[VEIL_ADDR_TEXT_MAX];
-    json_t *names = json_array();
-    unsigned i;
-
-    for (i = 0; main != NULL && i < main->ports.n; i++) {
-        port = *veil_array_at(&main->ports, veil_http_port_t *, i);
-        if (veil_http_port_is_draining(port)) {
-            json_array_append_new(
-                names, json_stringn(text, veil_http_port_print(port, text,
-                                                               sizeof(text))));
-        }
-    }
-    return names;
-}
-
 veil_control_rc_t
 veil_conns_drain_worker(veil_control_call_t *call)
 {
@@ -123,6 +124,8 @@ veil_conns_drain_worker(veil_control_call_t *call)
     json_object_set_new(call->data, "connections",
                         json_integer((json_int_t) d.connections));
     json_object_set_new(call->data, "draining", conns_drain_listeners());
+    json_object_set(call->data, "were_draining",
+                    json_object_get(call->args, "were_draining"));
     return VEIL_CONTROL_DONE;
 }
 
@@ -130,12 +133,24 @@ json_t *
 veil_conns_gather_drain(const json_t *args, const json_t *answers)
 {
     json_t *data = json_object();
-    json_t *names = json_object_get(
-        json_object_get(json_array_get(answers, 0), "data"), "draining");
+    const json_t *first = json_object_get(json_array_get(answers, 0), "data");
+    static const char *const lists[] = { "draining", "were_draining" };
+    unsigned i;
 
     (void) args;
     json_object_set_new(data, "connections",
                         json_integer(veil_conns_sum(answers, "connections")));
-    json_object_set(data, "draining", names == NULL ? json_null() : names);
+    for (i = 0; i < veil_countof(lists); i++) {
+        json_object_set(data, lists[i], json_object_get(first, lists[i]));
+    }
     return data;
+}
+
+json_t *
+veil_conns_drain_changed(const json_t *args, const json_t *data)
+{
+    (void) args;
+    return json_pack("{s:{s:O?}, s:{s:O?}}", "before", "draining",
+                     json_object_get(data, "were_draining"), "after",
+                     "draining", json_object_get(data, "draining"));
 }

@@ -219,6 +219,8 @@ ssl_control_begin(veil_control_call_t *call, veil_ssl_change_t *c)
     json_t *texts;
 
     if (call->dry_run) {
+        c->dry = true;
+        veil_ssl_put_in(c);
         call->data = ssl_control_answer(c);
         return VEIL_CONTROL_DONE;
     }
@@ -311,6 +313,7 @@ typedef struct {
     veil_str_t name;
     bool remove;
     unsigned n;
+    json_t *before; /* of the first, when it was found */
 } ssl_del_t;
 
 static void
@@ -324,6 +327,9 @@ ssl_control_del_one(veil_http_server_t *s, void *data)
         return;
     }
     del->n++;
+    if (del->before == NULL && !del->remove) {
+        del->before = veil_ssl_describe(veil_tls_ctx_cert(a->ctx, 0));
+    }
     if (del->remove) {
         veil_ssl_free_added(a);
         veil_ssl_use_list(conf);
@@ -355,9 +361,12 @@ ssl_control_run_del(veil_control_call_t *call)
         return VEIL_CONTROL_FAILED;
     }
     if (call->dry_run) {
-        call->data = json_pack("{s:s}", "sni", name);
+        call->data =
+            json_pack("{s:s, s:o}", "sni", name, "before", del.before);
         return VEIL_CONTROL_DONE;
     }
+    json_decref(del.before);
+    del.before = NULL;
     (void) veil_snprintf(section, sizeof(section), "certificate %s", name);
     if (call->persist && veil_overlay_change(&edit, 1, why, sizeof(why)) < 0) {
         return veil_control_fail(call, VEIL_E_IO, "%s", why);
@@ -379,7 +388,7 @@ ssl_control_worker_del(veil_control_call_t *call)
     }
     del.remove = true;
     veil_ssl_each(del.name, true, ssl_control_del_one, &del);
-    call->data = json_pack("{s:s}", "sni", name);
+    call->data = json_pack("{s:s, s:o}", "sni", name, "before", del.before);
     call->is_volatile = true;
     return VEIL_CONTROL_DONE;
 }

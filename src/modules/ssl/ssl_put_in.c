@@ -112,15 +112,20 @@ static void
 ssl_put_in_replace(veil_http_server_t *s, veil_ssl_change_t *c)
 {
     veil_ssl_conf_t *conf = veil_ssl_conf_of(s);
-    veil_tls_ctx_t *old = veil_ssl_current(conf);
+    veil_tls_ctx_t *old = veil_ssl_current(conf), *new;
     veil_tls_cert_t cert;
     unsigned i;
 
     veil_tls_cert_copy(&cert, &c->cert);
-    conf->put_in = veil_tls_ctx_replace(old, &cert, &i);
+    new = veil_tls_ctx_replace(old, &cert, &i);
     if (c->before == NULL && i < veil_tls_ctx_certs(old)) {
         c->before = veil_ssl_describe(veil_tls_ctx_cert(old, i));
     }
+    if (c->dry) {
+        veil_tls_ctx_put(new);
+        return;
+    }
+    conf->put_in = new;
     ssl_put_in_use(conf, conf->put_in);
     if (old != conf->ctx) {
         veil_tls_ctx_put(old);
@@ -199,9 +204,16 @@ ssl_put_in_add(veil_http_server_t *s, veil_ssl_change_t *c)
         if (c->before == NULL && i < veil_tls_ctx_certs(base)) {
             c->before = veil_ssl_describe(veil_tls_ctx_cert(base, i));
         }
-        veil_ssl_free_added(a);
     } else {
         new->ctx = veil_tls_ctx_with(base, &cert, 1);
+    }
+    if (c->dry) {
+        veil_tls_ctx_put(new->ctx);
+        veil_free(new);
+        return;
+    }
+    if (a != NULL) {
+        veil_ssl_free_added(a);
     }
     veil_list_append(&conf->added, &new->link);
     veil_ssl_use_list(conf);

@@ -26,6 +26,7 @@ typedef struct {
     veil_str_t name;
     veil_tls_cert_t cert;
     bool add;
+    bool dry;       /* nothing is put in, only n and before are found */
     unsigned n;     /* servers that were changed */
     json_t *before; /* of the first; NULL: there was none */
 } veil_ssl_change_t;
