@@ -240,9 +240,10 @@ audit_put_name(char *dst, const char *prefix, const char *name)
         dst[n++] = *prefix++;
     }
     for (; *name != '\0' && n < AUDIT_NAME; name++) {
-        bool good =
-            (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z')
-            || (*name >= '0' && *name <= '9') || strchr("_.-/:[]", *name) != NULL;
+        bool good = (*name >= 'a' && *name <= 'z')
+                    || (*name >= 'A' && *name <= 'Z')
+                    || (*name >= '0' && *name <= '9')
+                    || strchr("_.-/:[]", *name) != NULL;
 
         dst[n++] = *name;
         if (!good) {
@@ -577,10 +578,10 @@ audit_json_change(void *data, const audit_change_t *c)
 
     if (json_array_size(list) < AUDIT_PAIRS) {
         json_array_append_new(
-            list, json_pack("{s:o, s:o, s:o}", "field",
-                            audit_json_text(c->field), "before",
-                            audit_json_value(c->before, 0), "after",
-                            audit_json_value(c->after, 0)));
+            list,
+            json_pack("{s:o, s:o, s:o}", "field", audit_json_text(c->field),
+                      "before", audit_json_value(c->before, 0), "after",
+                      audit_json_value(c->after, 0)));
     }
 }
 

@@ -110,10 +110,10 @@ upgrade_verb_changed(const json_t *args VEIL_UNUSED, const json_t *data)
 {
     const json_t *back = json_object_get(data, "serves");
 
-    return json_pack(
-        "{s:O?, s:O?}", "before",
-        json_object_get(data, back != NULL ? "left" : "old"), "after",
-        back != NULL ? back : json_object_get(data, "new"));
+    return json_pack("{s:O?, s:O?}", "before",
+                     json_object_get(data, back != NULL ? "left" : "old"),
+                     "after",
+                     back != NULL ? back : json_object_get(data, "new"));
 }
 
 static const veil_control_arg_t upgrade_verb_args[] = {

@@ -18,7 +18,8 @@ my @server = map { '127.0.0.1:' . $t->port($_) } 81 .. 83;
 $t->config(<<"EOC");
 worker_processes 2;
 error_log %%TESTDIR%%/error.log notice;
-control_audit_log %%TESTDIR%%/a.txt;
+control_audit_log %%TESTDIR%%/a.txt reads=off;
+control_audit_log %%TESTDIR%%/all.txt;
 http {
     access_log off;
     upstream back {
@@ -67,8 +68,7 @@ sub text { return (split /\n/, $t->read_file('a.txt'))[-1] }
 
 $c->data('server.set', server => "back/$server[0]", weight => 44);
 like(text(), qr/ set\.weight=1->44 /, 'as text');
-changed([ 'changed: [] -> ["weight"]', 'weight: 1 -> 44' ],
-    'server.set, and what of it is overridden');
+changed([ 'weight: 1 -> 44' ], 'server.set');
 $c->data('server.set', server => "back/$server[0]", addr => $server[2]);
 my $with = last_record();
 $c->data('server.set', server => "back/$server[0]", addr => 'off');
@@ -105,8 +105,7 @@ $c->data('state.save', file => $file);
 changed([], 'state.save changes nothing');
 $c->data('server.set', server => "back/$server[1]", weight => 9);
 $c->data('state.load', file => $file);
-changed([ "back/$server[1].changed: [\"weight\"] -> []",
-    "back/$server[1].weight: 9 -> 1" ], 'state.load');
+changed([ "back/$server[1].weight: 9 -> 1" ], 'state.load');
 like(text(), qr/ set\.back\/\Q$server[1]\E\.weight=9->1 /, 'as text');
 
 # --- listeners
@@ -116,7 +115,7 @@ $c->data('listener.set', { dry_run => $yes }, listener => "$port",
     client_max_body_size => '2000');
 changed([ 'client_max_body_size: 1000 -> 2000' ], 'a dry run of listener.set');
 $c->data('listener.set', listener => "$port", client_max_body_size => '2000',
-    keepalive_requests => 77);
+    keepalive_requests => '77');
 changed([ 'client_max_body_size: 1000 -> 2000',
     'keepalive_requests: 1000 -> 77' ], 'listener.set');
 like(text(), qr/ set\.client_max_body_size=1000->2000 /, 'as text');
@@ -138,10 +137,10 @@ changed([ "worker.1: $pid{1} -> $done->[0]{pid}" ], 'worker.restart');
 for my $case (
     [ 'E_NOT_FOUND', 'server.set', server => 'back/9.9.9.9:1', weight => 1 ],
     [ 'E_NOT_FOUND', 'listener.set', listener => '1', send_timeout => '1s' ],
-    [ 'E_NOT_FOUND', 'conn.kill', id => '999' ],
+    [ 'E_NOT_FOUND', 'worker.restart', slot => 99 ],
     [ 'E_ARGUMENT', 'server.set', server => "back/$server[0]" ],
     [ 'E_INVALID', 'state.load', file => $t->testdir . '/veil.conf' ],
-    [ 'E_INVALID', 'config.diff', file => $t->testdir . '/a.txt' ],
+    [ 'E_INVALID', 'config.diff', config => $t->testdir . '/a.txt' ],
 ) {
     my ($code, $verb, @args) = @$case;
     my $r = $c->ask($verb, @args);
@@ -157,9 +156,9 @@ is(last_record()->{result}, 'failed', 'has failed');
 # --- who was asked
 
 $c->data($_) for qw/listener.list ping/;
-my ($list) = grep { /verb=listener\.list/ } split /\n/, $t->read_file('a.txt');
+my ($list) = grep { /verb=listener\.list/ } split /\n/, $t->read_file('all.txt');
 like($list, qr/ fanout=ok workers=1\/0\/1 /, 'one worker is enough');
-my ($all) = grep { /verb=ping/ } split /\n/, $t->read_file('a.txt');
+my ($all) = grep { /verb=ping/ } split /\n/, $t->read_file('all.txt');
 like($all, qr/ fanout=ok workers=2\/0\/2 /, 'all are');
 
 # --- what is kept to be shown

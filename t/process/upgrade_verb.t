@@ -122,6 +122,12 @@ for my $n (1 .. 5) {
 }
 like($stop->(), qr/^0 of [1-9]\d+ failed/, 'no request failed');
 
+my $set = (grep { $_->{field} eq 'pid' } map { @{ $_->{changes} // [] } }
+    grep { $_->{verb} eq 'upgrade' }
+    @{ Test::Veil::Control->new($t)->data('audit', n => 5)->{records} })[-1];
+is($set->{after}, $old, 'the last master is recorded');
+isnt($set->{before}, $old, 'and the one before');
+
 # It waits for the connections it has, however many masters follow.
 
 my @waits = waiting('g1');

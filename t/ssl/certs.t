@@ -28,6 +28,7 @@ $t->write_file('none', 'nothing');
 $t->config(<<'EOC');
 worker_processes 2;
 error_log %%TESTDIR%%/error.log notice;
+control_audit_log %%TESTDIR%%/audit.log;
 control_overlay %%TESTDIR%%/overlay.ini;
 http {
     access_log off;
@@ -60,6 +61,16 @@ for my $name (qw/a1 a2 rsa b1 x x2/) {
     my $out = $tls->openssl('x509', '-in', "$name.crt", '-noout',
         '-fingerprint', '-sha256');
     ($sha{lc($1) =~ s/://gr} = $name) if $out =~ /=([0-9A-F:]+)/;
+}
+
+# What the last change was, by the audit record.
+
+sub recorded {
+    my $record = Test::Veil::Control->new($t)->data('audit', n => 1)
+        ->{records}[0];
+    my ($set) = grep { $_->{field} eq 'sha256' } @{ $record->{changes} // [] };
+    return join ' -> ', map { $sha{ $set->{$_} // '' } // 'none' }
+        qw/before after/;
 }
 
 # Which certificate a client gets that asks for the name.
@@ -133,12 +144,16 @@ is($c->code('cert.replace', sni => 'a.test', cert => "$dir/a2.crt",
 my $r = $c->ask('cert.replace', { dry_run => $yes }, sni => 'a.test',
     files('a2'));
 ok($r->{ok} && $r->{dry_run}, 'a dry run');
+is($r->{data}{servers}, 1, 'says how many servers it concerns');
+is($sha{ $r->{data}{before}{sha256} // '' }, 'a1', 'what they have');
+is($sha{ $r->{data}{after}{sha256} // '' }, 'a2', 'and what they would');
 is(all('a.test'), 'a1', 'nothing has changed');
 
 # In the place of another
 
 $r = $c->ask('cert.replace', sni => 'A.test', files('a2'));
 ok($r->{ok}, 'cert.replace');
+is(recorded(), 'a1 -> a2', 'both fingerprints are recorded');
 ok($r->{volatile}, 'which lasts until the next reload');
 is($sha{ $r->{data}{before}{sha256} }, 'a1', 'what was before');
 is($sha{ $r->{data}{after}{sha256} }, 'a2', 'what is now');
@@ -184,7 +199,11 @@ is(all('a.test', sigalgs => "ECDSA+SHA256"), 'a2',
 # Taken away
 
 is($c->code('cert.del', sni => 'y.test'), 'E_NO_NAME', 'cert.del of nothing');
+$r = $c->ask('cert.del', { dry_run => $yes }, sni => 'x.test');
+ok($sha{ $r->{data}{before}{sha256} // '' }, 'cert.del, a dry run');
 ok($c->ask('cert.del', sni => 'x.test')->{ok}, 'cert.del');
+is(recorded(), $sha{ $r->{data}{before}{sha256} } . ' -> none',
+    'its fingerprint is recorded');
 is(all('x.test', sigalgs => "ECDSA+SHA256"), 'a2',
     'the default server\'s again');
 
