@@ -73,6 +73,26 @@ show_conns_excerpt(veil_ctl_text_t *out, const json_t *row)
     }
 }
 
+/* Of a handshake there are no bytes to show, but what it was about. */
+static void
+show_conns_handshake(veil_ctl_text_t *out, const json_t *row)
+{
+    veil_str_t kind = veil_ctl_show_str(row, "kind");
+    veil_str_t sni = veil_ctl_show_str(row, "sni");
+
+    if (kind.len == 0 && sni.len == 0) {
+        return;
+    }
+    veil_ctl_text_z(out, "    ");
+    veil_ctl_text_safe(out, kind, false);
+    if (sni.len != 0) {
+        veil_ctl_text_z(out,
+                        kind.len == 0 ? "it asked for " : ", it asked for ");
+        veil_ctl_text_safe(out, sni, false);
+    }
+    veil_ctl_text_z(out, "\n");
+}
+
 static void
 show_conns_error(veil_ctl_text_t *out, const json_t *row)
 {
@@ -101,6 +121,7 @@ show_conns_error(veil_ctl_text_t *out, const json_t *row)
                              (long long) json_integer_value(offset));
     }
     veil_ctl_text_z(out, "\n");
+    show_conns_handshake(out, row);
     show_conns_excerpt(out, row);
 }
 

@@ -320,6 +320,8 @@ const char *veil_tls_ktls_why_not(const veil_tls_t *t, bool tx);
  * done() with -EPROTO, which comes right after it.
  */
 const char *veil_tls_last_error(void);
+/* What kind of failure that was, a phrase; NULL: it is no usual one. */
+const char *veil_tls_last_kind(void);
 
 /* Frees what is kept for reuse (at exit). */
 void veil_tls_trim(void);

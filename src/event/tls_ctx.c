@@ -22,13 +22,16 @@
  */
 
 /* The queue as "error:...:...", which it empties; the length. */
+static int tls_ctx_reason; /* the first of the library's; 0: none */
+
 static size_t
 tls_ctx_print_errors(char *buf, size_t n)
 {
     char text[256];
     size_t len = 0;
-    uint32_t e;
+    uint32_t e = ERR_peek_error();
 
+    tls_ctx_reason = ERR_GET_LIB(e) == ERR_LIB_SSL ? ERR_GET_REASON(e) : 0;
     buf[0] = '\0';
     while ((e = ERR_get_error()) != 0) {
         ERR_error_string_n(e, text, sizeof(text));
@@ -59,6 +62,51 @@ const char *
 veil_tls_last_error(void)
 {
     return tls_ctx_error;
+}
+
+/* Numbers of the library from here on are alerts of the peer. */
+#define TLS_CTX_ALERT 1000
+
+const char *
+veil_tls_last_kind(void)
+{
+    static const struct {
+        int reason;
+        const char *kind;
+    } kinds[] = {
+        { SSL_R_HTTP_REQUEST, "what came is HTTP without TLS" },
+        { SSL_R_HTTPS_PROXY_REQUEST, "what came is HTTP without TLS" },
+        { SSL_R_WRONG_VERSION_NUMBER, "what came is no TLS" },
+        { SSL_R_UNEXPECTED_RECORD, "what came is no handshake" },
+        { SSL_R_UNSUPPORTED_PROTOCOL, "no version of TLS in common" },
+        { SSL_R_UNKNOWN_PROTOCOL, "no version of TLS in common" },
+        { SSL_R_NO_SHARED_CIPHER, "no cipher in common" },
+        { SSL_R_NO_SHARED_GROUP, "no group of keys in common" },
+        { SSL_R_NO_COMMON_SIGNATURE_ALGORITHMS, "no signature in common" },
+        { SSL_R_NO_APPLICATION_PROTOCOL, "no protocol in common (ALPN)" },
+        { SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, "no certificate came" },
+        { SSL_R_CERTIFICATE_VERIFY_FAILED,
+          "a certificate nobody vouches for" },
+        { SSL_R_CLIENTHELLO_PARSE_FAILED, "a broken ClientHello" },
+        { SSL_R_CLIENTHELLO_TLSEXT, "a broken ClientHello" },
+        { SSL_R_PARSE_TLSEXT, "a broken ClientHello" },
+        { SSL_R_DECODE_ERROR, "a message that cannot be read" },
+        { SSL_R_UNEXPECTED_MESSAGE, "a message out of order" },
+        { SSL_R_EXCESSIVE_MESSAGE_SIZE, "a message that is too long" },
+        { SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC,
+          "a record that cannot be decrypted" },
+    };
+    unsigned i;
+
+    if (tls_ctx_reason >= TLS_CTX_ALERT) {
+        return "the peer gave up, and said why";
+    }
+    for (i = 0; i < veil_countof(kinds); i++) {
+        if (kinds[i].reason == tls_ctx_reason) {
+            return kinds[i].kind;
+        }
+    }
+    return NULL;
 }
 
 bool

@@ -205,6 +205,12 @@ veil_tls_last_error(void)
     return "";
 }
 
+const char *
+veil_tls_last_kind(void)
+{
+    return NULL;
+}
+
 void
 veil_tls_trim(void)
 {

@@ -64,6 +64,17 @@ veil_http_reject(const veil_http_conn_t *hc, int status, const char *reason,
 }
 
 void
+veil_http_reject_handshake(const veil_http_conn_t *hc, const char *reason,
+                           const char *kind, veil_str_t name)
+{
+    veil_http_reject_t *e = &rejects.ring[rejects.n % VEIL_HTTP_REJECTS];
+
+    veil_http_reject(hc, 0, reason, VEIL_STR_NULL, NULL);
+    e->kind = kind;
+    (void) veil_str_copy_z(e->name, sizeof(e->name), name);
+}
+
+void
 veil_http_reject_request(veil_http_request_t *r, int status,
                          const char *reason, veil_str_t what,
                          const char *fault)

@@ -23,9 +23,11 @@ typedef struct {
     const char *protocol; /* "http/1"; NULL: a handshake of TLS */
     int status;           /* 0: it was not a request */
     char reason[160];
-    int64_t offset;  /* of the fault in what came; -1: not known */
-    size_t first;    /* of what came: the first byte in bytes */
-    unsigned nbytes; /* of the excerpt */
+    const char *kind; /* of a handshake's failure, a phrase; NULL: unknown */
+    char name[256];   /* that a handshake asked for; empty: none, or not yet */
+    int64_t offset;   /* of the fault in what came; -1: not known */
+    size_t first;     /* of what came: the first byte in bytes */
+    unsigned nbytes;  /* of the excerpt */
     char bytes[VEIL_HTTP_REJECT_BYTES];
 } veil_http_reject_t;
 
@@ -36,6 +38,9 @@ typedef struct {
  */
 void veil_http_reject(const veil_http_conn_t *hc, int status,
                       const char *reason, veil_str_t what, const char *fault);
+/* A handshake of TLS: kind is static, or NULL; name what SNI asked for. */
+void veil_http_reject_handshake(const veil_http_conn_t *hc, const char *reason,
+                                const char *kind, veil_str_t name);
 /* The same of a request, at most once each. */
 void veil_http_reject_request(veil_http_request_t *r, int status,
                               const char *reason, veil_str_t what,

@@ -27,9 +27,10 @@ tls_of(veil_conn_t *c)
 }
 
 static void
-tls_reject(veil_conn_t *c, const char *why)
+tls_reject(veil_conn_t *c, const char *why, const char *kind)
 {
-    veil_http_reject(tls_of(c), 0, why, VEIL_STR_NULL, NULL);
+    veil_http_reject_handshake(tls_of(c), why, kind,
+                               veil_tls_server_name(veil_tls_of(c)));
 }
 
 static void
@@ -37,7 +38,7 @@ tls_on_timeout(veil_conn_t *c)
 {
     veil_log(&c->log, VEIL_LOG_INFO, ETIMEDOUT,
              "client timed out while SSL handshaking");
-    tls_reject(c, "a handshake of TLS that is not complete in time");
+    tls_reject(c, "a handshake of TLS that is not complete in time", NULL);
     veil_conn_close(c);
 }
 
@@ -79,10 +80,10 @@ tls_done(veil_conn_t *c, int rc)
 
     if (rc < 0) {
         if (rc == -EPROTO) {
-            tls_reject(c, veil_tls_last_error());
+            tls_reject(c, veil_tls_last_error(), veil_tls_last_kind());
         } else if (veil_tls_server_name(veil_tls_of(c)).len != 0) {
             /* Others may be health checks, which connect and say nothing. */
-            tls_reject(c, "a handshake of TLS that ends early");
+            tls_reject(c, "a handshake of TLS that ends early", NULL);
         }
         veil_conn_close(c);
         return;

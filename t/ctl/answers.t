@@ -83,6 +83,20 @@ is_run(asked([ { s => 0.35, t => 1.5 } ], '-j', 'ping'), 0,
     $m->stop;
 }
 
+# Handshakes that failed have no bytes to show, but what they were about.
+{
+    my %row = (time_ms => 0, client => '1.2.3.4:5', listener => '*:443',
+        status => undef, reason => 'r', offset => undef);
+    my $m = $ctl->mock(errors => [ { errors => [
+        { %row, kind => 'no cipher in common', sni => "a\e.test" },
+        { %row, sni => 'b.test' }, { %row, kind => 'a broken ClientHello' },
+        \%row ] } ]);
+    is(join('|', $ctl->run('errors')->{out} =~ /^    (.*)$/mg),
+        'no cipher in common, it asked for a\\x1b.test|it asked for b.test|'
+        . 'a broken ClientHello', 'errors of handshakes');
+    $m->stop;
+}
+
 # Upgrades say what was replaced by what, and how to go back.
 {
     my $old = { pid => 100, version => 'veil/0.4.0' };

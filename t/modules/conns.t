@@ -261,6 +261,17 @@ $shake = $t->connect(443);
 $shake->write("\x16\x03\x01\x00\x04\x63\x00\x00\x00");
 $e = refused('a broken handshake', undef, qr/SSL|error|handshake/i, undef);
 is($e->{protocol}, undef, '... has no protocol');
+$shake = $t->connect(443);
+$shake->write("\x16\x09\x09\x00\x05hello");
+$e = refused('no TLS at all', undef, qr/WRONG_VERSION_NUMBER/, undef);
+is($e->{kind}, 'what came is no TLS', '... which is said');
+is($e->{sni}, undef, '... and no name');
+$shake = $t->connect(443);
+$shake->write($tls->record(22, $tls->client_hello(name => 'old.test',
+    versions => [ 0x0301 ])));
+$e = refused('an old version', undef, qr/UNSUPPORTED_PROTOCOL/, undef);
+is($e->{kind}, 'no version of TLS in common', '... which is said');
+is($e->{sni}, 'old.test', '... and who was meant');
 $h2 = Test::Veil::HTTP2->connect($t->port(80));
 $h2->put(frame(DATA, 0, 1, 'x'));
 $h2->drain(10);
@@ -270,8 +281,8 @@ $h2 = Test::Veil::HTTP2->connect($t->port(80));
 $h2->put(frame(PING, 0, 0, 'x' x 8) x 500);
 $h2->drain(10);
 refused('a flood of HTTP/2', undef, qr/beyond a limit: pings/, undef);
-is(scalar @{$c->data('errors')->{errors}}, 12, 'all of them');
-is(scalar @{$c->data('errors', listener => '' . $t->port(443))->{errors}}, 2,
+is(scalar @{$c->data('errors')->{errors}}, 14, 'all of them');
+is(scalar @{$c->data('errors', listener => '' . $t->port(443))->{errors}}, 4,
     'those of a listener');
 is(scalar @{$c->data('errors', listener => '' . $t->port(81))->{errors}}, 0,
     'of one that has none');

@@ -45,6 +45,13 @@ conns_error_row(const veil_http_reject_t *e)
                         veil_conns_text(veil_str_z(e->reason), 255));
     json_object_set_new(row, "offset",
                         e->offset < 0 ? json_null() : json_integer(e->offset));
+    if (e->kind != NULL) {
+        json_object_set_new(row, "kind", json_string(e->kind));
+    }
+    if (e->name[0] != '\0') {
+        json_object_set_new(row, "sni",
+                            veil_conns_text(veil_str_z(e->name), 255));
+    }
     if (e->nbytes != 0) {
         json_object_set_new(row, "first", json_integer((json_int_t) e->first));
         json_object_set_new(
