@@ -51,7 +51,8 @@ sub alone {
         "@{[ $m->masters ]}" eq $master && $t->worker_pids == 2
             && $m->workers_of($master) == 2;
     }), "$name: it is alone") or diag(explain([ $m->processes ]));
-    is($m->pid_file('veil.pid'), $master, "$name: the pid file");
+    ok($t->wait_for(sub { $m->pid_file('veil.pid') eq $master }),
+        "$name: the pid file");
     my $c;
     ok($t->wait_for(sub {
         $c = Test::Veil::Control->new($t);
