@@ -27,6 +27,8 @@ extern const veil_metric_table_t *const __start_veil_metrics[]
 extern const veil_metric_table_t *const __stop_veil_metrics[]
     __attribute__((weak, visibility("hidden")));
 
+#define METRIC_ADDED 4
+
 uint64_t veil_metric_nowhere[VEIL_METRIC_MAX_BOUNDS + 2];
 
 typedef struct {
@@ -42,6 +44,8 @@ typedef struct {
 
 static struct {
     bool made;
+    const veil_metric_table_t *added[METRIC_ADDED];
+    unsigned nadded;
     metric_entry_t *entries;
     unsigned n;
     metric_cell_t *cells;
@@ -92,6 +96,27 @@ metric_cell_key(const veil_metric_t *m, unsigned i)
     return hash != 0 ? hash : 1;
 }
 
+void
+veil_metrics_add(const veil_metric_table_t *table)
+{
+    VEIL_ASSERT(!metric_all.made && metric_all.nadded < METRIC_ADDED);
+    metric_all.added[metric_all.nadded++] = table;
+}
+
+static void
+metric_collect_table(const veil_metric_table_t *t)
+{
+    unsigned i;
+
+    for (i = 0; i < t->n; i++) {
+        metric_entry_t *e = &metric_all.entries[metric_all.n];
+
+        e->m = &t->metrics[i];
+        e->order = metric_all.n++;
+        VEIL_ASSERT(e->m->nbounds <= VEIL_METRIC_MAX_BOUNDS);
+    }
+}
+
 static void
 metric_collect(void)
 {
@@ -101,15 +126,15 @@ metric_collect(void)
     for (t = __start_veil_metrics; t < __stop_veil_metrics; t++) {
         n += (*t)->n;
     }
+    for (i = 0; i < metric_all.nadded; i++) {
+        n += metric_all.added[i]->n;
+    }
     metric_all.entries = veil_zalloc((n + 1) * sizeof(*metric_all.entries));
     for (t = __start_veil_metrics; t < __stop_veil_metrics; t++) {
-        for (i = 0; i < (*t)->n; i++) {
-            metric_entry_t *e = &metric_all.entries[metric_all.n];
-
-            e->m = &(*t)->metrics[i];
-            e->order = metric_all.n++;
-            VEIL_ASSERT(e->m->nbounds <= VEIL_METRIC_MAX_BOUNDS);
-        }
+        metric_collect_table(*t);
+    }
+    for (i = 0; i < metric_all.nadded; i++) {
+        metric_collect_table(metric_all.added[i]);
     }
     qsort(metric_all.entries, metric_all.n, sizeof(*metric_all.entries),
           metric_compare);

@@ -18,6 +18,9 @@
  * declared, whatever clients do.  Those of one name have one type and stand
  * one behind the other; the first one's help is the name's.
  *
+ * What is only known when the program runs (the verbs of all modules) is a
+ * table that veil_metrics_add() makes known before anybody asks.
+ *
  * A cell is written by one process, with plain stores: it lies in the block
  * of the board (core/board.h) that this process has, or, before and without,
  * where nobody looks.  Threads other than the loop's must not count.
@@ -43,6 +46,8 @@ typedef struct {
     unsigned nbounds;       /* histograms: upper bounds, growing */
     const uint64_t *bounds; /* a value equal to one belongs to it */
     double unit; /* what is shown for 1; 0.001: milliseconds as seconds */
+    bool sparse; /* of rows with labels only those are shown that are not 0 */
+    bool apart;  /* shown of rows that are this metric's own */
 } veil_metric_t;
 
 /* Cells of a metric: a histogram has its buckets, +Inf, and the sum. */
@@ -95,6 +100,9 @@ typedef struct {
                                                        veil_countof(table) }; \
     static const veil_metric_table_t *const table##_entry                     \
         __attribute__((section("veil_metrics"), used)) = &table##_table
+
+/* Makes a table known as well, before the first of the questions below. */
+void veil_metrics_add(const veil_metric_table_t *table);
 
 static inline void
 veil_metric_add(veil_metric_t *m, uint64_t n)

@@ -220,6 +220,17 @@ metric_table(FILE *out, const veil_metric_t *m, const uint64_t *cells,
             most);
 }
 
+/* Whether the row is one of the metric's. */
+static bool
+metric_has_row(const veil_metric_t *m, const uint64_t *cells,
+               const veil_metric_row_t *row)
+{
+    if (row->only != NULL) {
+        return strcmp(row->only, m->name) == 0;
+    }
+    return !m->apart && !(m->sparse && row->labels != NULL && *cells == 0);
+}
+
 /* --- all of them ----------------------------------------------------------
  */
 
@@ -243,7 +254,9 @@ metric_print_all(const veil_metric_row_t *rows, unsigned n, const char *match,
                 metric_prom_head(out, m);
             }
             for (k = 0; k < n; k++) {
-                print(out, m, rows[k].cells + cell, rows[k].labels);
+                if (metric_has_row(m, rows[k].cells + cell, &rows[k])) {
+                    print(out, m, rows[k].cells + cell, rows[k].labels);
+                }
             }
         }
         before = m;
@@ -357,8 +370,10 @@ veil_metrics_json(const veil_metric_row_t *rows, unsigned n, const char *match)
             json_object_set_new(all, m->name, of_name);
         }
         for (k = 0; k < n; k++) {
-            json_array_append_new(
-                values, metric_json(m, &rows[k], rows[k].cells + cell));
+            if (metric_has_row(m, rows[k].cells + cell, &rows[k])) {
+                json_array_append_new(
+                    values, metric_json(m, &rows[k], rows[k].cells + cell));
+            }
         }
     }
     return all;

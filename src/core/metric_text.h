@@ -13,6 +13,8 @@
 typedef struct {
     const uint64_t *cells;
     const char *labels; /* added to each metric's: "worker=\"0\""; or NULL */
+    const char *only;   /* the one metric that it is for, which is shown of
+                           such rows alone ("apart"); NULL: all others */
 } veil_metric_row_t;
 
 /*

@@ -5,6 +5,9 @@
  * waited for: one that is stuck shows what it had counted until then.  The
  * dead that nobody has noticed are folded first, or their gauges would stay.
  *
+ * Connections are shown by generation as well: as if each generation were one
+ * process, whose only metric that is.
+ *
  * What this does not do: count anything, or serve HTTP.
  */
 
@@ -14,10 +17,27 @@
 
 #include "core/board.h"
 #include "core/control.h"
+#include "core/metric.h"
 #include "core/metric_text.h"
+
+#define METRICS_BY_GENERATION "veil_generation_connections"
+#define METRICS_CONNECTIONS "veil_connections_active"
+
+/* Of no process. */
+static veil_metric_t metrics_own[] = {
+    { .cell = veil_metric_nowhere,
+      .name = METRICS_BY_GENERATION,
+      .help = "Connections of a configuration's workers: a draining one's "
+              "become fewer.",
+      .type = VEIL_METRIC_GAUGE,
+      .unit = 1,
+      .apart = true },
+};
+VEIL_METRICS(metrics_own);
 
 typedef struct {
     veil_metric_row_t *rows;
+    uint64_t **cells; /* the rows' */
     char (*labels)[160];
     unsigned n;
 } metrics_rows_t;
@@ -31,9 +51,77 @@ static const char *const metrics_roles[] = {
 static void
 metrics_add(metrics_rows_t *r, uint64_t *cells)
 {
+    r->cells[r->n] = cells;
     r->rows[r->n].cells = cells;
     r->rows[r->n].labels = r->labels[r->n];
     r->n++;
+}
+
+static void
+metrics_make(metrics_rows_t *r)
+{
+    /* One for each process, and for each generation, and for the dead. */
+    r->rows = veil_zalloc((2 * VEIL_BOARD_BLOCKS + 1) * sizeof(*r->rows));
+    r->cells = veil_zalloc((2 * VEIL_BOARD_BLOCKS + 1) * sizeof(*r->cells));
+    r->labels = veil_zalloc((2 * VEIL_BOARD_BLOCKS + 1) * sizeof(*r->labels));
+}
+
+static unsigned
+metrics_cell(const char *name)
+{
+    const veil_metric_t *m;
+    unsigned i, cell;
+
+    for (i = 0; (m = veil_metric_at(i, &cell)) != NULL; i++) {
+        if (strcmp(m->name, name) == 0) {
+            return cell;
+        }
+    }
+    VEIL_ASSERT(0);
+    return 0;
+}
+
+/* The row of a generation, among those from first on; made when missing. */
+static veil_metric_row_t *
+metrics_generation(metrics_rows_t *r, unsigned first, uint64_t number)
+{
+    char labels[sizeof(r->labels[0])];
+    unsigned i;
+
+    veil_snprintf(labels, sizeof(labels), "generation=\"%" PRIu64 "\"",
+                  number);
+    for (i = first; i < r->n; i++) {
+        if (strcmp(r->labels[i], labels) == 0) {
+            return &r->rows[i];
+        }
+    }
+    memcpy(r->labels[i], labels, sizeof(labels));
+    metrics_add(r, veil_zalloc((veil_metrics_count() + 1) * sizeof(uint64_t)));
+    r->rows[i].only = METRICS_BY_GENERATION;
+    return &r->rows[i];
+}
+
+static void
+metrics_by_generation(metrics_rows_t *r)
+{
+    unsigned from = metrics_cell(METRICS_CONNECTIONS);
+    unsigned to = metrics_cell(METRICS_BY_GENERATION);
+    const veil_board_block_t *b;
+    unsigned i, first = r->n;
+    veil_metric_row_t *row;
+    uint64_t *cells, *sum;
+
+    for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
+        b = veil_board_block(i);
+        if (b == NULL || b->role != VEIL_BOARD_WORKER) {
+            continue;
+        }
+        row = metrics_generation(r, first, b->generation);
+        sum = r->cells[row - r->rows];
+        cells = veil_board_read_block(b);
+        sum[to] += cells[from];
+        veil_free(cells);
+    }
 }
 
 /* A row for each process, and one for those that have ended. */
@@ -43,8 +131,6 @@ metrics_by_process(metrics_rows_t *r)
     const veil_board_block_t *b;
     unsigned i;
 
-    r->rows = veil_zalloc((VEIL_BOARD_BLOCKS + 1) * sizeof(*r->rows));
-    r->labels = veil_zalloc((VEIL_BOARD_BLOCKS + 1) * sizeof(*r->labels));
     for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
         b = veil_board_block(i);
         if (b != NULL && b->role < veil_countof(metrics_roles)) {
@@ -63,9 +149,8 @@ metrics_by_process(metrics_rows_t *r)
 static void
 metrics_in_all(metrics_rows_t *r)
 {
-    r->rows = veil_zalloc(sizeof(*r->rows));
-    r->rows[0].cells = veil_board_read();
-    r->n = 1;
+    metrics_add(r, veil_board_read());
+    r->rows[0].labels = NULL;
 }
 
 static void
@@ -74,13 +159,9 @@ metrics_free(metrics_rows_t *r)
     unsigned i;
 
     for (i = 0; i < r->n; i++) {
-        union {
-            const uint64_t *read;
-            void *own;
-        } cells = { .read = r->rows[i].cells };
-
-        veil_free(cells.own);
+        veil_free(r->cells[i]);
     }
+    veil_free(r->cells);
     veil_free(r->rows);
     veil_free(r->labels);
 }
@@ -106,11 +187,13 @@ metrics_run(veil_control_call_t *call)
                                  "this server has no memory for metrics");
     }
     veil_board_sweep();
+    metrics_make(&r);
     if (veil_control_flag(call, "workers")) {
         metrics_by_process(&r);
     } else {
         metrics_in_all(&r);
     }
+    metrics_by_generation(&r);
     if (format != NULL && strcmp(format, "prom") == 0) {
         call->data = metrics_text(veil_metrics_prom(r.rows, r.n, match));
     } else if (format != NULL && strcmp(format, "table") == 0) {

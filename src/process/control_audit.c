@@ -136,6 +136,7 @@ control_audit_write(const veil_control_session_t *s,
     r.generation_before = asked->generation_before;
     r.before = control_audit_values(changed, "before");
     r.after = control_audit_values(changed, "after");
+    veil_control_count(asked->table, result);
     veil_audit_log(&r, &veil_master.log);
     control_audit_event(&r);
     json_decref(changed);

@@ -33,6 +33,14 @@ typedef struct {
     json_t *data; /* of the answer; what was changed is made of it */
 } veil_control_asked_t;
 
+/*
+ * How many requests there were.  Of the master, init before it has a board;
+ * verb NULL: there is none of that name.
+ */
+void veil_control_count_init(void);
+void veil_control_count(const veil_control_verb_t *verb,
+                        veil_audit_result_t result);
+
 /* Once, with the connection. */
 void veil_control_session_begin(veil_control_session_t *s, int fd,
                                 const veil_log_t *log);

@@ -782,4 +782,5 @@ veil_control_master_init(void)
     veil_list_init(&control_task.tasks);
     veil_control_gen_drained = control_task_gen_drained;
     veil_control_calls_init(&o);
+    veil_control_count_init();
 }

@@ -99,6 +99,70 @@ ok($t->wait_for(sub {
 is(metric('veil_http_responses_total', status => '2xx'), $had + 1,
     'what the dead has counted stays');
 
+# --- the control socket
+
+my $c0 = metric('veil_control_requests_total', verb => 'ping');
+my $ok = metric('veil_control_results_total', result => 'ok');
+is(metric('veil_control_requests_total', verb => 'server.set'), 0,
+    'a verb that nobody has used');
+my $ctl = Test::Veil::Control->new($t);
+$ctl->ask('ping') for 1 .. 3;
+is(metric('veil_control_requests_total', verb => 'ping'), $c0 + 3,
+    'requests by verb');
+cmp_ok(metric('veil_control_results_total', result => 'ok'), '>=', $ok + 3,
+    'by result');
+my $bad0 = metric('veil_control_results_total', result => 'refused');
+$ctl->ask('nonsense');
+$ctl->ask('server.set', server => 'u/9.9.9.9:1', weight => 1);
+$ctl->ask('log.reopen', { if_gen => 99 });
+is(metric('veil_control_requests_total', verb => 'unknown'), 1, 'no such verb');
+is(metric('veil_control_requests_total', verb => 'server.set'), 1,
+    'one that is refused by its verb');
+is(metric('veil_control_requests_total', verb => 'log.reopen'), 1,
+    'one that is refused before');
+is(metric('veil_control_results_total', result => 'refused'), $bad0 + 3,
+    'all are refused');
+$ctl->ask('log.reopen');
+is(metric('veil_control_requests_total', verb => 'log.reopen'), 2,
+    'what has two records is counted once');
+my $rows = ask(workers => JSON::PP::true(), match => 'veil_control_requests_*')
+    ->{data}{veil_control_requests_total}{values};
+is(join(' ', sort map { $_->{labels}{verb} } grep { !$_->{value} } @$rows), '',
+    'no process has a row for what it has not counted');
+is((grep { $_->{labels}{verb} eq 'unknown' } @$rows)[0]{labels}{process},
+    'master', 'the master has counted');
+
+# --- connections by generation
+
+my $gen = metric('veil_generation');
+my $kept = $t->connect(80);
+$kept->request(path => '/', keepalive => 1);
+ok($t->wait_for(sub {
+    metric('veil_generation_connections', generation => $gen) == 1 }),
+    'a connection of the generation');
+my $slow = $t->connect(80);
+$slow->write("GET / HTTP/1.1\r\nHost: a\r\n");
+ok($t->wait_for(sub {
+    metric('veil_generation_connections', generation => $gen) == 2 }),
+    'and another');
+ok($t->reload, 'a reload');
+is(metric('veil_generation_connections', generation => $gen + 1), 0,
+    'the new one has none');
+ok($t->wait_for(sub {
+    metric('veil_generation_connections', generation => $gen) == 1 }),
+    'the old one has the request that is under way');
+like(ask(format => 'prom')->{data},
+    qr/^veil_generation_connections\{generation="$gen"\} 1$/m, 'as text');
+is(scalar(() = ask(format => 'prom', workers => JSON::PP::true())->{data}
+    =~ /^veil_generation_connections\{/mg), 2, 'one line each, in any form');
+$slow->write("\r\n");
+$slow->close;
+$kept->close;
+ok($t->wait_for(sub {
+    !defined metric('veil_generation_connections', generation => $gen) }),
+    'until it has ended');
+$had = metric('veil_http_responses_total', status => '2xx');
+
 # --- its forms
 
 my $prom = ask(format => 'prom')->{data};
@@ -141,7 +205,7 @@ for my $v (@{ $by->{veil_http_responses_total}{values} }) {
     $who{ $v->{labels}{process} }++;
     $sum += $v->{value} if $v->{labels}{status} eq '2xx';
 }
-is($sum, $had + 1, 'processes and the dead are the sum');
+is($sum, $had, 'processes and the dead are the sum');
 is(join(',', sort keys %who), 'ended,keeper,master,worker', 'all of them');
 
 is(ask(format => 'xml')->{err}{code}, 'E_ARGUMENT', 'no other form');

@@ -21,6 +21,11 @@ static veil_metric_t test_metrics[] = {
 };
 VEIL_METRICS(test_metrics);
 
+static veil_metric_t added_metrics[] = {
+    VEIL_COUNTER("test_b_added_total", "verb=\"x\"", "Added."),
+    VEIL_GAUGE("test_d_apart", NULL, "Of rows of its own."),
+};
+
 static uint64_t *
 attach(void)
 {
@@ -144,8 +149,8 @@ Test(metric, prometheus_by_process)
 {
     uint64_t *cells = attach();
     uint64_t *others = calloc(veil_metrics_count(), sizeof(uint64_t));
-    veil_metric_row_t rows[] = { { cells, "worker=\"0\"" },
-                                 { others, "worker=\"1\"" } };
+    veil_metric_row_t rows[] = { { cells, "worker=\"0\"", NULL },
+                                 { others, "worker=\"1\"", NULL } };
     char *text;
 
     veil_metric_inc(&test_metrics[0]);
@@ -206,4 +211,40 @@ Test(metric, json)
     json_decref(all);
     json_decref(want);
     free(cells);
+}
+
+/* --- tables of the run time, rows of one metric -------------------------- */
+
+Test(metric, a_table_that_is_added)
+{
+    static const veil_metric_table_t table = { added_metrics, 2 };
+    veil_metric_row_t rows[3] = { { .labels = "p=\"1\"" },
+                                  { .labels = "p=\"2\"" },
+                                  { .labels = "g=\"7\"",
+                                    .only = "test_d_apart" } };
+    uint64_t *cells, *none;
+    char *text;
+    unsigned i;
+
+    added_metrics[0].sparse = true;
+    added_metrics[1].apart = true;
+    veil_metrics_add(&table);
+    cr_assert_eq(cell_of("test_b_added_total"), cell_of("test_a") + 1);
+    cells = attach();
+    veil_metric_inc(&added_metrics[0]);
+    veil_metric_set(&added_metrics[1], 5);
+    none = calloc(veil_metrics_count() + 1, sizeof(uint64_t));
+    for (i = 0; i < 3; i++) {
+        rows[i].cells = i == 1 ? none : cells;
+    }
+    text = veil_metrics_prom(rows, 3, "test_[bd]_a*");
+    cr_assert_str_eq(text, "# HELP test_b_added_total Added.\n"
+                           "# TYPE test_b_added_total counter\n"
+                           "test_b_added_total{p=\"1\",verb=\"x\"} 1\n"
+                           "# HELP test_d_apart Of rows of its own.\n"
+                           "# TYPE test_d_apart gauge\n"
+                           "test_d_apart{g=\"7\"} 5\n");
+    free(text);
+    free(cells);
+    free(none);
 }
