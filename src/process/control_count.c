@@ -13,10 +13,10 @@
 #include "core/pool.h"
 #include "process/control_audit.h"
 
-#define COUNT_NAME "veil_control_requests_total"
-#define COUNT_LABEL 64
+#define CONTROL_COUNT_NAME "veil_control_requests_total"
+#define CONTROL_COUNT_LABEL 64
 
-static veil_metric_t count_results[] = {
+static veil_metric_t control_count_results[] = {
     [VEIL_AUDIT_OK] =
         VEIL_COUNTER("veil_control_results_total", "result=\"ok\"",
                      "How requests of the control socket ended."),
@@ -33,15 +33,16 @@ static veil_metric_t count_results[] = {
 static struct {
     veil_metric_table_t verbs; /* as veil_control_verb_at(), and one more */
     veil_metric_table_t results;
-} count;
+} control_count;
 
 static void
-count_declare(veil_metric_t *m, const char *verb)
+control_count_declare(veil_metric_t *m, const char *verb)
 {
-    static const veil_metric_t counter = VEIL_COUNTER(COUNT_NAME, NULL, NULL);
-    char *labels = veil_alloc(COUNT_LABEL);
+    static const veil_metric_t counter =
+        VEIL_COUNTER(CONTROL_COUNT_NAME, NULL, NULL);
+    char *labels = veil_alloc(CONTROL_COUNT_LABEL);
 
-    (void) veil_snprintf(labels, COUNT_LABEL, "verb=\"%s\"", verb);
+    (void) veil_snprintf(labels, CONTROL_COUNT_LABEL, "verb=\"%s\"", verb);
     memcpy(m, &counter, sizeof(*m));
     m->labels = labels;
     m->sparse = true;
@@ -56,17 +57,18 @@ veil_control_count_init(void)
     while (veil_control_verb_at(n) != NULL) {
         n++;
     }
-    count.verbs.metrics = veil_zalloc((n + 1) * sizeof(veil_metric_t));
-    count.verbs.n = n + 1;
+    control_count.verbs.metrics = veil_zalloc((n + 1) * sizeof(veil_metric_t));
+    control_count.verbs.n = n + 1;
     for (i = 0; (v = veil_control_verb_at(i)) != NULL; i++) {
-        count_declare(&count.verbs.metrics[i], v->name);
+        control_count_declare(&control_count.verbs.metrics[i], v->name);
     }
-    count_declare(&count.verbs.metrics[n], "unknown");
-    count.verbs.metrics[0].help = "Requests of the control socket.";
-    count.results.metrics = &count_results[VEIL_AUDIT_OK];
-    count.results.n = veil_countof(count_results) - VEIL_AUDIT_OK;
-    veil_metrics_add(&count.verbs);
-    veil_metrics_add(&count.results);
+    control_count_declare(&control_count.verbs.metrics[n], "unknown");
+    control_count.verbs.metrics[0].help = "Requests of the control socket.";
+    control_count.results.metrics = &control_count_results[VEIL_AUDIT_OK];
+    control_count.results.n =
+        veil_countof(control_count_results) - VEIL_AUDIT_OK;
+    veil_metrics_add(&control_count.verbs);
+    veil_metrics_add(&control_count.results);
 }
 
 void
@@ -80,6 +82,6 @@ veil_control_count(const veil_control_verb_t *verb, veil_audit_result_t result)
     }
     for (i = 0; (v = veil_control_verb_at(i)) != NULL && v != verb; i++) {
     }
-    veil_metric_inc(&count.verbs.metrics[i]);
-    veil_metric_inc(&count_results[result]);
+    veil_metric_inc(&control_count.verbs.metrics[i]);
+    veil_metric_inc(&control_count_results[result]);
 }
