@@ -119,8 +119,8 @@ $stream->send({ id => 's', verb => 'events',
 is($stream->next->{line}{data}{request}, 'mark3', 'a stream');
 my $tail = client();
 $tail->send({ id => 7, verb => 'audit', args => { follow => $true, n => 1 } });
-my $seen = $tail->next->{line};
-is($seen->{verb}, 'audit', 'a stream of records, the last is its own');
+my @seen = $tail->next->{line};
+is($seen[0]{request}, 'mark3', 'a stream of records');
 my $waits = client();
 $waits->send({ id => 8, verb => 'wait',
     args => { cond => 'gen-drained', what => '1' } });
@@ -140,9 +140,11 @@ is_moved($idle, 'an idle client', $new);
 is_moved($asker, 'the one that asked, after its answer', $new);
 
 sub moved_answer {
-    my ($c, $id, $name) = @_;
+    my ($c, $id, $name, $lines) = @_;
     my $line;
-    do { $line = $c->next } while $line && $line->{line};
+    while (($line = $c->next) && $line->{line}) {
+        push @$lines, $line->{line};
+    }
     is($line->{id}, $id, "$name: is answered");
     is($line->{err}{code}, 'E_MOVED', "$name: the code");
     return $line->{err}{details}{args};
@@ -153,7 +155,7 @@ is($args->{kinds}, 'control.log.level', 'as it was asked');
 is($args->{n}, undef, 'but for where it began');
 is($args->{count}, 2, 'and how many are left');
 is_moved($stream, 'a stream', $new);
-my $tail_args = moved_answer($tail, 7, 'records');
+my $tail_args = moved_answer($tail, 7, 'records', \@seen);
 is_moved($tail, 'records', $new);
 is(moved_answer($waits, 8, 'a call that waits'), undef, 'as it was');
 is_moved($waits, 'a call that waits', $new);
@@ -166,10 +168,15 @@ my $n = mark();
 is($stream->next->{line}{data}{request}, "mark$n", 'the next event');
 $tail = client();
 $tail->send({ id => 1, verb => 'audit', args => $tail_args });
-my @got = map { $tail->next->{line} } 1 .. 4;
-is((grep { $_->{seq} <= $seen->{seq} } @got) + 0, 0,
-    'records after those that were seen');
-ok((grep { $_->{verb} eq 'upgrade' } @got), 'among them the upgrade');
+push @seen, $tail->next->{line}
+    while defined $seen[-1] && ($seen[-1]{request} // '') ne "mark$n";
+my @records = grep { $_->{seq} >= $seen[0]{seq} }
+    @{ client()->data('audit', n => 512)->{records} };
+pop @records while @records && $records[-1]{seq} > ($seen[-1]{seq} // 0);
+is_deeply([ map { $_->{seq} } @seen ], [ map { $_->{seq} } @records ],
+    'the records, each once');
+is((grep { $_->{verb} eq 'upgrade' } @records) + 0, 2,
+    'among them the upgrade');
 is_deeply(client()->data('log.level')->{rules},
     [ { part => 'core', level => 'info', left_ms => undef } ],
     'levels of logs go on');
