@@ -129,6 +129,8 @@ lint_json_one(lint_cursor_t *at, const veil_lint_finding_t *f)
     if (lint_excerpt(at, f, &e)) {
         (void) json_object_set_new(o, "excerpt",
                                    veil_control_string(veil_str_z(e.line)));
+        (void) json_object_set_new(o, "caret",
+                                   veil_control_string(veil_str_z(e.caret)));
     }
     return o;
 }

@@ -121,12 +121,12 @@ call_print_failed(const veil_ctl_command_t *c, const json_t *data)
 
 /* Also beside JSON, which has no place for it in the data. */
 static void
-call_print_partial(const json_t *workers)
+call_print_partial(const veil_ctl_command_t *c, const json_t *workers)
 {
     veil_ctl_text_t t = { .color = veil_ctl_output_has_color(STDERR_FILENO) };
 
     veil_ctl_say("not every worker did it:");
-    veil_ctl_show_error(&t, NULL, workers);
+    veil_ctl_show_error(&t, c->verb, NULL, workers);
     (void) veil_ctl_output_write(STDERR_FILENO, &t);
     veil_ctl_text_done(&t);
 }
@@ -171,7 +171,7 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         {
             return veil_ctl_config_judge(c, data);
         }
-        call_print_partial(workers);
+        call_print_partial(c, workers);
         return VEIL_CTL_PARTIAL;
     }
     if (!c->json && json_object_size(data) != 0) {

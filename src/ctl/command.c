@@ -573,7 +573,8 @@ command_nearest_verb(const char *word, const char *next, bool *noun)
                                veil_str_n(v->name, strcspn(v->name, ".")));
         best = found == NULL ? NULL : "";
         veil_conf_nearest(veil_str_z(word), name, &best, &distance);
-        if (best == name) {
+        /* Of a short word half of the letters is no likeness. */
+        if (best == name && 2 * distance < strlen(word)) {
             found = v;
             *noun = strchr(v->name, '.') != NULL;
         }

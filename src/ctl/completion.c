@@ -195,7 +195,7 @@ static void
 completion_verb(veil_ctl_text_t *t, const veil_control_verb_t *v)
 {
     const veil_control_arg_t *a;
-    char words[VEIL_CTL_WORDS];
+    char words[VEIL_CTL_WORDS], shown[VEIL_CTL_WORDS];
 
     if ((v->args == NULL || v->args->name == NULL)
         && (v->flags & VEIL_CONTROL_CHANGES) == 0)
@@ -207,10 +207,12 @@ completion_verb(veil_ctl_text_t *t, const veil_control_verb_t *v)
                          "            printf '%%s\\n' \\\n",
                          veil_ctl_verb_words(v, words));
     for (a = v->args; a != NULL && a->name != NULL; a++) {
-        completion_line(
-            t, (a->flags & VEIL_CONTROL_POSITION) != 0 ? "-" : a->name,
-            completion_kind(a),
-            a->type == VEIL_CONTROL_WORD ? a->words : NULL);
+        completion_line(t,
+                        (a->flags & VEIL_CONTROL_POSITION) != 0
+                            ? "-"
+                            : veil_ctl_arg_name(v, a, shown),
+                        completion_kind(a),
+                        a->type == VEIL_CONTROL_WORD ? a->words : NULL);
     }
     if ((v->flags & VEIL_CONTROL_CHANGES) != 0) {
         completion_line(t, "dry-run", "flag", NULL);

@@ -122,16 +122,18 @@ man_option(veil_ctl_text_t *t, const veil_ctl_option_t *o)
 }
 
 static void
-man_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
+man_arg(veil_ctl_text_t *t, const veil_control_verb_t *verb,
+        const veil_control_arg_t *a)
 {
-    char buf[VEIL_CTL_WORDS];
+    char buf[VEIL_CTL_WORDS], shown[VEIL_CTL_WORDS];
+    const char *name = veil_ctl_arg_name(verb, a, shown);
     const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
     veil_ctl_text_t help = { 0 };
 
     veil_ctl_text_z(t, ".TP\n");
     if (a->type == VEIL_CONTROL_FLAG) {
         veil_ctl_text_z(t, "\\fB\\-\\-");
-        man_text(t, a->name);
+        man_text(t, name);
         veil_ctl_text_z(t, "\\fR");
     } else if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
         veil_ctl_text_z(t, "\\fI");
@@ -139,13 +141,13 @@ man_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
         veil_ctl_text_z(t, "\\fR");
     } else {
         veil_ctl_text_z(t, "\\fB");
-        man_text(t, a->name);
+        man_text(t, name);
         veil_ctl_text_z(t, "\\fR=\\fI");
         man_text(t, value);
         veil_ctl_text_z(t, "\\fR");
     }
     veil_ctl_text_z(t, "\n");
-    veil_ctl_arg_help(&help, a);
+    veil_ctl_arg_help(&help, verb, a);
     veil_ctl_text_add(&help, veil_str_n("", 1));
     man_sentence(t, help.data);
     veil_ctl_text_done(&help);
@@ -173,7 +175,7 @@ man_verb(veil_ctl_text_t *t, const veil_control_verb_t *v)
         veil_ctl_text_printf(t, "Role: %s.\n", roles[v->role]);
     }
     for (a = v->args; a != NULL && a->name != NULL; a++) {
-        man_arg(t, a);
+        man_arg(t, v, a);
     }
 }
 

@@ -99,7 +99,7 @@ veil_ctl_output_error(const veil_ctl_command_t *c, const json_t *err,
         (void) veil_ctl_output_write(STDOUT_FILENO, &t);
     } else {
         t.color = veil_ctl_output_has_color(STDERR_FILENO);
-        veil_ctl_show_error(&t, err, workers);
+        veil_ctl_show_error(&t, c->verb, err, workers);
         (void) veil_ctl_output_write(STDERR_FILENO, &t);
     }
     veil_ctl_text_done(&t);

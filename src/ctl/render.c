@@ -394,7 +394,11 @@ render_inline(veil_ctl_text_t *out, const char *name, const json_t *v)
                                  : VEIL_CTL_PLAIN;
     veil_ctl_text_t text = { 0 };
 
-    render_plain(&text, name, v);
+    if (json_is_array(v) && json_array_size(v) == 0) {
+        veil_ctl_text_z(&text, "none");
+    } else {
+        render_plain(&text, name, v);
+    }
     if (style != VEIL_CTL_PLAIN) {
         veil_ctl_text_style(out, style);
     }
@@ -527,12 +531,13 @@ void
 veil_ctl_render(veil_ctl_text_t *out, const json_t *data)
 {
     const json_t *rows = json_is_object(data) ? render_only_rows(data) : NULL;
-    json_t *rest = rows == NULL ? NULL : json_object();
+    bool any = rows != NULL && json_array_size(rows) != 0;
+    json_t *rest = any ? json_object() : NULL;
     const char *name;
     json_t *v;
     void *tmp;
 
-    if (rows == NULL) {
+    if (!any) { /* of what there are none, the label says */
         veil_ctl_render_at(out, data, 0);
         return;
     }
@@ -544,10 +549,6 @@ veil_ctl_render(veil_ctl_text_t *out, const json_t *data)
     }
     render_object(out, rest, 0);
     veil_ctl_text_z(out, json_object_size(rest) != 0 ? "\n" : "");
-    if (json_array_size(rows) == 0) {
-        veil_ctl_text_z(out, "none\n");
-    } else {
-        veil_ctl_render_at(out, rows, 0);
-    }
+    veil_ctl_render_at(out, rows, 0);
     json_decref(rest);
 }

@@ -8,6 +8,7 @@
 
 #include "core/platform.h"
 
+#include "ctl/hint.h"
 #include "ctl/show_impl.h"
 #include "ctl/units.h"
 
@@ -76,15 +77,71 @@ veil_ctl_show_rows(veil_ctl_text_t *out, const json_t *rows,
 
 /* --- errors ---------------------------------------------------------------*/
 
-static void
-show_failed_worker(veil_ctl_text_t *out, const json_t *worker)
+static bool
+show_worker_failed(const json_t *worker)
 {
-    const json_t *err = json_object_get(worker, "err");
-    const json_t *number = json_object_get(worker, "worker");
-    const json_t *gen = json_object_get(worker, "generation");
+    return !json_is_true(json_object_get(worker, "ok"));
+}
 
-    veil_ctl_text_printf(out, "  worker %lld",
-                         (long long) json_integer_value(number));
+static bool
+show_member_equal(const json_t *a, const json_t *b, const char *name)
+{
+    a = json_object_get(a, name);
+    b = json_object_get(b, name);
+    return a == b || json_equal(a, b);
+}
+
+/* Whether two errors say the same. */
+static bool
+show_error_equal(const json_t *a, const json_t *b)
+{
+    return show_member_equal(a, b, "code") && show_member_equal(a, b, "msg");
+}
+
+/* Whether each worker failed, and with this error, so that all is said. */
+static bool
+show_all_failed_so(const json_t *workers, const json_t *err)
+{
+    const json_t *w;
+    size_t i;
+
+    for (i = 0; i < json_array_size(workers); i++) {
+        w = json_array_get(workers, i);
+        if (!json_is_string(json_object_get(err, "msg"))
+            || !show_worker_failed(w)
+            || !show_error_equal(json_object_get(w, "err"), err))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The workers from this one on that failed with its error, and the error. */
+static void
+show_failed_workers(veil_ctl_text_t *out, const json_t *workers, size_t first)
+{
+    const json_t *worker = json_array_get(workers, first), *w;
+    const json_t *err = json_object_get(worker, "err");
+    const json_t *gen = json_object_get(worker, "generation");
+    veil_ctl_text_t numbers = { 0 };
+    unsigned n = 0;
+    size_t i;
+
+    for (i = first; i < json_array_size(workers); i++) {
+        w = json_array_get(workers, i);
+        if (show_worker_failed(w)
+            && show_error_equal(json_object_get(w, "err"), err)
+            && show_member_equal(w, worker, "generation"))
+        {
+            veil_ctl_text_printf(
+                &numbers, "%s%lld", n++ == 0 ? "" : ", ",
+                (long long) json_integer_value(json_object_get(w, "worker")));
+        }
+    }
+    veil_ctl_text_z(out, n == 1 ? "  worker " : "  workers ");
+    veil_ctl_text_add(out, veil_ctl_text_str(&numbers));
+    veil_ctl_text_done(&numbers);
     if (json_is_integer(gen)) {
         veil_ctl_text_printf(out, " of generation %lld",
                              (long long) json_integer_value(gen));
@@ -96,14 +153,61 @@ show_failed_worker(veil_ctl_text_t *out, const json_t *worker)
     veil_ctl_text_z(out, ")\n");
 }
 
+/* Whether an earlier worker's line has it. */
+static bool
+show_worker_is_told(const json_t *workers, size_t at)
+{
+    const json_t *worker = json_array_get(workers, at), *w;
+    size_t i;
+
+    for (i = 0; i < at; i++) {
+        w = json_array_get(workers, i);
+        if (show_worker_failed(w)
+            && show_error_equal(json_object_get(w, "err"),
+                                json_object_get(worker, "err"))
+            && show_member_equal(w, worker, "generation"))
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those that failed, each error once. */
+static void
+show_workers_failed(veil_ctl_text_t *out, const json_t *workers)
+{
+    size_t i;
+
+    for (i = 0; i < json_array_size(workers); i++) {
+        if (show_worker_failed(json_array_get(workers, i))
+            && !show_worker_is_told(workers, i))
+        {
+            show_failed_workers(out, workers, i);
+        }
+    }
+}
+
+static void
+show_hint(veil_ctl_text_t *out, const veil_control_verb_t *verb,
+          veil_str_t hint)
+{
+    veil_ctl_text_t typed = { 0 };
+
+    veil_ctl_hint(&typed, verb, hint);
+    veil_ctl_text_z(out, "veilctl: ");
+    veil_ctl_text_safe(out, veil_ctl_text_str(&typed), false);
+    veil_ctl_text_z(out, "\n");
+    veil_ctl_text_done(&typed);
+}
+
 void
-veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
-                    const json_t *workers)
+veil_ctl_show_error(veil_ctl_text_t *out, const veil_control_verb_t *verb,
+                    const json_t *err, const json_t *workers)
 {
     veil_str_t msg = veil_ctl_show_str(err, "msg"),
                hint = veil_ctl_show_str(err, "hint");
     veil_str_t code = veil_ctl_show_str(err, "code"), line;
-    size_t i;
 
     if (err != NULL) {
         veil_ctl_text_z(out, "veilctl: ");
@@ -130,12 +234,10 @@ veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
     veil_ctl_show_diagnostics(
         out, json_object_get(json_object_get(err, "details"), "diagnostics"));
     if (hint.len != 0) {
-        veil_ctl_text_z(out, "veilctl: ");
-        veil_ctl_text_safe(out, hint, false);
-        veil_ctl_text_z(out, "\n");
+        show_hint(out, verb, hint);
     }
-    for (i = 0; i < json_array_size(workers); i++) {
-        show_failed_worker(out, json_array_get(workers, i));
+    if (!show_all_failed_so(workers, err)) {
+        show_workers_failed(out, workers);
     }
 }
 
@@ -156,8 +258,11 @@ static const struct {
     { "errors", veil_ctl_show_errors },
     { "listener.list", veil_ctl_show_listeners },
     { "listener.set", veil_ctl_show_change },
+    { "log.level", veil_ctl_show_change },
     { "reload", veil_ctl_show_reload },
     { "server.set", veil_ctl_show_change },
+    { "state.diff", veil_ctl_show_changes },
+    { "state.load", veil_ctl_show_changes },
     { "status", veil_ctl_show_status },
     { "upgrade", veil_ctl_show_upgrade },
     { "upstream.show", veil_ctl_show_upstreams },
@@ -200,6 +305,8 @@ veil_ctl_show_line(veil_ctl_text_t *out, const veil_control_verb_t *verb,
                      ? veil_ctl_show_event(out, NULL, line)
                  : strcmp(verb->name, "audit") == 0
                      ? veil_ctl_show_audit(out, NULL, line)
+                 : strcmp(verb->name, "stop") == 0
+                     ? veil_ctl_show_stopping(out, NULL, line)
                      : false;
 
     if (!shown) {

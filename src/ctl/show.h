@@ -19,8 +19,8 @@ void veil_ctl_show_prepare(const veil_control_verb_t *verb, json_t *args);
 void veil_ctl_show_line(veil_ctl_text_t *out, const veil_control_verb_t *verb,
                         const json_t *line);
 /* An error: "veilctl: msg", the hint, the workers that failed. */
-void veil_ctl_show_error(veil_ctl_text_t *out, const json_t *err,
-                         const json_t *workers);
+void veil_ctl_show_error(veil_ctl_text_t *out, const veil_control_verb_t *verb,
+                         const json_t *err, const json_t *workers);
 
 /*
  * The state of a worker, a new reference: what the kernel says of a process

@@ -47,10 +47,12 @@ veil_ctl_show_fn veil_ctl_show_workers;
 veil_ctl_show_fn veil_ctl_show_listeners;
 veil_ctl_show_fn veil_ctl_show_certs;
 veil_ctl_show_fn veil_ctl_show_change;
+veil_ctl_show_fn veil_ctl_show_changes;
 veil_ctl_show_fn veil_ctl_show_verbs;
 /* Of a line; without its line feed. */
 veil_ctl_show_fn veil_ctl_show_event;
 veil_ctl_show_fn veil_ctl_show_audit;
+veil_ctl_show_fn veil_ctl_show_stopping;
 /* Of several records, a line each. */
 veil_ctl_show_fn veil_ctl_show_audits;
 

@@ -21,6 +21,47 @@ show_inspect_number(const json_t *o, const char *name)
     return (long long) json_integer_value(json_object_get(o, name));
 }
 
+/* "1 warning", "2 warnings". */
+static void
+show_inspect_count(veil_ctl_text_t *out, const json_t *data, const char *name,
+                   const char *what, const char *sep)
+{
+    long long n = show_inspect_number(data, name);
+
+    veil_ctl_text_printf(out, "%s%lld %s%s", sep, n, what, n == 1 ? "" : "s");
+}
+
+static void
+show_inspect_finding(veil_ctl_text_t *out, const json_t *f)
+{
+    if (json_object_get(f, "file") != NULL) {
+        show_inspect_text(out, f, "file");
+        veil_ctl_text_printf(out,
+                             ":%lld:%lld: ", show_inspect_number(f, "line"),
+                             show_inspect_number(f, "column"));
+    }
+    show_inspect_text(out, f, "severity");
+    veil_ctl_text_z(out, ": ");
+    show_inspect_text(out, f, "message");
+    veil_ctl_text_z(out, " [");
+    show_inspect_text(out, f, "code");
+    veil_ctl_text_z(out, " ");
+    show_inspect_text(out, f, "name");
+    veil_ctl_text_z(out, "]\n");
+    if (json_object_get(f, "excerpt") != NULL) {
+        veil_ctl_text_z(out, "    ");
+        show_inspect_text(out, f, "excerpt");
+        veil_ctl_text_z(out, "\n    ");
+        show_inspect_text(out, f, "caret");
+        veil_ctl_text_z(out, "\n");
+    }
+    if (json_object_get(f, "advice") != NULL) {
+        veil_ctl_text_z(out, "  ");
+        show_inspect_text(out, f, "advice");
+        veil_ctl_text_z(out, "\n");
+    }
+}
+
 bool
 veil_ctl_show_config_check(veil_ctl_text_t *out,
                            const json_t *args VEIL_UNUSED, const json_t *data)
@@ -33,27 +74,11 @@ veil_ctl_show_config_check(veil_ctl_text_t *out,
     }
     json_array_foreach(list, i, f)
     {
-        show_inspect_text(out, f, "file");
-        veil_ctl_text_printf(out,
-                             ":%lld:%lld: ", show_inspect_number(f, "line"),
-                             show_inspect_number(f, "column"));
-        show_inspect_text(out, f, "severity");
-        veil_ctl_text_z(out, ": ");
-        show_inspect_text(out, f, "message");
-        veil_ctl_text_z(out, " [");
-        show_inspect_text(out, f, "code");
-        veil_ctl_text_z(out, " ");
-        show_inspect_text(out, f, "name");
-        veil_ctl_text_z(out, "]\n    ");
-        show_inspect_text(out, f, "excerpt");
-        veil_ctl_text_z(out, "\n  ");
-        show_inspect_text(out, f, "advice");
-        veil_ctl_text_z(out, "\n");
+        show_inspect_finding(out, f);
     }
-    veil_ctl_text_printf(out, "errors %lld, warnings %lld, notes %lld",
-                         show_inspect_number(data, "errors"),
-                         show_inspect_number(data, "warnings"),
-                         show_inspect_number(data, "notes"));
+    show_inspect_count(out, data, "errors", "error", "");
+    show_inspect_count(out, data, "warnings", "warning", ", ");
+    show_inspect_count(out, data, "notes", "note", ", ");
     if (json_is_string(json_object_get(data, "file"))) {
         veil_ctl_text_z(out, " in what runs of ");
         show_inspect_text(out, data, "file");

@@ -266,6 +266,33 @@ veil_ctl_show_certs(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
 
 /* --- changes --------------------------------------------------------------*/
 
+/* A member that is another one now; NULL: it is not there.  False: it is not.
+ */
+static bool
+show_server_changed(veil_ctl_text_t *out, const char *name, const json_t *was,
+                    const json_t *is)
+{
+    const json_t *const both[] = { was, is };
+    unsigned i;
+
+    if (was == is || (was != NULL && is != NULL && json_equal(was, is))) {
+        return false;
+    }
+    veil_ctl_text_style(out, VEIL_CTL_BOLD);
+    veil_ctl_text_safe(out, veil_str_z(name), false);
+    veil_ctl_text_style(out, VEIL_CTL_PLAIN);
+    for (i = 0; i < veil_countof(both); i++) {
+        veil_ctl_text_z(out, i == 0 ? ": " : " -> ");
+        if (both[i] == NULL) {
+            veil_ctl_text_z(out, "-");
+        } else {
+            veil_ctl_render_line(out, both[i]);
+        }
+    }
+    veil_ctl_text_z(out, "\n");
+    return true;
+}
+
 /*
  * {"before": {...}, "after": {...}} and what it is about: only what is
  * different.
@@ -274,12 +301,12 @@ bool
 veil_ctl_show_change(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
                      const json_t *data)
 {
-    json_t *before = json_object_get(data, "before"), *v, *was;
+    json_t *before = json_object_get(data, "before"), *v;
     json_t *after = json_object_get(data, "after"), *rest;
     const char *name;
     bool any = false;
 
-    if (!json_is_object(before) || !json_is_object(after)) {
+    if (!json_is_object(before) && !json_is_object(after)) {
         return false;
     }
     rest = json_copy((json_t *) (uintptr_t) data);
@@ -289,25 +316,60 @@ veil_ctl_show_change(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     json_decref(rest);
     json_object_foreach(after, name, v)
     {
-        was = json_object_get(before, name);
-        if (json_equal(v, was)) {
-            continue;
-        }
-        any = true;
-        veil_ctl_text_style(out, VEIL_CTL_BOLD);
-        veil_ctl_text_safe(out, veil_str_z(name), false);
-        veil_ctl_text_style(out, VEIL_CTL_PLAIN);
-        veil_ctl_text_z(out, ": ");
-        if (was != NULL) {
-            veil_ctl_render_line(out, was);
-        }
-        veil_ctl_text_z(out, was == NULL ? "- -> " : " -> ");
-        veil_ctl_render_line(out, v);
-        veil_ctl_text_z(out, "\n");
+        any = show_server_changed(out, name, json_object_get(before, name), v)
+              || any;
+    }
+    json_object_foreach(before, name, v)
+    {
+        any = (json_object_get(after, name) == NULL
+               && show_server_changed(out, name, v, NULL))
+              || any;
     }
     if (!any) {
         veil_ctl_text_z(out, "nothing is different\n");
     }
+    return true;
+}
+
+/* {"changes": [...]}, of which each is as above, and what else there is. */
+bool
+veil_ctl_show_changes(veil_ctl_text_t *out, const json_t *args,
+                      const json_t *data)
+{
+    const json_t *changes = json_object_get(data, "changes"), *change;
+    json_t *rest;
+    size_t i;
+
+    if (!json_is_array(changes)) {
+        return false;
+    }
+    rest = json_copy((json_t *) (uintptr_t) data);
+    json_object_del(rest, "changes");
+    veil_ctl_render_at(out, rest, 0);
+    json_decref(rest);
+    for (i = 0; i < json_array_size(changes); i++) {
+        change = json_array_get(changes, i);
+        veil_ctl_text_z(out, "\n");
+        if (!veil_ctl_show_change(out, args, change)) {
+            veil_ctl_render_at(out, change, 0);
+        }
+    }
+    veil_ctl_text_z(out, i == 0 ? "nothing is different\n" : "");
+    return true;
+}
+
+/* While it stops: {"processes": 3}. */
+bool
+veil_ctl_show_stopping(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
+                       const json_t *line)
+{
+    long long n = show_server_int(line, "processes");
+
+    if (!json_is_integer(json_object_get(line, "processes"))) {
+        return false;
+    }
+    veil_ctl_text_printf(out, "%lld process%s left", n,
+                         n == 1 ? " is" : "es are");
     return true;
 }
 

@@ -23,6 +23,7 @@
 
 #include "ctl/call.h"
 #include "ctl/output.h"
+#include "ctl/render.h"
 #include "ctl/top.h"
 #include "ctl/where.h"
 
@@ -297,6 +298,22 @@ top_complain(top_t *top)
     return late ? VEIL_CTL_TIMEOUT : VEIL_CTL_FAILED;
 }
 
+/* The same numbers for programs. */
+static veil_ctl_code_t
+top_print_json(top_t *top)
+{
+    json_t *o = veil_ctl_sample_json(&top->now, &top->then);
+    veil_ctl_text_t t = { 0 };
+    bool written;
+
+    veil_ctl_render_json(&t, o);
+    veil_ctl_text_z(&t, "\n");
+    json_decref(o);
+    written = veil_ctl_output_write(STDOUT_FILENO, &t);
+    veil_ctl_text_done(&t);
+    return written ? VEIL_CTL_OK : VEIL_CTL_FAILED;
+}
+
 static veil_ctl_code_t
 top_snapshot(top_t *top)
 {
@@ -314,6 +331,9 @@ top_snapshot(top_t *top)
     (void) nanosleep(&ts, NULL);
     if (!top_sample(top)) {
         return top_complain(top);
+    }
+    if (top->command->json) {
+        return top_print_json(top);
     }
     top->view.columns = n > 0 && n < 10000 ? (unsigned) n : 200;
     top->view.rows = 0;

@@ -58,6 +58,13 @@ double veil_ctl_sample_quantile(const veil_ctl_sample_t *now,
 double veil_ctl_sample_cpu(const veil_ctl_sample_t *now,
                            const veil_ctl_sample_t *then, int64_t pid);
 
+/*
+ * What "top" shows, as one object, a new reference: rates since the other
+ * sample, and the rows of workers and upstreams as the server told them.
+ */
+json_t *veil_ctl_sample_json(const veil_ctl_sample_t *now,
+                             const veil_ctl_sample_t *then);
+
 /* A member by the first of these names that there is; names end with NULL. */
 const json_t *veil_ctl_sample_member(const json_t *o,
                                      const char *const *names);

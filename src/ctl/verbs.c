@@ -11,7 +11,7 @@
 
 #include "core/platform.h"
 
-#include "ctl/verbs.h"
+#include "ctl/hint.h"
 
 #define VERBS_MAX 256
 /* Of the help. */
@@ -116,6 +116,28 @@ veil_ctl_verb_words(const veil_control_verb_t *verb, char *buf)
     return buf;
 }
 
+const char *
+veil_ctl_name_dashed(const char *name, char *buf)
+{
+    char *p;
+
+    (void) veil_str_copy_z(buf, VEIL_CTL_WORDS, veil_str_z(name));
+    for (p = buf; *p != '\0'; p++) {
+        *p = *p == '_' ? '-' : *p;
+    }
+    return buf;
+}
+
+const char *
+veil_ctl_arg_name(const veil_control_verb_t *verb, const veil_control_arg_t *a,
+                  char *buf)
+{
+    return a->type != VEIL_CONTROL_FLAG
+                   && (verb->flags & VEIL_CONTROL_CHANGES) != 0
+               ? a->name
+               : veil_ctl_name_dashed(a->name, buf);
+}
+
 /* --- help -----------------------------------------------------------------*/
 
 const char *
@@ -136,6 +158,10 @@ veil_ctl_arg_value(const veil_control_arg_t *a, char *buf, size_t n)
     if ((a->flags & VEIL_CONTROL_FILE) != 0) {
         return "FILE";
     }
+    if ((a->flags & VEIL_CONTROL_POSITION) == 0
+        && strchr(a->name, '_') != NULL) {
+        return "VALUE"; /* the name says enough */
+    }
     n = veil_str_copy_z(buf, n, veil_str_z(a->name));
     for (i = 0; i < n; i++) {
         if (buf[i] >= 'a' && buf[i] <= 'z') {
@@ -147,20 +173,22 @@ veil_ctl_arg_value(const veil_control_arg_t *a, char *buf, size_t n)
 
 /* "SERVER", "[state=ready|drain]", "[--force]". */
 static void
-verbs_usage_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
+verbs_usage_arg(veil_ctl_text_t *t, const veil_control_verb_t *verb,
+                const veil_control_arg_t *a)
 {
     bool optional = (a->flags & VEIL_CONTROL_REQUIRED) == 0;
-    char buf[VEIL_CTL_WORDS];
+    char buf[VEIL_CTL_WORDS], shown[VEIL_CTL_WORDS];
+    const char *name = veil_ctl_arg_name(verb, a, shown);
     const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
 
     veil_ctl_text_z(t, optional ? " [" : " ");
     if (a->type == VEIL_CONTROL_FLAG) {
         veil_ctl_text_z(t, "--");
-        veil_ctl_text_z(t, a->name);
+        veil_ctl_text_z(t, name);
     } else if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
         veil_ctl_text_z(t, value);
     } else {
-        veil_ctl_text_printf(t, "%s=%s", a->name, value);
+        veil_ctl_text_printf(t, "%s=%s", name, value);
     }
     veil_ctl_text_z(t, optional ? "]" : "");
 }
@@ -174,12 +202,12 @@ veil_ctl_verb_usage(veil_ctl_text_t *t, const veil_control_verb_t *verb)
     veil_ctl_text_printf(t, "veilctl %s", veil_ctl_verb_words(verb, words));
     for (a = verb->args; a != NULL && a->name != NULL; a++) {
         if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
-            verbs_usage_arg(t, a);
+            verbs_usage_arg(t, verb, a);
         }
     }
     for (a = verb->args; a != NULL && a->name != NULL; a++) {
         if ((a->flags & VEIL_CONTROL_POSITION) == 0) {
-            verbs_usage_arg(t, a);
+            verbs_usage_arg(t, verb, a);
         }
     }
     if ((verb->flags & VEIL_CONTROL_CHANGES) != 0) {
@@ -213,12 +241,13 @@ verbs_wrap(veil_ctl_text_t *t, const char *z, size_t indent)
 }
 
 void
-veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_arg_t *a)
+veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_verb_t *verb,
+                  const veil_control_arg_t *a)
 {
     veil_str_t rest = veil_str_z(a->words);
     const char *before = ": ";
 
-    veil_ctl_text_z(t, a->help == NULL ? a->name : a->help);
+    veil_ctl_hint(t, verb, veil_str_z(a->help == NULL ? a->name : a->help));
     if (a->type != VEIL_CONTROL_WORD || rest.len <= VERBS_WORDS) {
         return;
     }
@@ -246,20 +275,22 @@ verbs_help_row(veil_ctl_text_t *t, const char *left, const char *help)
 }
 
 static void
-verbs_help_arg(veil_ctl_text_t *t, const veil_control_arg_t *a)
+verbs_help_arg(veil_ctl_text_t *t, const veil_control_verb_t *verb,
+               const veil_control_arg_t *a)
 {
-    char buf[VEIL_CTL_WORDS], left[160];
+    char buf[VEIL_CTL_WORDS], shown[VEIL_CTL_WORDS], left[160];
+    const char *name = veil_ctl_arg_name(verb, a, shown);
     const char *value = veil_ctl_arg_value(a, buf, sizeof(buf));
     veil_ctl_text_t help = { 0 };
 
     if (a->type == VEIL_CONTROL_FLAG) {
-        (void) veil_snprintf(left, sizeof(left), "--%s", a->name);
+        (void) veil_snprintf(left, sizeof(left), "--%s", name);
     } else if ((a->flags & VEIL_CONTROL_POSITION) != 0) {
         (void) veil_snprintf(left, sizeof(left), "%s", value);
     } else {
-        (void) veil_snprintf(left, sizeof(left), "%s=%s", a->name, value);
+        (void) veil_snprintf(left, sizeof(left), "%s=%s", name, value);
     }
-    veil_ctl_arg_help(&help, a);
+    veil_ctl_arg_help(&help, verb, a);
     veil_ctl_text_add(&help, veil_str_n("", 1));
     verbs_help_row(t, left, help.data);
     veil_ctl_text_done(&help);
@@ -294,7 +325,7 @@ veil_ctl_verb_help(veil_ctl_text_t *t, const veil_control_verb_t *verb)
         veil_ctl_text_z(t, "\n");
     }
     for (a = verb->args; a != NULL && a->name != NULL; a++) {
-        verbs_help_arg(t, a);
+        verbs_help_arg(t, verb, a);
     }
     if ((verb->flags & VEIL_CONTROL_CHANGES) != 0) {
         verbs_help_row(t, "--dry-run", "check everything, change nothing");

@@ -27,11 +27,20 @@ const char *veil_ctl_verb_words(const veil_control_verb_t *verb, char *buf);
 /* Whether two names are the same, "_" being "-". */
 bool veil_ctl_name_eq(veil_str_t a, veil_str_t b);
 
-/* What stands for a value: "N", "TIME", "FILE", "ready|drain". */
+/* "keep-old" of "keep_old"; buf has VEIL_CTL_WORDS bytes. */
+const char *veil_ctl_name_dashed(const char *name, char *buf);
+/*
+ * An argument's name as help shows it: settings as in the configuration,
+ * "max_fails", options with dashes.
+ */
+const char *veil_ctl_arg_name(const veil_control_verb_t *verb,
+                              const veil_control_arg_t *a, char *buf);
+/* What stands for a value: "N", "TIME", "FILE", "VALUE", "ready|drain". */
 const char *veil_ctl_arg_value(const veil_control_arg_t *a, char *buf,
                                size_t n);
 /* What the argument is for; the words, if they are too many for a usage. */
-void veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_arg_t *a);
+void veil_ctl_arg_help(veil_ctl_text_t *t, const veil_control_verb_t *verb,
+                       const veil_control_arg_t *a);
 /* "veilctl server set SERVER [weight=N] ..." and a line feed. */
 void veil_ctl_verb_usage(veil_ctl_text_t *t, const veil_control_verb_t *verb);
 /* All there is to say of one verb. */

@@ -295,6 +295,16 @@ explain_take_logs(veil_cycle_t *cycle)
                        main->error_log != NULL ? main->error_log : &sink);
 }
 
+/* What a loop says of itself when it begins is not about the request. */
+static void
+explain_forget_log(void)
+{
+    int fd = veil_http_explainer->log_fd;
+
+    (void) lseek(fd, 0, SEEK_SET); /* of memory: it cannot fail */
+    (void) !ftruncate(fd, 0);
+}
+
 static json_t *
 explain_log_lines(void)
 {
@@ -526,6 +536,7 @@ explain_begin(veil_cycle_t *cycle, const veil_explain_options_t *o,
         veil_pool_destroy(&pool);
         return explain_error("no loop, or no sockets, can be made here");
     }
+    explain_forget_log();
     explain_local(port, u, &local);
     veil_conn_pretend_local(&local);
     answer =

@@ -17,7 +17,7 @@ lint_write_json(const veil_lint_t *lint, bool notes, FILE *out)
 {
     json_t *o = veil_lint_json(lint, notes);
 
-    (void) json_dumpf(o, out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    (void) json_dumpf(o, out, JSON_COMPACT | JSON_ENSURE_ASCII);
     fputc('\n', out);
     json_decref(o);
 }
@@ -32,8 +32,8 @@ lint_write_log(const veil_log_sink_t *sink, veil_log_level_t level VEIL_UNUSED,
     (void) fwrite(line, 1, len, to); /* standard error: nobody to tell */
 }
 
-static veil_rc_t
-lint_load(veil_lint_t *lint)
+veil_rc_t
+veil_lint_load(veil_lint_t *lint)
 {
     veil_log_sink_t sink = { .level = VEIL_LOG_ERR,
                              .write = lint_write_log,
@@ -66,7 +66,7 @@ veil_lint_run(const veil_lint_options_t *o, FILE *out, bool json)
     if (o->expires_in_ms != 0) {
         lint.expires_in_ms = o->expires_in_ms;
     }
-    rc = lint_load(&lint);
+    rc = veil_lint_load(&lint);
     if (rc == VEIL_OK) {
         veil_lint_look(&lint);
     }

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "core/lint.h"
 #include "process/prepare.h"
 
 typedef struct {
@@ -16,6 +17,12 @@ typedef struct {
     bool strict;            /* warnings fail, too */
     bool notes;             /* notes are told */
 } veil_lint_options_t;
+
+/*
+ * Loads lint->cycle as "veil -t" would.  What is wrong with the configuration
+ * are findings, nothing is logged but what has no place in it.
+ */
+veil_rc_t veil_lint_load(veil_lint_t *lint);
 
 /*
  * Loads the configuration, binding and creating nothing, and writes what is

@@ -145,9 +145,11 @@ workers_restart_failed(const workers_restart_t *r, int rc)
 {
     switch (rc) {
     case -ENOENT:
-        return veil_control_fail(r->call, VEIL_E_NOT_FOUND,
-                                 "there is no worker %u, they are 0 to %u",
-                                 r->slot, veil_crew_slots() - 1);
+        return veil_control_fail(
+            r->call, VEIL_E_NOT_FOUND,
+            "there is no worker %lld, they are 0 to %u",
+            (long long) veil_control_number(r->call, "slot", r->slot),
+            veil_crew_slots() - 1);
     case -EBUSY:
         return veil_control_fail(r->call, VEIL_E_CONFLICT,
                                  "worker %u is being started or replaced",

@@ -257,6 +257,7 @@ ok((grep { $_->{about} eq 'set' && $_->{text} eq '$trail is "so"' } @notes),
 $said = explained("http://one.example:$port/none.txt");
 ok((grep { m{"\Q$dir\E/html/none\.txt" failed} } @{ $said->{log} }),
     'what the error log would have');
+is(scalar(grep { /back end/ } @{ $said->{log} }), 0, 'and nothing of the loop');
 is($said->{limits}{client_max_body_size}, 10485760, 'limits');
 is(scalar $t->read_file('error.log') =~ /explain/, '',
     'nothing was logged for it');
@@ -296,5 +297,15 @@ is($status, 0, 'a path, and the listener');
 like($out, qr/^response 200$/m, 'as text');
 like($out, qr{^location /exact, exact  \(\S+:\d+\)$}m, 'with the location');
 like($out, qr/^  X-Exact: 1$/m, 'and the fields');
+
+$t->write_file('bad.conf', "http {\n    nonsense on;\n}\n");
+($status, $out) = $t->command('--explain', '/', '-c', "$dir/bad.conf");
+is($status, 1, 'an invalid configuration');
+like($out, qr{\A\S+/bad\.conf:2:5: error: unknown directive "nonsense".*\n +nonsense on;\n},
+    'is told as a compiler would');
+($status, $out) = $t->command('--explain', '/', '-c', "$dir/none.conf", '--json');
+is($status, 1, 'none');
+is($out =~ tr/\n//, 1, 'is told in one line of JSON');
+like(decode_json($out)->{findings}[0]{message}, qr/none\.conf" failed/, 'with the reason');
 
 done_testing;

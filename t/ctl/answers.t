@@ -154,6 +154,78 @@ is_run(asked({ ok => \0, err => $err, workers => $workers }), 1, '',
     'no worker');
 is_run(asked({ ok => \0 }), 1, '', qr/says no more than "no"/, 'no reason');
 
+# The same from all is told once; others by what they say.
+sub failed {
+    my ($worker, $code, $msg) = @_;
+    return { worker => $worker, generation => 3, ok => \0,
+        err => { code => $code, msg => $msg } };
+}
+is_run(asked({ ok => \0, err => { code => 'E_X', msg => 'no' },
+    workers => [ map { failed($_, 'E_X', 'no') } 0 .. 2 ] }), 1, '',
+    "veilctl: no (E_X)\n", 'the same refusal of all');
+is_run(asked({ ok => \0, err => { code => 'E_X', msg => 'no' }, workers => [
+    failed(0, 'E_X', 'no'), failed(1, 'E_Y', 'late'), failed(2, 'E_X', 'no') ] }),
+    1, '', "veilctl: no (E_X)\n  workers 0, 2 of generation 3: no (E_X)\n"
+    . "  worker 1 of generation 3: late (E_Y)\n", 'others');
+is_run(asked({ ok => \1, data => [], partial => \1, workers => [
+    { worker => 0, generation => 3, ok => \1 },
+    map { failed($_, 'E_X', 'no') } 1, 2 ] }), 3, "none\n",
+    "veilctl: not every worker did it:\n  workers 1, 2 of generation 3: no (E_X)\n",
+    'some');
+
+# Advice speaks as the command line does.
+for my $case (
+    [ 'conn.kill', [], '"all" means each of them', '--all means each of them' ],
+    [ 'upgrade', ['--rollback'], 'upgrade with keep_old to have a way back',
+        'upgrade with --keep-old to have a way back' ],
+    [ 'cert.check', [], '"cert.list" with "expires_in" names them',
+        '"veilctl cert list" with --expires-in names them' ],
+    [ 'server.add', [ 'be', 'a:80' ], 'server.set changes it, or server.del.',
+        '"veilctl server set" changes it, or "veilctl server del".' ],
+    [ 'server.set', [ 'be/a:80', 'weight=1' ], 'did you mean "be/b:80"? see a.b "x',
+        'did you mean "be/b:80"? see a.b "x' ],
+) {
+    my ($verb, $args, $hint, $said) = @$case;
+    my $m = $ctl->mock($verb => { ok => \0, err => { %$err, hint => $hint } });
+    my @words = split /\./, $verb;
+    is($ctl->run(@words, @$args)->{err},
+        "veilctl: there is none (E_NOT_FOUND)\nveilctl: $said\n", "advice: $said");
+    like($ctl->run('-j', @words, @$args)->{out}, qr/"hint":/, '  as it is in JSON');
+    $m->stop;
+}
+
+# Changes are told as what was, and what is.
+{
+    my %was = (state => 'ready', weight => 2);
+    my $m = $ctl->mock(
+        'server.set' => [ { server => 'be/a:80', before => { %was, addr => 'b:80' },
+            after => { %was, weight => 7 } } ],
+        'state.diff' => [ { counts => { servers => 1 }, changes => [ {
+            server => 'be/a:80', before => { %was }, after =>
+            { %was, weight => 7 } } ] } ],
+        'state.load' => [ { counts => { servers => 1 }, changes => [] } ],
+        drain => [ { connections => 0, draining => [] } ],
+        stop => sub {
+            my ($s, $r) = @_;
+            syswrite $s, "{\"id\":$r->{id},\"progress\":{\"processes\":$_}}\n"
+                for 3, 1;
+            return [ {} ];
+        });
+    is($ctl->run('server', 'set', 'be/a:80', 'addr=off')->{out},
+        "server: be/a:80\nweight: 2 -> 7\naddr: b:80 -> -\n", 'what is gone, too');
+    is($ctl->run('state', 'diff', 'x')->{out},
+        "counts:\n  servers: 1\n\nserver: be/a:80\nweight: 2 -> 7\n", 'of a state');
+    is($ctl->run('state', 'load', 'x')->{out},
+        "counts:\n  servers: 1\nnothing is different\n", '  or none');
+    is($ctl->run('drain')->{out}, "connections: 0\ndraining:    none\n",
+        'what there is none of has its label');
+    is($ctl->run('stop')->{err}, "3 processes are left\n1 process is left\n",
+        'what a stop waits for');
+    $m->stop;
+}
+is($ctl->run('help', 'nope')->{err}, "veilctl: there is no verb \"nope\"\n"
+    . "\"veilctl help\" lists the verbs\n", 'a word that is like none');
+
 # -------------------------------------------------------------- wrong servers --
 
 for my $case (
@@ -177,7 +249,7 @@ for my $case (
 }
 
 is_run(asked("{\"id\":1,\"ok\":false,\"err\":7,\"workers\":[1,{},[]]}\n"), 1, '',
-    qr/worker 0/, 'odd types in an error');
+    qr/workers 0, 0, 0/, 'odd types in an error');
 is_run(asked({ ok => \0, err => { code => "E\e[2J", msg => "a\e[31m\x{9b}b",
     hint => "\r\x7f" } }), 1, '',
     "veilctl: a\\x1b[31m\\x9bb (E\\x1b[2J)\nveilctl: \\r\\x7f\n",

@@ -121,7 +121,8 @@ for my $verb (@verbs) {
         push @wrong, "$line: --$arg"
             unless complete($line) =~ /(?:^| )--\Q$arg\E(?: |$)/;
     }
-    for my $arg ($usage =~ /[ \[](\w+=\S+?)\]?(?= |$)/g) {
+    push @wrong, "$usage: --with_underscores" if $usage =~ /\[--\w+_|expires_in/;
+    for my $arg ($usage =~ /[ \[](\w[\w-]*=\S+?)\]?(?= |$)/g) {
         my ($name, $value) = split /=/, $arg;
         push @wrong, "veilctl $verb: --$name"
             unless complete("veilctl $verb --$name") =~ /(?:^| )--$name(?: |$)/;

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use JSON::PP ();
 use Test::More;
 use Test::Veil::Ctl;
 
@@ -102,6 +103,28 @@ is("@order", '3 2 1', 'sorted by rate');
 $r = $ctl->run({ env => { COLUMNS => 40 } }, 'top', '--snapshot', '100ms');
 is((sort { $b <=> $a } map { length } split /\n/, $r->{out})[0], 40,
     'cut to a width');
+
+$r = $ctl->run('-j', 'top', '--snapshot', '200ms');
+is($r->{status}, 0, 'a snapshot as JSON');
+is($r->{out} =~ tr/\n//, 1, '  is one line');
+my $o = JSON::PP::decode_json($r->{out});
+cmp_ok($o->{requests_per_s}, '>', 200, '  with rates');
+cmp_ok(abs($o->{responses_2xx_per_s} / $o->{requests_per_s} - 0.9), '<', 0.02,
+    '  by status');
+cmp_ok(abs($o->{latency_p50_s} - 0.001), '<', 0.0001, '  percentiles');
+is($o->{connections}, 14, '  connections');
+is_deeply([ map { scalar @$_ } $o->{workers}, $o->{upstreams}[0]{peers} ],
+    [ 2, 3 ], '  and the rows');
+$mock->stop;
+
+# Some workers answer too late: the rest is shown.
+$mock = mock(1, 1, 'upstream.show' => { ok => \0,
+    err => { code => 'E_TIMEOUT', msg => 'no answer came in time' } });
+$r = $ctl->run('-t', '300ms', 'top', '--snapshot', '100ms');
+is($r->{status}, 0, 'what comes too late is missing') or diag($r->{err});
+like($r->{out}, qr/\Aveil .*  not every worker answered in time\n/, '  said');
+is_deeply([ sort { $a <=> $b } keys %{ { map { $_->{timeout} => 1 }
+    $mock->requests } } ], [ 0.3 ], '  and the time of -t is that of each call');
 $mock->stop;
 
 # Nothing but the connection is needed.

@@ -299,7 +299,9 @@ $h2->drain(10, sub { $h2->count(DATA, 1) });
 
 $reply = $c->ask('drain', { dry_run => $yes }, listener => $port);
 is($reply->{data}{connections}, 2, 'a dry run says how many');
-is_deeply($reply->{data}{draining}, [], '... and does nothing');
+is_deeply($reply->{data}{draining}, ["127.0.0.1:$port"], '... and which listeners');
+is_deeply($c->ask('undrain', { dry_run => $yes })->{data}{draining}, [],
+    '... and does nothing');
 $data = $c->data('drain', listener => $port);
 is($data->{connections}, 2, 'a drain, too');
 is_deeply($data->{draining}, ["127.0.0.1:$port"], '... of that listener');

@@ -98,6 +98,8 @@ is(Test::Veil::Guard::reap($_), 0, 'a client noticed nothing') for @clients;
 $r = control()->ask('worker.restart', slot => 2);
 is($r->{err}{code}, 'E_NOT_FOUND', 'there is no worker 2');
 like($r->{err}{msg}, qr/there is no worker 2, they are 0 to 1/, 'and why');
+like(control()->ask('worker.restart', slot => 99_999_999_999)->{err}{msg},
+    qr/there is no worker 99999999999, /, 'with the number that was asked for');
 %before = %{ list() };
 $r = control()->ask('worker.restart', { dry_run => JSON::PP::true() },
     slot => 0);

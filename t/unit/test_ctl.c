@@ -12,11 +12,13 @@
 #include "ctl/lines.c"
 #include "ctl/man.c"
 #include "ctl/render.c"
+#include "ctl/hint.c"
 #include "ctl/show.c"
 #include "ctl/show_config.c"
 #include "ctl/show_conns.c"
 #include "ctl/show_inspect.c"
 #include "ctl/show_server.c"
+#include "ctl/show_upgrade.c"
 #include "ctl/show_upstreams.c"
 #include "ctl/table.c"
 #include "ctl/text.c"
@@ -482,14 +484,14 @@ Test(ctl, generic)
                  "keys: 1, 2\n"
                  "in:\n"
                  "  deep: x\n"
-                 "none: -\n");
+                 "none: none\n");
     expect_shown("{\"total\":2,\"conns\":[{\"id\":1},{\"id\":2}]}",
                  "total: 2\n"
                  "\n"
                  "ID\n"
                  " 1\n"
                  " 2\n");
-    expect_shown("{\"errors\":[]}", "none\n");
+    expect_shown("{\"errors\":[]}", "errors: none\n");
     expect_shown("[{\"worker\":0,\"data\":{\"pid\":7},\"tls\":{\"v\":1}}]",
                  "WORKER  PID  TLS V\n"
                  "     0    7      1\n");
@@ -720,14 +722,14 @@ Test(ctl, errors)
                    0, NULL);
     veil_ctl_text_t t = { 0 };
 
-    veil_ctl_show_error(&t, err, workers);
+    veil_ctl_show_error(&t, NULL, err, workers);
     expect_text(&t, "veilctl: one (E_X)\n"
                     "two\\x1b\n"
                     "veilctl: do it\n"
                     "  worker 2 of generation 12: late (E_TIMEOUT)\n");
     json_decref(err);
     err = json_loads("{\"msg\":7}", 0, NULL);
-    veil_ctl_show_error(&t, err, NULL);
+    veil_ctl_show_error(&t, NULL, err, NULL);
     expect_text(&t, "veilctl: the server says no more than \"no\"\n");
     json_decref(err);
     json_decref(workers);

@@ -133,6 +133,10 @@ $t->reload;
 is(counts(), 'a:6 b:6', 'who edits the line has the last word');
 
 # server.add
+like($c->ask('server.add', upstream => 'back', address => 'name:99999')->{err}{msg},
+    qr/"name:99999" is no server: .* a port from 1 to 65535/, 'what a server is');
+like($c->ask('server.set', server => "back/$addr{a}", addr => 'foo')->{err}{msg},
+    qr/"addr" must be ADDRESS:PORT or "off", not "foo"/, 'what an address is');
 
 $r = $c->ask('server.add', upstream => 'back', address => $addr{c},
     weight => 2);

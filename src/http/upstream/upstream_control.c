@@ -286,7 +286,10 @@ upstream_control_new(veil_control_call_t *call, veil_upstream_subject_t *s,
         || memchr(name.data, ' ', name.len) != NULL)
     {
         (void) veil_control_fail(call, VEIL_E_ARGUMENT,
-                                 "invalid host in upstream \"%s\"", text);
+                                 "\"%s\" is no server: wanted is an "
+                                 "address or a name, with a port from 1 to "
+                                 "65535 if any, or unix:PATH",
+                                 text);
         return false;
     }
     if (!upstream_control_inherit_scheme(call, g, given, &scheme)) {

@@ -245,7 +245,7 @@ upstream_params_wanted(uint32_t bit)
     case VEIL_UPSTREAM_HAS_BACKUP:
         return "\"on\" or \"off\"";
     case VEIL_UPSTREAM_HAS_ADDR:
-        return "ADDRESS:PORT, or \"off\"; a name is a server of its own";
+        return "ADDRESS:PORT or \"off\"";
     default:
         return "a number, 0 or more";
     }

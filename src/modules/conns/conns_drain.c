@@ -15,8 +15,26 @@
 #include "http/drain.h"
 #include "http/http.h"
 
+/* Whether it drains; of a dry run, whether it would. */
+static bool
+conns_drain_is_set(const veil_control_call_t *dry_run,
+                   const veil_http_port_t *port)
+{
+    const char *listener;
+
+    if (dry_run != NULL) {
+        listener = veil_control_text(dry_run, "listener");
+        if (listener == NULL || veil_http_port_is(port, veil_str_z(listener)))
+        {
+            return strcmp(dry_run->verb->name, "drain") == 0;
+        }
+    }
+    return veil_http_port_is_draining(port);
+}
+
+/* Those that drain; those that would, after a dry run (else NULL). */
 static json_t *
-conns_drain_listeners(void)
+conns_drain_listeners(const veil_control_call_t *dry_run)
 {
     const veil_http_main_t *main = veil_cycle->http;
     const veil_http_port_t *port;
@@ -26,7 +44,7 @@ conns_drain_listeners(void)
 
     for (i = 0; main != NULL && i < main->ports.n; i++) {
         port = *veil_array_at(&main->ports, veil_http_port_t *, i);
-        if (veil_http_port_is_draining(port)) {
+        if (conns_drain_is_set(dry_run, port)) {
             json_array_append_new(
                 names, json_stringn(text, veil_http_port_print(port, text,
                                                                sizeof(text))));
@@ -48,7 +66,7 @@ conns_drain_set(veil_control_call_t *call, bool on)
         json_decref(args);
         return VEIL_CONTROL_FAILED;
     }
-    json_object_set_new(args, "were_draining", conns_drain_listeners());
+    json_object_set_new(args, "were_draining", conns_drain_listeners(NULL));
     if (!on && listener != NULL && veil_http_drains_all()) {
         json_decref(args);
         veil_control_hint(call, "\"undrain\" without a listener ends that");
@@ -123,7 +141,8 @@ veil_conns_drain_worker(veil_control_call_t *call)
     call->data = json_object();
     json_object_set_new(call->data, "connections",
                         json_integer((json_int_t) d.connections));
-    json_object_set_new(call->data, "draining", conns_drain_listeners());
+    json_object_set_new(call->data, "draining",
+                        conns_drain_listeners(call->dry_run ? call : NULL));
     json_object_set(call->data, "were_draining",
                     json_object_get(call->args, "were_draining"));
     return VEIL_CONTROL_DONE;
