@@ -9,10 +9,10 @@
 
 #include "ctl/command.c"
 #include "ctl/completion.c"
+#include "ctl/hint.c"
 #include "ctl/lines.c"
 #include "ctl/man.c"
 #include "ctl/render.c"
-#include "ctl/hint.c"
 #include "ctl/show.c"
 #include "ctl/show_config.c"
 #include "ctl/show_conns.c"
