@@ -218,11 +218,12 @@ listen_fail(const veil_listen_t *l, int fd, const char *what, int err,
     return err;
 }
 
-int
-veil_listen_bind(const veil_listen_t *l, const veil_log_t *log)
+/* A socket with what bind(2) asks for; -errno after logging. */
+static int
+listen_socket(const veil_listen_t *l, const veil_log_t *log)
 {
     bool is_unix = l->addr.family == AF_UNIX;
-    int fd, err;
+    int fd;
 
     fd = socket(l->addr.family, l->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -237,6 +238,19 @@ veil_listen_bind(const veil_listen_t *l, const veil_log_t *log)
     if (l->addr.family == AF_INET6) {
         listen_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, l->ipv6only != 0,
                    "IPV6_V6ONLY", log);
+    }
+    return fd;
+}
+
+int
+veil_listen_bind(const veil_listen_t *l, const veil_log_t *log)
+{
+    bool is_unix = l->addr.family == AF_UNIX;
+    int fd, err;
+
+    fd = listen_socket(l, log);
+    if (fd < 0) {
+        return fd;
     }
     veil_listen_configure(l, fd, log);
 
@@ -254,6 +268,56 @@ veil_listen_bind(const veil_listen_t *l, const veil_log_t *log)
         return listen_fail(l, fd, "listen() on", -errno, log);
     }
     return fd;
+}
+
+/* Whether a socket file could be made there; 0 or -errno. */
+static int
+listen_try_unix(const veil_listen_t *l)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = veil_addr_to_sockaddr(&l->addr, &ss);
+    char dir[sizeof(((struct sockaddr_un *) NULL)->sun_path)];
+    struct stat st;
+    char *slash;
+
+    if (l->addr.u.path == NULL) {
+        return 0;
+    }
+    if (lstat(l->addr.u.path, &st) == 0
+        && (!S_ISSOCK(st.st_mode)
+            || listen_unix_is_alive((const struct sockaddr *) &ss, len,
+                                    l->type)))
+    {
+        return -EADDRINUSE;
+    }
+    (void) veil_str_copy_z(dir, sizeof(dir), veil_str_z(l->addr.u.path));
+    slash = strrchr(dir, '/');
+    if (slash == NULL) {
+        return 0;
+    }
+    slash[slash == dir ? 1 : 0] = '\0';
+    return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : -errno;
+}
+
+int
+veil_listen_try(const veil_listen_t *l, const veil_log_t *log)
+{
+    int fd, err;
+
+    if (l->addr.family == AF_UNIX) {
+        err = listen_try_unix(l);
+        return err == 0 ? 0 : listen_fail(l, -1, "bind() to", err, log);
+    }
+    fd = listen_socket(l, log);
+    if (fd < 0) {
+        return fd;
+    }
+    err = listen_bind_retry(l, fd, log);
+    if (err < 0) {
+        return listen_fail(l, fd, "bind() to", err, log);
+    }
+    (void) close(fd);
+    return 0;
 }
 
 int

@@ -52,6 +52,11 @@ bool veil_listen_is_same(const veil_listen_t *a, const veil_listen_t *b);
  * on is removed first.
  */
 int veil_listen_bind(const veil_listen_t *l, const veil_log_t *log);
+/*
+ * Whether that would work: nobody listens meanwhile, and no file is made or
+ * removed.  0, or -errno after logging it in the same words.
+ */
+int veil_listen_try(const veil_listen_t *l, const veil_log_t *log);
 /* Applies what may change on a socket that is already bound. */
 void veil_listen_configure(const veil_listen_t *l, int fd,
                            const veil_log_t *log);

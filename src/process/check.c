@@ -15,6 +15,7 @@
 #include "core/main_conf.h"
 #include "process/audit_module.h"
 #include "process/check.h"
+#include "process/control_server.h"
 
 /* Says why a file could not be written; dir is where it would be made. */
 static veil_rc_t
@@ -60,9 +61,24 @@ check_writable(const veil_log_t *log, const char *what, const char *path,
                : check_failed(log, errno, what, path, dir);
 }
 
-static veil_rc_t
-check_files(const veil_cycle_t *cycle)
+/* Whether something is in the way of the control socket; says so. */
+static bool
+check_control(const veil_log_t *log, const char *path)
 {
+    const char *why = veil_control_server_obstacle(path);
+
+    if (why != NULL) {
+        veil_log(log, VEIL_LOG_EMERG, 0,
+                 "the control socket \"%s\" cannot be opened: %s", path, why);
+        return true;
+    }
+    return check_writable(log, "the control socket", path, true) != VEIL_OK;
+}
+
+veil_rc_t
+veil_check_files(const veil_cycle_t *cycle)
+{
+    const veil_control_settings_t *control = veil_control_settings(cycle);
     const char *pid = veil_main_conf(cycle)->pid.data;
     const veil_log_t *log = &cycle->log;
     const veil_log_file_t *file;
@@ -87,6 +103,9 @@ check_files(const veil_cycle_t *cycle)
         {
             rc = VEIL_ERROR;
         }
+    }
+    if (control->on && control->asked && check_control(log, control->path)) {
+        rc = VEIL_ERROR;
     }
     /* It is made anew beside the old one, unless it is something special. */
     if (check_writable(log, "the pid file", pid, access(pid, F_OK) != 0)
@@ -118,7 +137,7 @@ veil_check(const veil_launch_t *launch, bool dump, bool quiet)
                     cycle->conf_path.data);
             veil_conf_print_deviations(cycle, stderr);
         }
-        rc = check_files(cycle);
+        rc = veil_check_files(cycle);
     }
     if (rc != VEIL_OK) {
         fprintf(stderr, "veil: configuration file %s test failed\n",

@@ -13,4 +13,10 @@
  */
 int veil_check(const veil_launch_t *launch, bool dump, bool quiet);
 
+/*
+ * Whether logs, the pid file and the control socket could be; VEIL_ERROR after
+ * logging all that cannot.  Makes nothing.
+ */
+veil_rc_t veil_check_files(const veil_cycle_t *cycle);
+
 #endif

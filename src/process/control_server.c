@@ -192,14 +192,32 @@ control_server_close_socket(bool unlink_path)
     control_server.lock = -1;
 }
 
+const char *
+veil_control_server_obstacle(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) != 0 || S_ISSOCK(st.st_mode)) {
+        return NULL;
+    }
+    return S_ISDIR(st.st_mode) ? "it is a directory"
+                               : "there is a file that is no socket";
+}
+
 static int
 control_server_failed(const veil_control_settings_t *s, int err,
                       const veil_log_t *log)
 {
+    const char *why = veil_control_server_obstacle(s->path);
+
+    if (why == NULL && err == -EADDRINUSE) {
+        why = "it is in use";
+    }
     /* Where nobody asked for it, it is no reason not to serve. */
-    veil_log(log, s->asked ? VEIL_LOG_EMERG : VEIL_LOG_WARN, -err,
-             "the control socket \"%s\" could not be opened%s", s->path,
-             err == -EADDRINUSE ? ": it is in use" : "");
+    veil_log(log, s->asked ? VEIL_LOG_EMERG : VEIL_LOG_WARN,
+             why == NULL ? -err : 0,
+             "the control socket \"%s\" could not be opened%s%s", s->path,
+             why == NULL ? "" : ": ", why == NULL ? "" : why);
     if (s->asked) {
         return err;
     }

@@ -43,6 +43,8 @@ typedef struct {
  */
 int veil_control_server_open(const veil_control_settings_t *settings,
                              const veil_log_t *log);
+/* What stands at the path that is no socket, in words; NULL: nothing. */
+const char *veil_control_server_obstacle(const char *path);
 /* Ends all; unlink_path: nobody else uses the path. */
 void veil_control_server_close(bool unlink_path);
 

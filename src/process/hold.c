@@ -251,6 +251,20 @@ veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
     return 0;
 }
 
+int
+veil_hold_try_listen(const veil_hold_t *hold, const veil_hold_listen_t *want,
+                     const veil_log_t *log)
+{
+    veil_listen_t l;
+
+    /* More slots of an address that is served join those there are. */
+    if (hold_listen_find(hold, want) != NULL) {
+        return 0;
+    }
+    veil_hold_listen_unpack(&l, want);
+    return veil_listen_try(&l, log);
+}
+
 static void
 hold_zone_close(hold_zone_t *held)
 {
@@ -274,14 +288,14 @@ veil_hold_zone_find(const veil_hold_t *hold, const char *name)
     return NULL;
 }
 
-int
-veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
-               uint64_t generation, bool *fresh)
+/* The zone that this one is; NULL: none.  *rc: -EEXIST, or 0. */
+static hold_zone_t *
+hold_zone_same(const veil_hold_t *hold, const veil_hold_zone_t *want, int *rc)
 {
     hold_zone_t *held;
     veil_list_t *n;
-    int fd;
 
+    *rc = 0;
     veil_list_foreach (n, &hold->zones) {
         held = veil_list_entry(n, hold_zone_t, link);
         if (strcmp(held->key.name, want->name) != 0) {
@@ -290,13 +304,43 @@ veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
         if (strcmp(held->key.tag, want->tag) != 0
             || strcmp(held->key.key, want->key) != 0)
         {
-            return -EEXIST;
+            *rc = -EEXIST;
+            return NULL;
         }
         if (held->key.size == want->size && held->key.layout == want->layout) {
-            held->named_by = generation;
-            *fresh = !held->used;
-            return held->fd;
+            return held;
         }
+    }
+    return NULL;
+}
+
+int
+veil_hold_try_zone(const veil_hold_t *hold, const veil_hold_zone_t *want,
+                   bool *fresh)
+{
+    const hold_zone_t *held;
+    int rc;
+
+    held = hold_zone_same(hold, want, &rc);
+    *fresh = held == NULL || !held->used;
+    return rc;
+}
+
+int
+veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
+               uint64_t generation, bool *fresh)
+{
+    hold_zone_t *held;
+    int fd;
+
+    held = hold_zone_same(hold, want, &fd);
+    if (fd < 0) {
+        return fd;
+    }
+    if (held != NULL) {
+        held->named_by = generation;
+        *fresh = !held->used;
+        return held->fd;
     }
 
     fd = memfd_create(want->name, MFD_CLOEXEC);

@@ -79,6 +79,15 @@ int veil_hold_listen(veil_hold_t *hold, const veil_hold_listen_t *want,
  */
 int veil_hold_zone(veil_hold_t *hold, const veil_hold_zone_t *want,
                    uint64_t generation, bool *fresh);
+/*
+ * Whether these would be had, without making anything: 0 or -errno, as of
+ * veil_hold_listen() and veil_hold_zone().  Of a zone fresh is set, too.
+ */
+int veil_hold_try_listen(const veil_hold_t *hold,
+                         const veil_hold_listen_t *want,
+                         const veil_log_t *log);
+int veil_hold_try_zone(const veil_hold_t *hold, const veil_hold_zone_t *want,
+                       bool *fresh);
 /* The zone in use of this name; NULL: there is none. */
 const veil_hold_zone_t *veil_hold_zone_find(const veil_hold_t *hold,
                                             const char *name);

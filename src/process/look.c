@@ -1,9 +1,13 @@
 /*
  * look.c -- a child of the master that reads a configuration and says what it
- * would change, without changing anything.
+ * would change, and whether it could be had, without changing anything.
  *
  * The master reads no configurations: what is in them could break it, and it
- * would grow.  So a child does, as for "veil -t": nothing is made or bound.
+ * would grow.  So a child does, as for "veil -t": nothing is made.  As it is a
+ * fork it knows what the master holds, and tries what would be new: whether
+ * an address could be bound, by doing so for a moment without listening;
+ * whether a zone of that name is another's.  What only processes meet that
+ * start (modules that are prepared, workers) is not tried.
  * What it finds is JSON in a memfd, which is read when the child has ended.
  * Nothing is logged: who asked is told.
  */
@@ -17,8 +21,10 @@
 #include "core/main_conf.h"
 #include "core/overlay.h"
 #include "core/pool.h"
+#include "process/check.h"
 #include "process/facts.h"
 #include "process/look.h"
+#include "process/preflight.h"
 #include "process/reload.h"
 #include "process/spawn.h"
 #include "process/text.h"
@@ -49,8 +55,46 @@ look_diff(const veil_cycle_t *cycle, int text_fd, int facts_fd)
     return diff;
 }
 
+/* Whether all that it needs could be had; what not is logged. */
+static bool
+look_try(const veil_hold_t *hold)
+{
+    static veil_listen_message_t want;
+    veil_memory_message_t other;
+    const veil_hold_zone_t *held;
+    veil_prepare_place_t place;
+    veil_shm_zone_t *zone;
+    veil_hold_zone_t z;
+    veil_list_t *n;
+    uint64_t bytes = 0;
+    bool ok = veil_check_files(veil_cycle) == VEIL_OK;
+    bool fresh;
+
+    veil_list_foreach (n, &veil_cycle->listens) {
+        veil_prepare_listen(veil_list_entry(n, veil_listen_t, link), &want);
+        veil_prepare_place(&place, &veil_cycle->log, want.where);
+        ok = veil_hold_try_listen(hold, &want.listen, &place.log) == 0 && ok;
+    }
+    veil_list_foreach (n, &veil_cycle->zones) {
+        zone = veil_list_entry(n, veil_shm_zone_t, link);
+        veil_prepare_zone(zone, &z);
+        if (veil_hold_try_zone(hold, &z, &fresh) < 0) {
+            held = veil_hold_zone_find(hold, z.name);
+            memset(&other, 0, sizeof(other));
+            memcpy(other.tag, held->tag, sizeof(other.tag));
+            memcpy(other.key, held->key, sizeof(other.key));
+            veil_prepare_zone_refused(zone, &z, &other);
+            ok = false;
+        } else {
+            bytes += fresh ? zone->size : 0;
+        }
+    }
+    veil_preflight(veil_cycle, bytes);
+    return ok;
+}
+
 static json_t *
-look_find(const veil_launch_t *launch, int text_fd, int facts_fd)
+look_find(const veil_launch_t *launch, const veil_look_running_t *running)
 {
     static const veil_log_t nowhere = { .level = VEIL_LOG_OFF };
     veil_reload_result_t *r = veil_reload_begin(0, 0, VEIL_RELOAD_VERB);
@@ -69,8 +113,11 @@ look_find(const veil_launch_t *launch, int text_fd, int facts_fd)
         r->ok = veil_overlay_errors() == 0;
     }
     if (r->ok) {
-        veil_reload_set_diff(r, look_diff(veil_cycle, text_fd, facts_fd));
+        veil_reload_set_diff(
+            r, look_diff(veil_cycle, running->text_fd, running->facts_fd));
         r->reason[0] = '\0';
+        r->ok = look_try(running->hold);
+        r->code = VEIL_E_FAILED;
     } else {
         r->code = VEIL_E_INVALID;
     }
@@ -84,9 +131,10 @@ look_find(const veil_launch_t *launch, int text_fd, int facts_fd)
 }
 
 static void
-look_child(const veil_launch_t *launch, int fd, int text_fd, int facts_fd)
+look_child(const veil_launch_t *launch, int fd,
+           const veil_look_running_t *running)
 {
-    int keep[3] = { fd, text_fd, facts_fd };
+    int keep[3] = { fd, running->text_fd, running->facts_fd };
     json_t *found;
     sigset_t none;
 
@@ -100,7 +148,7 @@ look_child(const veil_launch_t *launch, int fd, int text_fd, int facts_fd)
     sigprocmask(SIG_SETMASK, &none, NULL);
     alarm(LOOK_SECONDS);
 
-    found = look_find(launch, text_fd, facts_fd);
+    found = look_find(launch, running);
     _exit(json_dumpfd(found, fd, JSON_COMPACT) == 0 ? 0 : 1);
 }
 
@@ -108,7 +156,7 @@ look_child(const veil_launch_t *launch, int fd, int text_fd, int facts_fd)
 
 int
 veil_look_start(veil_look_t *look, const veil_launch_t *launch,
-                int running_text_fd, int running_facts_fd)
+                const veil_look_running_t *running)
 {
     int fd = memfd_create("veil look", MFD_CLOEXEC);
     pid_t pid;
@@ -118,7 +166,7 @@ veil_look_start(veil_look_t *look, const veil_launch_t *launch,
     }
     pid = veil_spawn();
     if (pid == 0) {
-        look_child(launch, fd, running_text_fd, running_facts_fd);
+        look_child(launch, fd, running);
     }
     if (pid < 0) {
         close(fd);

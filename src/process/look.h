@@ -1,6 +1,6 @@
 /*
  * look.h -- a child of the master that reads a configuration and says what it
- * would change, without changing anything.
+ * would change, and whether it could be had, without changing anything.
  */
 
 #ifndef VEIL_PROCESS_LOOK_H
@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "core/list.h"
+#include "process/hold.h"
 #include "process/prepare.h"
 
 typedef struct veil_look_s veil_look_t;
@@ -25,12 +26,16 @@ struct veil_look_s {
     void *data;
 };
 
-/*
- * Begins; the descriptors of what runs, as the master keeps them, stay the
- * caller's.  0 or -errno.  The child is killed when it takes a minute.
- */
+/* What runs: all stays the caller's. */
+typedef struct {
+    int text_fd; /* as the master keeps them */
+    int facts_fd;
+    const veil_hold_t *hold;
+} veil_look_running_t;
+
+/* Begins; 0 or -errno.  The child is killed when it takes a minute. */
 int veil_look_start(veil_look_t *look, const veil_launch_t *launch,
-                    int running_text_fd, int running_facts_fd);
+                    const veil_look_running_t *running);
 /* Ends it without a call of ended. */
 void veil_look_cancel(veil_look_t *look);
 /* Whether it is one of these. */

@@ -68,6 +68,7 @@ reload_looked(veil_look_t *look, const json_t *found, int status)
 {
     veil_control_call_t *call = look->data;
     veil_control_rc_t rc = VEIL_CONTROL_DONE;
+    const char *code;
 
     veil_free(look);
     if (strcmp(call->verb->name, "reload") == 0) {
@@ -82,9 +83,11 @@ reload_looked(veil_look_t *look, const json_t *found, int status)
                 ? "reading the configuration took too long"
                 : "the process that read the configuration failed");
     } else if (!json_is_true(json_object_get(found, "ok"))) {
+        code = json_string_value(json_object_get(found, "code"));
         rc = veil_control_fail(
-            call, VEIL_E_INVALID, "%s",
-            json_string_value(json_object_get(found, "reason")));
+            call,
+            strcmp(code, VEIL_E_FAILED) == 0 ? VEIL_E_FAILED : VEIL_E_INVALID,
+            "%s", json_string_value(json_object_get(found, "reason")));
     }
     veil_control_done(call, rc);
 }
@@ -106,6 +109,9 @@ static veil_control_rc_t
 reload_look(veil_control_call_t *call, const char *path)
 {
     veil_launch_t launch = veil_master.launch;
+    veil_look_running_t running = { .text_fd = veil_master.text_fd,
+                                    .facts_fd = veil_master.facts_fd,
+                                    .hold = &veil_master.hold };
     veil_look_t *look = veil_zalloc(sizeof(*look));
     int rc;
 
@@ -114,8 +120,7 @@ reload_look(veil_control_call_t *call, const char *path)
     }
     look->ended = reload_looked;
     look->data = call;
-    rc = veil_look_start(look, &launch, veil_master.text_fd,
-                         veil_master.facts_fd);
+    rc = veil_look_start(look, &launch, &running);
     if (rc < 0) {
         veil_free(look);
         return veil_control_fail(call, VEIL_E_FAILED,

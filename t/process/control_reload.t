@@ -161,8 +161,13 @@ my @workers = sort $t->worker_pids;
 
 sub refused {
     my ($name, $code, $says, %o) = @_;
+    my $dry = delete $o{dry} // $says;
     $t->config(conf(%o));
-    my $r = $c->ask('reload');
+    my $r = $c->ask('reload', { dry_run => $yes });
+    is($r->{err}{code}, $code, "$name: refused by a dry run");
+    like($r->{err}{msg}, $dry, '... with the reason');
+    is($c->code('config.diff'), $code, '... and by config.diff');
+    $r = $c->ask('reload');
     ok(!$r->{ok}, "$name: refused");
     is($r->{err}{code}, $code, '... by its code');
     like($r->{err}{msg}, $says, '... with the reason');
@@ -199,7 +204,7 @@ my $key = 'ssl_certificate_key';
 refused('a key that is not there', 'E_INVALID', qr/none\.key/,
     server => "$ssl ssl_certificate $dir/site.crt; $key $dir/none.key;");
 SKIP: {
-    skip 'root reads everything', 7 if $> == 0;
+    skip 'root reads everything', 10 if $> == 0;
     chmod 0, "$dir/other.key";
     refused('an unreadable key', 'E_INVALID', qr/other\.key.*Permission/,
         server => "$ssl ssl_certificate $dir/other.crt; $key $dir/other.key;");
@@ -209,10 +214,35 @@ refused("another certificate's key", 'E_INVALID', qr/key/,
     server => "$ssl ssl_certificate $dir/site.crt; $key $dir/other.key;");
 refused('a pid file that cannot be written', 'E_FAILED',
     qr/writing the pid file "\/proc\/none\/pid" failed/,
+    dry => qr/the pid file "\/proc\/none\/pid" cannot be written/,
     main => 'pid /proc/none/pid;');
 refused('a control socket that cannot be opened', 'E_FAILED',
     qr/none\/c\.sock" could not be opened/,
+    dry => qr/the control socket "\S+none\/c\.sock" cannot be written/,
     main => "control_socket $dir/none/c.sock;");
+refused('a control socket that is a directory', 'E_FAILED',
+    qr/"\Q$dir\E" could not be opened: it is a directory/,
+    dry => qr/"\Q$dir\E" cannot be opened: it is a directory/,
+    main => "control_socket $dir;");
+mkdir "$dir/taken";
+refused('a socket file that is a directory', 'E_FAILED',
+    qr/bind\(\) to unix:\S+\/taken failed \(98: .*\) in \S+:\d+$/,
+    server => "listen unix:$dir/taken;");
+refused('a socket file where there is no directory', 'E_FAILED',
+    qr/bind\(\) to unix:\S+\/none\/s failed \(2: .*\) in \S+:\d+$/,
+    server => "listen unix:$dir/none/s;");
+
+# A dry run makes nothing, and nobody can connect to what it tries.
+
+my $free = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0,
+    Listen => 1) or die;
+my $new_port = $free->sockport;
+undef $free;
+$t->config(conf(server => "listen 127.0.0.1:$new_port;"
+    . " listen unix:$dir/new.s;"));
+ok($c->ask('reload', { dry_run => $yes })->{ok}, 'new addresses, dry');
+ok(!-e "$dir/new.s", '... make no file');
+ok(!IO::Socket::INET->new("127.0.0.1:$new_port"), '... and do not listen');
 
 # A zone that becomes somebody else's
 
@@ -227,7 +257,7 @@ SKIP: {
     my $have = 0;
     /^(?:MemTotal|SwapTotal):\s+(\d+) kB/ and $have += $1
         for split /\n/, do { local (@ARGV, $/) = '/proc/meminfo'; <> };
-    skip 'this machine is large', 8 if $have >= 60 << 20;
+    skip 'this machine is large', 11 if $have >= 60 << 20;
     my $slip = qr/^zone "huge" would have 61440 MB, but this \S.* has \d+ MB of memory and swap: is the unit of its size right\? in \S+:\d+/;
     my @huge = (server => 'ssl_session_cache shared:huge:60g;');
     refused('a zone that is larger than the machine', 'E_INVALID', $slip,
