@@ -458,9 +458,12 @@ overlay_edit(overlay_t *o, const veil_overlay_edit_t *e)
     }
 }
 
-/* As text; before each line stands the prefix. */
+typedef bool overlay_in_force_fn(const veil_overlay_line_t *line);
+
+/* As text; before each line stands the prefix; in_force NULL: no marks. */
 static char *
-overlay_text(overlay_t *o, const char *prefix, bool places, size_t *len)
+overlay_text(overlay_t *o, const char *prefix, overlay_in_force_fn *in_force,
+             size_t *len)
 {
     const veil_overlay_line_t *line;
     const char *section = NULL;
@@ -479,7 +482,10 @@ overlay_text(overlay_t *o, const char *prefix, bool places, size_t *len)
             section = line->section;
         }
         fprintf(to, "%s%s = %s%s\n", prefix, line->key, line->value,
-                places && line->bad ? " (ignored)" : "");
+                in_force == NULL ? ""
+                : line->bad      ? " (ignored)"
+                : in_force(line) ? ""
+                                 : " (changed since, not in force)");
     }
     fclose(to);
     return text;
@@ -638,7 +644,7 @@ static int
 overlay_write(overlay_t *o)
 {
     size_t n = 0, head = sizeof(overlay_head) - 1;
-    char *lines = overlay_text(o, "", false, &n), *all;
+    char *lines = overlay_text(o, "", NULL, &n), *all;
     int rc;
 
     all = veil_alloc(head + n + 1);
@@ -704,7 +710,7 @@ veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
 }
 
 char *
-veil_overlay_print(void)
+veil_overlay_print(overlay_in_force_fn *in_force)
 {
     size_t n = 0;
     char *lines, *all;
@@ -712,7 +718,7 @@ veil_overlay_print(void)
     if (veil_list_is_empty(veil_overlay_lines())) {
         return veil_zalloc(1);
     }
-    lines = overlay_text(&overlay.now, "# ", true, &n);
+    lines = overlay_text(&overlay.now, "# ", in_force, &n);
     all = veil_zalloc(n + overlay.path.len + 64);
     (void) veil_snprintf(all, n + overlay.path.len + 64,
                          "# changes that stay, of %s\n%s", overlay.path.data,

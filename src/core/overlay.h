@@ -100,9 +100,10 @@ int veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n,
 
 /*
  * For "config.dump": the file as comments of a configuration, with the path;
- * empty when there is nothing.  The caller frees it with veil_free().
+ * empty when there is nothing.  Lines that are not in force are marked.  The
+ * caller frees it with veil_free().
  */
-char *veil_overlay_print(void);
+char *veil_overlay_print(bool (*in_force)(const veil_overlay_line_t *line));
 
 /* Writes a whole file in the place of another: mode 0600, all or nothing. */
 int veil_file_replace(const char *path, const char *data, size_t n);

@@ -215,13 +215,39 @@ state_check(veil_control_call_t *call, const json_t *file, json_t *changes)
     return ok;
 }
 
+static void
+state_forget(void)
+{
+    const veil_state_part_t *p;
+
+    for (p = state_parts; p != NULL; p = p->next) {
+        p->forget();
+    }
+}
+
+/* All that was checked; what workers have to load of it, by part. */
+static json_t *
+state_load_parts(void)
+{
+    json_t *parts = json_object(), *part;
+    const veil_state_part_t *p;
+
+    for (p = state_parts; p != NULL; p = p->next) {
+        part = p->load();
+        if (part != NULL) {
+            json_object_set_new(parts, p->name, part);
+        }
+    }
+    return parts;
+}
+
 static veil_control_rc_t
 state_load_or_diff(veil_control_call_t *call, bool load)
 {
-    json_t *file = state_open(call), *changes = json_array();
-    const veil_state_part_t *p;
+    json_t *file = state_open(call), *changes = json_array(), *parts;
 
     if (file == NULL || !state_check(call, file, changes)) {
+        state_forget();
         json_decref(changes);
         json_decref(file);
         return VEIL_CONTROL_FAILED;
@@ -230,10 +256,36 @@ state_load_or_diff(veil_control_call_t *call, bool load)
         "{s:O, s:o, s:o}", "sha256", json_object_get(file, "sha256"), "counts",
         state_counts(json_object_get(file, "state")), "changes", changes);
     json_decref(file);
-    for (p = state_parts; load && !call->dry_run && p != NULL; p = p->next) {
-        p->load();
-    }
     call->is_volatile = load;
+    if (!load || call->dry_run) {
+        state_forget();
+        return VEIL_CONTROL_DONE;
+    }
+    parts = state_load_parts();
+    state_forget();
+    if (json_object_size(parts) == 0) {
+        json_decref(parts);
+        return VEIL_CONTROL_DONE;
+    }
+    return veil_control_forward(
+        call, json_pack("{s:O, s:o}", "answer", call->data, "parts", parts));
+}
+
+static veil_control_rc_t
+state_load_worker(veil_control_call_t *call)
+{
+    const json_t *parts = json_object_get(call->args, "parts");
+    const veil_state_part_t *p;
+    const json_t *part;
+
+    for (p = state_parts; p != NULL; p = p->next) {
+        part = json_object_get(parts, p->name);
+        if (part != NULL && !p->load_worker(call, part)) {
+            return VEIL_CONTROL_FAILED;
+        }
+    }
+    call->data = json_incref(json_object_get(call->args, "answer"));
+    call->is_volatile = true;
     return VEIL_CONTROL_DONE;
 }
 
@@ -320,14 +372,27 @@ state_may_replace(veil_control_call_t *call, const char *path)
     return true;
 }
 
+bool
+veil_state_in_force(const veil_overlay_line_t *line)
+{
+    veil_state_force_t force = VEIL_STATE_NOT_MINE;
+    const veil_state_part_t *p;
+
+    for (p = state_parts; force == VEIL_STATE_NOT_MINE && p != NULL;
+         p = p->next) {
+        force = p->in_force(line);
+    }
+    return force != VEIL_STATE_NOT_IN_FORCE;
+}
+
 json_t *
-veil_state_now(void)
+veil_state_now(json_t *left_out)
 {
     json_t *state = json_object();
     const veil_state_part_t *p;
 
     for (p = state_parts; p != NULL; p = p->next) {
-        json_object_set_new(state, p->name, p->save());
+        json_object_set_new(state, p->name, p->save(left_out));
     }
     return state;
 }
@@ -337,7 +402,7 @@ state_save(veil_control_call_t *call)
 {
     const char *path = veil_control_text(call, "file");
     char hex[2 * VEIL_SHA256_SIZE + 1], *text;
-    json_t *state, *file;
+    json_t *state, *file, *left_out;
     int rc = 0;
 
     if (path[0] != '/') {
@@ -347,10 +412,12 @@ state_save(veil_control_call_t *call)
     if (!state_may_replace(call, path)) {
         return VEIL_CONTROL_FAILED;
     }
-    state = veil_state_now();
+    left_out = json_array();
+    state = veil_state_now(left_out);
     state_sum(state, hex);
-    call->data = json_pack("{s:s, s:s, s:o}", "file", path, "sha256", hex,
-                           "counts", state_counts(state));
+    call->data =
+        json_pack("{s:s, s:s, s:o, s:o}", "file", path, "sha256", hex,
+                  "counts", state_counts(state), "left_out", left_out);
     file =
         json_pack("{s:i, s:s, s:I, s:s, s:o}", "veil_state", STATE_VERSION,
                   "by", "veil/" VEIL_VERSION, "saved",
@@ -394,6 +461,8 @@ static const veil_control_verb_t state_verbs[] = {
       .flags = VEIL_CONTROL_CHANGES,
       .args = state_args,
       .run = state_load,
+      .worker = state_load_worker,
+      .gather = veil_control_gather_first,
       .changed = state_changed,
       .help = "Makes what was changed at run time that of a file." },
 

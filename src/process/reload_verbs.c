@@ -321,11 +321,14 @@ reload_run(veil_control_call_t *call)
 static void
 reload_dump_changes(FILE *to)
 {
-    json_t *state = veil_state_now(), *rows, *row;
+    json_t *left_out = json_array();
+    json_t *state = veil_state_now(left_out), *rows, *row;
     const char *part;
     char *text;
     size_t i;
 
+    /* What no file could have holds as well. */
+    json_object_set_new(state, "not to be saved", left_out);
     json_object_foreach(state, part, rows)
     {
         json_array_foreach(rows, i, row)
@@ -352,7 +355,7 @@ reload_run_dump(veil_control_call_t *call)
     }
     veil_conf_dump(veil_cycle, out);
     if (veil_control_flag(call, "effective")) {
-        overlay = veil_overlay_print();
+        overlay = veil_overlay_print(veil_state_in_force);
         (void) fputs(overlay, out);
         veil_free(overlay);
         reload_dump_changes(out);
@@ -562,7 +565,7 @@ static const veil_control_arg_t reload_diff_args[] = {
 static const veil_control_arg_t reload_dump_args[] = {
     { .name = "effective",
       .type = VEIL_CONTROL_FLAG,
-      .help = "and the changes of the run time that stay" },
+      .help = "and what was changed at run time" },
     { .name = NULL },
 };
 

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Digest::SHA 'sha256_hex';
 use JSON::PP ();
 use Test::Veil;
 use Test::Veil::Control;
@@ -122,6 +123,83 @@ is(kept('second'), 3, 'also of a server that had said another number');
 is($c->data('listener.list')->[0]{settings}{keepalive_requests} // 0, 3,
     'the list shows it');
 
+# Saved, taken back, loaded again
+
+my $file = $t->testdir . '/saved.json';
+my $saved = $c->data('state.save', file => $file);
+is($saved->{counts}{listeners}, 2, 'state.save: both settings');
+is_deeply($saved->{left_out}, [], 'nothing is left out');
+my $rows = JSON::PP::decode_json($t->read_file('saved.json'))
+    ->{state}{listeners};
+is_deeply($rows, [
+    { listener => $one, setting => 'keepalive_requests', to => '3',
+        was => 1000 },
+    { listener => $one, setting => 'client_max_body_size', to => '2000',
+        was => 1000 },
+], 'as they were given, with what is configured') or diag explain $rows;
+is_deeply($c->data('state.diff', file => $file)->{changes}, [],
+    'state.diff: nothing differs');
+my $dump = $c->data('config.dump', effective => $yes)->{text};
+like($dump, qr/^# changed at run time \(listeners\): .*"client_max_body_size"/m,
+    'config.dump --effective has it');
+
+sub load_rows {
+    my (@rows) = @_;
+    my $json = JSON::PP->new->canonical;
+    my $state = { listeners => \@rows };
+    $t->write_file('other.json', $json->encode({ veil_state => 1,
+        sha256 => sha256_hex($json->encode($state)), state => $state }));
+    return $c->ask('state.load', file => $t->testdir . '/other.json');
+}
+
+my %row = %{$rows->[1]};
+for my $case (
+    [ 'no such listener', { %row, listener => '127.0.0.2:1' } ],
+    [ 'one by its port alone', { %row, listener => '' . $t->port(80) } ],
+    [ 'no such setting', { %row, setting => 'root' } ],
+    [ 'no size', { %row, to => '10x' } ],
+    [ 'without what was', { map { $_ => $row{$_} } grep { $_ ne 'was' }
+            keys %row } ],
+    [ 'twice the same', { %row, to => '1' } ],
+    [ 'no object', 7 ],
+) {
+    my ($what, $bad) = @$case;
+    my $answer = load_rows(\%row, $bad);
+    is($answer->{err}{code}, 'E_INVALID', "state.load: $what");
+    like($answer->{err}{msg}, qr/^the saved listener "/, '... it says');
+}
+is(status(80, '/', 1500), '200', 'nothing of that has changed anything');
+
+$c->data('listener.set', listener => $one, client_max_body_size => '1500');
+$c->data('listener.set', listener => $two, send_timeout => '7s');
+my $diff = $c->data('state.diff', file => $file);
+is_deeply($diff->{changes}, [
+    { listener => $one, before => { client_max_body_size => 1500 },
+        after => { client_max_body_size => 2000 } },
+    { listener => $two, before => { send_timeout => 7000 },
+        after => { send_timeout => 30000 } },
+], 'state.diff: what loading would change') or diag explain $diff;
+$c->data('state.load', { dry_run => $yes }, file => $file);
+is(status(80, '/', 1600), '413', 'nor does a dry run');
+$r = $c->ask('state.load', file => $file);
+ok($r->{ok}, 'state.load') or diag explain $r;
+is($r->{data}{workers}, 2, 'in both workers');
+ok($r->{volatile}, 'until the next reload');
+is(status(80, '/', 1600), '200', 'what was saved is in force');
+my ($other) = grep { $_->{listener} eq $two } @{$c->data('listener.list')};
+is($other->{settings}{send_timeout}, 30000, 'the rest is as configured');
+is(kept('second'), 3, 'also of servers that say something else');
+
+$r = load_rows({ %row, was => 999 });
+ok($r->{ok}, 'one whose configuration has changed since');
+is(status(80, '/', 1500), '413', '... is as configured');
+is(status(80, '/own', 40), '200', 'locations as well');
+is(kept('second'), 2, 'and servers that had said another number');
+is($c->data('state.save', file => $file)->{counts}{listeners}, 0,
+    'nothing is changed');
+$c->data('listener.set', listener => $one, client_max_body_size => '2000',
+    keepalive_requests => '3');
+
 # For a worker that comes later
 
 my ($worker) = $t->worker_pids;
@@ -150,6 +228,14 @@ $t->allow_alerts(qr/overlay\.ini:\d+$/m, qr/"listeners" could not be prepared/);
 $r = $c->ask('reload');
 is($r->{err}{code}, 'E_INVALID', 'an overlay that is partly wrong is refused');
 my $log = substr $t->log, $mark;
+$dump = $c->data('config.dump', effective => $yes)->{text};
+like($dump, qr/^# client_max_body_size = 9k$/m, 'config.dump: a line in force');
+like($dump, qr/^# send_timeout = soon \(ignored\)$/m, '... a wrong one');
+$c->data('listener.set', listener => $two, client_max_body_size => '9001');
+like($c->data('config.dump', effective => $yes)->{text},
+    qr/^# client_max_body_size = 9k \(changed since, not in force\)$/m,
+    '... one that was changed since');
+$c->data('listener.set', listener => $two, client_max_body_size => '9k');
 like($log, qr/there is no listener "1"/, 'says of a listener that is not there');
 like($log, qr/"root" is no setting of listeners in \S+overlay\.ini:4$/m,
     'of what is no setting');

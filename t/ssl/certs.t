@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use Digest::SHA 'sha256_hex';
 use JSON::PP ();
 use Test::Veil;
 use Test::Veil::Control;
@@ -184,6 +185,105 @@ is(all('unknown.test', sigalgs => "ECDSA+SHA256"), 'a2',
     'others have not');
 ok($c->ask('cert.add', sni => 'x.test', files('x2'))->{ok}, 'another one');
 is(all('x.test'), 'x2', 'is in its place');
+
+# Saved, taken back, loaded again
+
+sub ecdsa { return all($_[0], sigalgs => 'ECDSA+SHA256') }
+my $file = "$dir/saved.json";
+my $saved = $c->data('state.save', file => $file);
+is($saved->{counts}{certificates}, 3, 'state.save: all three');
+is_deeply($saved->{left_out}, [], 'none is left out');
+my $text = $t->read_file('saved.json');
+unlike($text, qr/BEGIN|PRIVATE/, 'neither certificates nor keys are in it');
+my $rows = JSON::PP::decode_json($text)->{state}{certificates};
+is_deeply([ map { "$_->{how} $_->{sni} $sha{$_->{sha256}}" } @$rows ],
+    [ 'replace a.test a2', 'replace a.test rsa', 'add x.test x2' ],
+    'which, and whose');
+is($rows->[0]{cert}, "$dir/a2.crt", 'by the paths of their files');
+is($rows->[0]{key}, "$dir/a2.key", 'of both');
+like($c->data('config.dump', effective => $yes)->{text},
+    qr/^# changed at run time \(certificates\): .*"add".*x\.test/m,
+    'config.dump --effective has them');
+
+is_deeply($c->data('state.diff', file => $file)->{changes}, [],
+    'state.diff: nothing differs');
+$c->data('cert.del', sni => 'x.test');
+$c->data('cert.add', sni => 'y.test', files('x'), force => $yes);
+$c->data('cert.replace', sni => 'a.test', files('a1'));
+my $diff = $c->data('state.diff', file => $file)->{changes};
+is_deeply([ map { my $d = $_; join ' ', $d->{certificate},
+        map { $d->{$_} ? $sha{$d->{$_}{sha256}} : '-' } qw/before after/ }
+        @$diff ],
+    [ 'a.test a1 a2', 'x.test - x2', 'y.test x -' ], 'what loading changes');
+is(ecdsa('y.test'), 'x', 'to look changes nothing');
+
+sub load_rows {
+    my (@rows) = @_;
+    my $json = JSON::PP->new->canonical;
+    my $state = { certificates => \@rows };
+    $t->write_file('other.json', $json->encode({ veil_state => 1,
+        sha256 => sha256_hex($json->encode($state)), state => $state }));
+    return $c->ask('state.load', file => "$dir/other.json");
+}
+for my $case (
+    [ 'a file that is gone', qr/missing\.crt" cannot be read: No such file/,
+        { cert => "$dir/missing.crt" } ],
+    [ 'a key that is gone', qr/missing\.key" cannot be read/,
+        { key => "$dir/missing.key" } ],
+    [ 'another key', qr/key/, { key => "$dir/a1.key" } ],
+    [ 'another certificate', qr/a1\.crt" has another certificate by now/,
+        { files('a1') } ],
+    [ 'no file of the kind', qr/PEM|cert/i, { cert => "$dir/none" } ],
+    [ 'no whole path', qr/malformed/, { cert => 'a2.crt' } ],
+    [ 'a text', qr/malformed/, { cert => 'data:' } ],
+    [ 'a name of no server', qr/no server/, { sni => 'nobody.test' } ],
+    [ 'a server that rejects', qr/rejects/, { sni => 'refused.test' } ],
+    [ 'another word', qr/malformed/, { how => 'put' } ],
+    [ 'the same again', qr/second time/, {} ],
+) {
+    my ($what, $says, $bad) = @$case;
+    my $answer = load_rows($rows->[0], { %{$rows->[0]}, %$bad });
+    is($answer->{err}{code}, 'E_INVALID', "state.load: $what");
+    like($answer->{err}{msg}, qr/^the saved certificate of ".*?": .*$says/,
+        '... it says');
+}
+is(ecdsa('a.test'), 'a1', 'nothing of that has changed anything');
+is(ecdsa('y.test'), 'x', 'neither for names of their own');
+
+$r = $c->ask('state.load', file => $file);
+ok($r->{ok}, 'state.load') or diag JSON::PP::encode_json($r);
+is($r->{data}{workers}, 2, 'in both workers');
+is(ecdsa('a.test'), 'a2', 'what was saved is served');
+is(all('a.test', sigalgs => 'RSA-PSS+SHA256'), 'rsa', 'the second kind, too');
+is(ecdsa('x.test'), 'x2', 'and what was added');
+is(ecdsa('y.test'), 'a2', 'what was not saved is gone');
+is_deeply($c->data('state.diff', file => $file)->{changes}, [],
+    'nothing differs');
+
+# One whose file has another by now cannot be found again.
+
+my $a2 = $t->read_file('a2.crt');
+$t->write_file('a2.crt', $t->read_file('a1.crt'));
+$saved = $c->data('state.save', file => "$dir/second.json");
+is($saved->{counts}{certificates}, 2, 'a file that changed: saved are two');
+is($saved->{left_out}[0]{certificate}, 'a.test', '... one is left out');
+like($saved->{left_out}[0]{reason}, qr/a2\.key|a2\.crt/, '... and why');
+like($c->data('config.dump', effective => $yes)->{text},
+    qr/^# changed at run time \(not to be saved\): .*a\.test/m,
+    '... but it is in force');
+is($c->code('state.load', file => $file), 'E_INVALID',
+    '... so the first file cannot be loaded');
+$t->write_file('a2.crt', $a2);
+is($c->code('cert.add', sni => 'x.test', cert => "data:$a2",
+    key => "$dir/a2.key"), 'E_ARGUMENT', 'certificates are given as files');
+
+# None of them
+
+is(load_rows()->{ok}, $yes, 'an empty state');
+is(all('a.test'), 'a1', 'all is as configured');
+is(all('x.test'), 'a1', 'for names of their own as well');
+is(load_rows()->{ok}, $yes, 'once more: nothing to do');
+is($c->code('state.load', file => $file), '', 'and back');
 
 # A worker that comes later knows.
 

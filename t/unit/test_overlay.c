@@ -137,17 +137,25 @@ Test(overlay, what_cannot_be_written_is_refused)
     cr_assert_eq(veil_overlay_change(&fine, 1, why, sizeof(why)), -ENOENT);
 }
 
+static bool
+in_force(const veil_overlay_line_t *line)
+{
+    return strcmp(line->key, "weight") != 0;
+}
+
 Test(overlay, printed_as_comments)
 {
     char *text;
 
-    put("[server a/b]\nstate = drain\nodd = 1\n");
+    put("[server a/b]\nstate = drain\nweight = 5\nodd = 1\n");
     load();
     veil_overlay_bad(
         veil_list_entry(veil_overlay_lines()->prev, veil_overlay_line_t, link),
         "unknown");
-    text = veil_overlay_print();
+    text = veil_overlay_print(in_force);
     cr_assert_not_null(strstr(text, "# [server a/b]\n# state = drain\n"));
+    cr_assert_not_null(
+        strstr(text, "# weight = 5 (changed since, not in force)\n"));
     cr_assert_not_null(strstr(text, "# odd = 1 (ignored)\n"));
     veil_free(text);
 }

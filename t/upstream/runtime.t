@@ -281,6 +281,26 @@ $c->data('server.add', { persist => $true }, upstream => 'back',
 $c->data('server.set', server => "back/$addr{c}", weight => 5);
 is((stat $overlay)[2] & 0777, 0600, 'for its owner alone');
 is(counts(), 'b:2 c:10', 'both changes');
+
+sub overlay_dumped {
+    my $text = $c->data('config.dump', effective => $true)->{text};
+    $text =~ s/.*^# changes that stay, of \S+\n//ms;
+    return join ' ', map { /^# (.*(?:state =|weight =|line =).*)/ ? $1 : () }
+        grep { !/changed at run time/ } split /\n/, $text;
+}
+is(overlay_dumped(), 'state = drain was ready state = ready '
+    . 'weight = 2 (changed since, not in force)',
+    'config.dump --effective tells what of it is in force');
+$c->data('server.set', server => "back/$addr{c}", weight => 2);
+$c->data('server.set', server => "back/$addr{a}", reset => $true);
+is(overlay_dumped(), 'state = drain was ready (changed since, not in force) '
+    . 'state = ready weight = 2', '... as it is changed');
+$c->data('server.set', server => "back/$addr{a}", state => 'drain');
+$c->data('server.del', server => "back/$addr{c}", force => $true);
+is(overlay_dumped(), join(' ', 'state = drain was ready',
+    map { "$_ (changed since, not in force)" } 'state = ready', 'weight = 2'),
+    '... and deleted');
+$c->data('server.add', upstream => 'back', address => $addr{c}, weight => 5);
 $t->stop;
 $t->run;
 is(counts(), 'b:4 c:8', 'a new server has what stays, no more');
@@ -292,6 +312,11 @@ $c->data('server.set', { persist => $true }, server => "back/$addr{a}",
 $c->data('server.del', { persist => $true }, server => "back/$addr{b}");
 unlike($t->read_file('run/overlay.ini'), qr/\[(?:add|server)/,
     'what was taken back is not there');
+like(overlay_dumped(), qr/^line = .*[^)]$/, 'config.dump: a deleted one');
+$c->data('server.add', upstream => 'back', address => $addr{b});
+like(overlay_dumped(), qr/^line = .*\(changed since, not in force\)$/,
+    '... that was added again');
+$c->data('server.del', server => "back/$addr{b}");
 $t->stop;
 $t->append_file('run/overlay.ini',
     "[server back/nobody:1]\nstate = drain\nnonsense\n[add back/$addr{c}]\n"

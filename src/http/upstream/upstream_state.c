@@ -121,7 +121,7 @@ upstream_state_is_changed(const veil_upstream_slot_t *e)
 }
 
 static json_t *
-upstream_state_save(void)
+upstream_state_save(json_t *left_out VEIL_UNUSED)
 {
     const veil_http_main_t *m = veil_cycle->http;
     veil_upstream_group_t *g;
@@ -467,7 +467,8 @@ upstream_state_check(veil_control_call_t *call, const json_t *saved,
     return true;
 }
 
-static void
+/* Workers see it, as it is in shared memory. */
+static json_t *
 upstream_state_load(void)
 {
     unsigned i;
@@ -475,7 +476,66 @@ upstream_state_load(void)
     for (i = 0; i < upstream_state.n; i++) {
         veil_upstream_subject_write(upstream_state.wanted[i], 0);
     }
-    upstream_state_forget();
+    return NULL;
+}
+
+/* --- the overlay ----------------------------------------------------------
+ */
+
+/* Whether the server is as the line says: "3 was 1" says 3. */
+static bool
+upstream_state_holds(const veil_overlay_line_t *line,
+                     const veil_upstream_subject_t *s)
+{
+    const veil_upstream_change_t *c =
+        s->addr.len != 0 ? &s->peer.change : &s->entry.change;
+    const char *was = strstr(line->value, " was ");
+    veil_upstream_params_t now, conf;
+    veil_upstream_edit_t edit;
+    char value[256], why[256];
+    veil_str_t name, sni, addr;
+
+    (void) veil_str_copy_z(
+        value, sizeof(value),
+        was == NULL ? veil_str_z(line->value)
+                    : veil_str_n(line->value, (size_t) (was - line->value)));
+    memset(&edit, 0, sizeof(edit));
+    if (!veil_upstream_edit_set(&edit, line->key, value, why, sizeof(why))) {
+        return false;
+    }
+    if (edit.set & VEIL_UPSTREAM_HAS_ADDR) {
+        veil_upstream_entry_texts(&s->entry, &name, &sni, &addr);
+        return (c->set & VEIL_UPSTREAM_HAS_ADDR)
+               && veil_str_eq_z(addr, edit.addr);
+    }
+    veil_upstream_subject_params(s, &now, &conf);
+    return veil_upstream_params_same(&edit.value, &now, edit.set);
+}
+
+static veil_state_force_t
+upstream_state_in_force(const veil_overlay_line_t *line)
+{
+    const char *server = veil_overlay_section_is(line->section, "server");
+    const char *add = veil_overlay_section_is(line->section, "add");
+    const char *del = veil_overlay_section_is(line->section, "del");
+    const char *name = server != NULL ? server : add != NULL ? add : del;
+    veil_upstream_subject_t s;
+    bool holds = false;
+
+    if (name == NULL) {
+        return VEIL_STATE_NOT_MINE;
+    }
+    if (!veil_upstream_subject_find(NULL, name, &s)) {
+        return VEIL_STATE_NOT_IN_FORCE;
+    }
+    if (del != NULL) {
+        holds = veil_upstream_subject_is_deleted(&s);
+    } else if (!veil_upstream_subject_is_deleted(&s)) {
+        holds = strcmp(line->key, "scheme") == 0
+                || strcmp(line->key, "sni") == 0
+                || upstream_state_holds(line, &s);
+    }
+    return holds ? VEIL_STATE_IN_FORCE : VEIL_STATE_NOT_IN_FORCE;
 }
 
 void
@@ -486,6 +546,8 @@ veil_upstream_state_init(void)
         .save = upstream_state_save,
         .check = upstream_state_check,
         .load = upstream_state_load,
+        .forget = upstream_state_forget,
+        .in_force = upstream_state_in_force,
     };
 
     veil_state_add(&part);

@@ -39,10 +39,9 @@ ssl_control_tell(void *data, bool warning, bool of_key VEIL_UNUSED,
     }
 }
 
-/* Both files; false after noting why. */
-static bool
-ssl_control_load(veil_control_call_t *call, const char *cert, const char *key,
-                 veil_tls_cert_t *to)
+bool
+veil_ssl_control_load(veil_control_call_t *call, const char *cert,
+                      const char *key, veil_tls_cert_t *to)
 {
     veil_tls_cert_files_t files;
 
@@ -104,8 +103,8 @@ ssl_control_survey_one(veil_http_server_t *s, void *data)
     survey->reject |= conf->o.reject;
 }
 
-static bool
-ssl_control_survey(veil_control_call_t *call, veil_str_t name, bool add)
+bool
+veil_ssl_control_survey(veil_control_call_t *call, veil_str_t name, bool add)
 {
     ssl_survey_t survey;
 
@@ -233,10 +232,33 @@ ssl_control_begin(veil_control_call_t *call, veil_ssl_change_t *c)
         return VEIL_CONTROL_FAILED;
     }
     veil_ssl_put_in(c);
+    veil_ssl_state_note(c, veil_control_text(call, "cert"),
+                        veil_control_text(call, "key"));
     json_decref(c->before);
     veil_control_event(c->add ? "cert.added" : "cert.replaced",
                        json_pack("{s:s%}", "sni", c->name.data, c->name.len));
     return veil_control_forward(call, texts);
+}
+
+/* Not texts, as a configuration may have: keys would be in logs. */
+static bool
+ssl_control_has_files(veil_control_call_t *call)
+{
+    static const char *const names[] = { "cert", "key" };
+    unsigned i;
+
+    for (i = 0; i < veil_countof(names); i++) {
+        if (veil_str_starts(veil_str_z(veil_control_text(call, names[i])),
+                            VEIL_STR("data:")))
+        {
+            (void) veil_control_fail(call, VEIL_E_ARGUMENT,
+                                     "\"%s\" must be a file, not what is in "
+                                     "it",
+                                     names[i]);
+            return false;
+        }
+    }
+    return true;
 }
 
 static veil_control_rc_t
@@ -249,9 +271,12 @@ ssl_control_change(veil_control_call_t *call, bool add)
     memset(&c, 0, sizeof(c));
     c.add = add;
     c.name = ssl_control_name(call, name, sizeof(name));
-    if (!ssl_control_survey(call, c.name, add)
-        || !ssl_control_load(call, veil_control_text(call, "cert"),
-                             veil_control_text(call, "key"), &c.cert))
+    if (!ssl_control_has_files(call)) {
+        return VEIL_CONTROL_FAILED;
+    }
+    if (!veil_ssl_control_survey(call, c.name, add)
+        || !veil_ssl_control_load(call, veil_control_text(call, "cert"),
+                                  veil_control_text(call, "key"), &c.cert))
     {
         return VEIL_CONTROL_FAILED;
     }
@@ -283,8 +308,8 @@ ssl_control_worker(veil_control_call_t *call, bool add)
     memset(&c, 0, sizeof(c));
     c.add = add;
     c.name = ssl_control_name(call, name, sizeof(name));
-    if (!ssl_control_load(call, veil_control_text(call, "cert"),
-                          veil_control_text(call, "key"), &c.cert))
+    if (!veil_ssl_control_load(call, veil_control_text(call, "cert"),
+                               veil_control_text(call, "key"), &c.cert))
     {
         return VEIL_CONTROL_FAILED;
     }
@@ -373,6 +398,7 @@ ssl_control_run_del(veil_control_call_t *call)
     }
     del.remove = true;
     veil_ssl_each(del.name, true, ssl_control_del_one, &del);
+    veil_ssl_state_deleted(del.name);
     veil_control_event("cert.deleted", json_pack("{s:s}", "sni", name));
     return veil_control_forward(call, json_incref(call->args));
 }
@@ -551,7 +577,7 @@ ssl_control_run_check(veil_control_call_t *call)
         return veil_control_fail(call, VEIL_E_ARGUMENT,
                                  "\"cert\" and \"key\" belong together");
     }
-    if (!ssl_control_load(call, cert, key, &c)) {
+    if (!veil_ssl_control_load(call, cert, key, &c)) {
         return VEIL_CONTROL_FAILED;
     }
     call->data = veil_ssl_describe(c.leaf);
@@ -587,16 +613,17 @@ ssl_control_restore_one(veil_overlay_line_t *line, const char *name)
         veil_overlay_bad(line, "there is no \"key\" with it");
         return;
     }
-    if (!ssl_control_survey(&call, c.name, c.add)) {
+    if (!veil_ssl_control_survey(&call, c.name, c.add)) {
         /* The configuration has no place for it any more. */
         veil_overlay_stale(line, "%s", call.msg);
         return;
     }
-    if (!ssl_control_load(&call, line->value, key, &c.cert)) {
+    if (!veil_ssl_control_load(&call, line->value, key, &c.cert)) {
         veil_overlay_bad(line, "%s", call.msg);
         return;
     }
     veil_ssl_put_in(&c);
+    veil_ssl_state_note(&c, line->value, key);
     json_decref(c.before);
     veil_tls_cert_free(&c.cert);
 }
@@ -608,6 +635,7 @@ veil_ssl_control_restore(veil_cycle_t *cycle VEIL_UNUSED)
     const char *name;
     veil_list_t *l;
 
+    veil_ssl_state_init();
     veil_list_foreach (l, veil_overlay_lines()) {
         line = veil_list_entry(l, veil_overlay_line_t, link);
         name = veil_overlay_section_is(line->section, "certificate");

@@ -273,6 +273,7 @@ veil_ssl_put_in_clear(veil_cycle_t *cycle)
         while (!veil_list_is_empty(&conf->added)) {
             veil_ssl_free_added(
                 veil_list_first(&conf->added, veil_ssl_added_t, link));
+            veil_ssl_use_list(conf);
         }
         if (conf->put_in != NULL) {
             ssl_put_in_use(conf, conf->ctx);

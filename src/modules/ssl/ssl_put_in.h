@@ -55,7 +55,25 @@ void veil_ssl_free_added(veil_ssl_added_t *a);
 /* Has the conf's servers look at the list of names, or not. */
 void veil_ssl_use_list(const veil_ssl_conf_t *conf);
 
-/* Lets go of all that was put in: at a worker's exit. */
+/* Lets go of all that was put in: servers have what is configured. */
 void veil_ssl_put_in_clear(veil_cycle_t *cycle);
+
+/* --- ssl_control.c */
+
+/* Both files, or "data:" of each; false after failing the call. */
+bool veil_ssl_control_load(veil_control_call_t *call, const char *cert,
+                           const char *key, veil_tls_cert_t *to);
+/* Whether servers of the name can be changed; false after failing the call. */
+bool veil_ssl_control_survey(veil_control_call_t *call, veil_str_t name,
+                             bool add);
+
+/* --- ssl_state.c: in the keeper, what was put in, to be saved and loaded. */
+
+/* After veil_ssl_put_in(); the paths are those of its files. */
+void veil_ssl_state_note(const veil_ssl_change_t *c, const char *cert,
+                         const char *key);
+/* The name has no certificate of its own any more. */
+void veil_ssl_state_deleted(veil_str_t name);
+void veil_ssl_state_init(void);
 
 #endif
