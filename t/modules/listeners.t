@@ -228,14 +228,6 @@ $t->allow_alerts(qr/overlay\.ini:\d+$/m, qr/"listeners" could not be prepared/);
 $r = $c->ask('reload');
 is($r->{err}{code}, 'E_INVALID', 'an overlay that is partly wrong is refused');
 my $log = substr $t->log, $mark;
-$dump = $c->data('config.dump', effective => $yes)->{text};
-like($dump, qr/^# client_max_body_size = 9k$/m, 'config.dump: a line in force');
-like($dump, qr/^# send_timeout = soon \(ignored\)$/m, '... a wrong one');
-$c->data('listener.set', listener => $two, client_max_body_size => '9001');
-like($c->data('config.dump', effective => $yes)->{text},
-    qr/^# client_max_body_size = 9k \(changed since, not in force\)$/m,
-    '... one that was changed since');
-$c->data('listener.set', listener => $two, client_max_body_size => '9k');
 like($log, qr/there is no listener "1"/, 'says of a listener that is not there');
 like($log, qr/"root" is no setting of listeners in \S+overlay\.ini:4$/m,
     'of what is no setting');
@@ -246,3 +238,10 @@ $t->write_file('overlay.ini', "[listener 1]\nsend_timeout = 1s\n"
     . "[listener $two]\nclient_max_body_size = 9k\n");
 ok($t->reload, 'a reload with one that is out of date');
 is(status(81, '/', 9000), '200', 'takes the rest');
+$dump = $c->data('config.dump', effective => $yes)->{text};
+like($dump, qr/^# client_max_body_size = 9k$/m, 'config.dump: a line in force');
+like($dump, qr/^# send_timeout = 1s \(ignored\)$/m, '... one that is not');
+$c->data('listener.set', listener => $two, client_max_body_size => '9001');
+like($c->data('config.dump', effective => $yes)->{text},
+    qr/^# client_max_body_size = 9k \(changed since, not in force\)$/m,
+    '... one that was changed since');
