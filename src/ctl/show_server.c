@@ -86,6 +86,8 @@ show_server_take_workers(json_t *generations, json_t *workers)
         {
             json_object_set(worker, "generation",
                             json_object_get(g, "generation"));
+            (void) json_object_set_new(worker, "state",
+                                       veil_ctl_show_worker_state(worker));
             json_array_append(workers, worker);
         }
         json_decref(list);
@@ -106,6 +108,8 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
         { "worker", "WORKER" },
         { "generation", "GENERATION" },
         { "pid", "PID" },
+        { "state", "STATE" },
+        { "uptime_s", "UPTIME" },
         { "connections", "CONNS" },
         { "accepted", "ACCEPTED" },
         { "requests", "REQS" },

@@ -29,6 +29,7 @@
 #include "process/reload_verbs.h"
 #include "process/show.h"
 #include "process/upgrade.h"
+#include "process/workers.h"
 
 /*
  * Answers are lines of any length, but processes send each other 64 MiB of
@@ -390,9 +391,9 @@ reload_state_name(const veil_generation_t *g)
     return names[g->state];
 }
 
-/* Of the workers of a generation; with a process, of that one alone. */
+/* Of the workers of a generation. */
 static void
-reload_count(veil_show_counts_t *to, uint64_t generation, pid_t pid)
+reload_count(veil_show_counts_t *to, uint64_t generation)
 {
     const veil_board_block_t *b;
     unsigned i;
@@ -401,9 +402,7 @@ reload_count(veil_show_counts_t *to, uint64_t generation, pid_t pid)
     for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
         b = veil_board_block(i);
         if (b != NULL && b->role == VEIL_BOARD_WORKER
-            && b->generation == generation
-            && (pid == 0 || veil_board_pid(b) == pid))
-        {
+            && b->generation == generation) {
             veil_show_counts_add(to, b);
         }
     }
@@ -423,9 +422,21 @@ reload_worker(const veil_generation_t *g, unsigned slot)
 {
     json_t *o = json_pack("{s:i, s:i}", "worker", (int) slot, "pid",
                           (int) g->workers[slot]);
-    veil_show_counts_t n;
+    veil_show_counts_t n = { 0 };
+    const veil_board_block_t *b;
+    unsigned i;
 
-    reload_count(&n, g->number, g->workers[slot]);
+    for (i = 0; i < VEIL_BOARD_BLOCKS; i++) {
+        b = veil_board_block(i);
+        if (b != NULL && b->role == VEIL_BOARD_WORKER
+            && b->generation == g->number
+            && veil_board_pid(b) == g->workers[slot])
+        {
+            veil_workers_set_state(o, b);
+            veil_show_counts_add(&n, b);
+            break;
+        }
+    }
     reload_set_counts(o, &n);
     return o;
 }
@@ -462,7 +473,7 @@ reload_generation(const veil_generation_t *g, bool workers)
     json_object_set_new(o, "workers",
                         workers ? reload_workers(g)
                                 : json_integer(veil_generation_workers(g)));
-    reload_count(&n, g->number, 0);
+    reload_count(&n, g->number);
     json_object_set_new(o, "connections",
                         json_integer((json_int_t) n.connections));
     if (end > now) {

@@ -75,24 +75,32 @@ workers_add_proc(json_t *to, pid_t pid)
         json_integer((json_int_t) rss * sysconf(_SC_PAGESIZE)));
 }
 
+void
+veil_workers_set_state(json_t *to, const veil_board_block_t *b)
+{
+    const char *state = b->state < veil_countof(workers_states)
+                            ? workers_states[b->state]
+                            : "?";
+
+    json_object_set_new(to, "state", json_string(state));
+    json_object_set_new(to, "uptime_s",
+                        json_integer(veil_clock.sec - b->started_sec));
+    workers_add_proc(to, veil_board_pid(b));
+}
+
 static json_t *
 workers_row(const veil_board_block_t *b)
 {
     veil_show_counts_t counts = { 0 };
     uint64_t beat = b->heartbeat_ms;
     json_t *row = json_object();
-    const char *state = b->state < veil_countof(workers_states)
-                            ? workers_states[b->state]
-                            : "?";
 
     json_object_set_new(row, "slot", json_integer((json_int_t) b->slot));
     json_object_set_new(row, "pid", json_integer(veil_board_pid(b)));
     json_object_set_new(row, "generation",
                         json_integer((json_int_t) b->generation));
-    json_object_set_new(row, "state", json_string(state));
+    veil_workers_set_state(row, b);
     json_object_set_new(row, "started", json_integer(b->started_sec));
-    json_object_set_new(row, "uptime_s",
-                        json_integer(veil_clock.sec - b->started_sec));
     json_object_set_new(row, "heartbeat_ms",
                         json_integer(veil_now_ms() > beat
                                          ? (json_int_t) (veil_now_ms() - beat)
@@ -104,7 +112,6 @@ workers_row(const veil_board_block_t *b)
                         json_integer((json_int_t) counts.accepted));
     json_object_set_new(row, "requests",
                         json_integer((json_int_t) counts.requests));
-    workers_add_proc(row, veil_board_pid(b));
     return row;
 }
 

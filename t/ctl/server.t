@@ -155,7 +155,7 @@ SKIP: {
 
 like($ctl->run('status')->{out}, qr/\Aveil \d\S*, serving for .*\nconnections \d+ of \d+ accepted, requests \d+\n\nGENERATION  STATE +WORKERS +CONNS /,
     'status');
-like($ctl->run('status', '--workers')->{out}, qr/^WORKER  GENERATION +PID +CONNS +ACCEPTED +REQS\n +0 +1 +\d+ +\d+ +\d+ +\d+$/m,
+like($ctl->run('status', '--workers')->{out}, qr/^WORKER  GENERATION +PID  STATE +UPTIME +CONNS +ACCEPTED +REQS\n +0 +1 +\d+  serving +\S+ +\d+ +\d+ +\d+$/m,
     'with its workers');
 $ctl->run('log', 'reopen');
 $r = $ctl->run('events', '-n', '1', '--count', '1');
@@ -220,6 +220,8 @@ like($r->{out}, qr/\Aveil .*  not every worker answered in time\n/,
 like($r->{out}, qr/^ +\d +2 +$stuck +stopped /m, '  and which one');
 like($ctl->run('worker', 'list')->{out}, qr/^ +\d +2 +$stuck +stopped /m,
     'so says the list of workers');
+like($ctl->run('status', '--workers')->{out}, qr/^ +\d +2 +$stuck +stopped /m,
+    'and that of the status');
 kill 'CONT', $stuck;
 is($ctl->run('ping')->{status}, 0, 'it goes on');
 
