@@ -67,12 +67,28 @@ static bool VEIL_PRINTF(2, 3)
     return false;
 }
 
+static const veil_control_arg_t *
+command_arg(const veil_control_verb_t *verb, veil_str_t name)
+{
+    const veil_control_arg_t *a;
+
+    if (verb == NULL) {
+        return NULL;
+    }
+    for (a = verb->args; a != NULL && a->name != NULL; a++) {
+        if (veil_ctl_name_eq(name, veil_str_z(a->name))) {
+            return a;
+        }
+    }
+    return NULL;
+}
+
 static bool
 command_unknown_name(command_reader_t *r, veil_str_t name)
 {
     const veil_control_arg_t *a;
     const veil_ctl_option_t *o;
-    char words[VEIL_CTL_WORDS];
+    char words[VEIL_CTL_WORDS], shown[VEIL_CTL_WORDS];
     const char *best = NULL;
     unsigned distance = 0;
 
@@ -80,6 +96,8 @@ command_unknown_name(command_reader_t *r, veil_str_t name)
         for (a = r->c->verb->args; a != NULL && a->name != NULL; a++) {
             veil_conf_nearest(name, a->name, &best, &distance);
         }
+        a = best == NULL ? NULL : command_arg(r->c->verb, veil_str_z(best));
+        best = a == NULL ? best : veil_ctl_arg_name(r->c->verb, a, shown);
     }
     for (o = veil_ctl_options; o->name != NULL; o++) {
         veil_conf_nearest(name, o->name, &best, &distance);
@@ -171,6 +189,7 @@ command_value(command_reader_t *r, const veil_control_arg_t *a,
               veil_str_t value)
 {
     const char *what = "text in UTF-8";
+    char shown[VEIL_CTL_WORDS];
     json_t *v = NULL;
     int64_t n;
 
@@ -203,9 +222,11 @@ command_value(command_reader_t *r, const veil_control_arg_t *a,
     }
     if (v == NULL && what == NULL) {
         (void) command_error(r, "\"%s\" takes one of %s, not \"%.*s\"",
-                             a->name, a->words, VEIL_STR_ARG(value));
+                             veil_ctl_arg_name(r->c->verb, a, shown), a->words,
+                             VEIL_STR_ARG(value));
     } else if (v == NULL) {
-        (void) command_error(r, "\"%s\" takes %s, not \"%.*s\"", a->name, what,
+        (void) command_error(r, "\"%s\" takes %s, not \"%.*s\"",
+                             veil_ctl_arg_name(r->c->verb, a, shown), what,
                              VEIL_STR_ARG(value));
     }
     return v;
@@ -214,10 +235,12 @@ command_value(command_reader_t *r, const veil_control_arg_t *a,
 static bool
 command_set(command_reader_t *r, const veil_control_arg_t *a, veil_str_t value)
 {
+    char shown[VEIL_CTL_WORDS];
     json_t *v;
 
     if (json_object_get(r->c->args, a->name) != NULL) {
-        return command_error(r, "\"%s\" is given twice", a->name);
+        return command_error(r, "\"%s\" is given twice",
+                             veil_ctl_arg_name(r->c->verb, a, shown));
     }
     v = command_value(r, a, value);
     if (v == NULL) {
@@ -348,22 +371,6 @@ command_change_option(command_reader_t *r, veil_str_t name, veil_str_t behind)
 }
 
 /* --- words ----------------------------------------------------------------*/
-
-static const veil_control_arg_t *
-command_arg(const veil_control_verb_t *verb, veil_str_t name)
-{
-    const veil_control_arg_t *a;
-
-    if (verb == NULL) {
-        return NULL;
-    }
-    for (a = verb->args; a != NULL && a->name != NULL; a++) {
-        if (veil_ctl_name_eq(name, veil_str_z(a->name))) {
-            return a;
-        }
-    }
-    return NULL;
-}
 
 static bool
 command_long(command_reader_t *r)
@@ -671,7 +678,7 @@ command_complete(command_reader_t *r)
             return command_error(r, "\"%s\" needs %s: %s", words,
                                  (a->flags & VEIL_CONTROL_POSITION) != 0
                                      ? veil_ctl_arg_value(a, buf, sizeof(buf))
-                                     : a->name,
+                                     : veil_ctl_arg_name(c->verb, a, buf),
                                  a->help);
         }
     }

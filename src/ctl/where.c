@@ -75,7 +75,9 @@ where_unread(veil_pool_t *pool, const veil_cycle_t *cycle)
         return veil_pool_printf(pool,
                                 "the configuration \"%.*s\" does not say "
                                 "which server is meant: there are mistakes in "
-                                "it, which \"veilctl config check\" shows",
+                                "it, which \"veilctl config check %.*s\" "
+                                "shows",
+                                VEIL_STR_ARG(cycle->conf_path),
                                 VEIL_STR_ARG(cycle->conf_path))
             .data;
     }

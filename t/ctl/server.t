@@ -55,7 +55,7 @@ sub conf {
 $r = $ctl->run({ socket => undef }, '-c', conf('named.conf',
     "control_socket unix:$socket mode=0600;\nevents { broken\n"), 'ping');
 is($r->{status}, 1, 'a file with mistakes names nothing');
-like($r->{err}, qr{"\Q$dir\E/named\.conf" does not say which server is meant: .*config check},
+like($r->{err}, qr{"\Q$dir\E/named\.conf" does not say which server is meant: .*"veilctl config check \Q$dir\E/named\.conf"},
     '  and that is said');
 $r = $ctl->run({ socket => undef }, '-c', "$dir/missing.conf", 'ping');
 is($r->{status}, 1, 'a file that is not there is not replaced by another');
@@ -194,6 +194,11 @@ for my $case (
     [ ['ping', 'x'], '"ping" takes no "x"' ],
     [ ['ping', 'x=1'], 'no argument "x"' ],
     [ ['ping', '--dry-run'], 'it changes nothing' ],
+    [ ['cert', 'list', '--expires_on=1d'], 'did you mean "expires-in"?' ],
+    [ ['cert', 'list', '--expires_in=x'], '"expires-in" takes a time' ],
+    [ ['cert', 'list', '--expires_in=1d', 'expires-in=1d'],
+        '"expires-in" is given twice' ],
+    [ ['server', 'set', 'be/a', 'max-conns=x'], '"max_conns" takes a whole number' ],
 ) {
     my ($args, $said) = @$case;
     my $r = $ctl->run({ socket => "$dir/none" }, @$args);
