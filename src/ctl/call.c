@@ -98,13 +98,16 @@ call_print(const veil_ctl_command_t *c, const json_t *data)
 
 /* What else the answer says, for people. */
 static void
-call_print_notes(const json_t *answer)
+call_print_notes(const veil_ctl_command_t *c, const json_t *answer)
 {
     if (json_is_true(json_object_get(answer, "dry_run"))) {
         veil_ctl_say("this was a dry run: nothing was changed");
     } else if (json_is_true(json_object_get(answer, "volatile"))) {
         veil_ctl_say("a restart (of certificates, listeners: a reload) "
-                     "undoes this; --persist keeps it");
+                     "undoes this%s",
+                     c->verb->flags & VEIL_CONTROL_PERSISTS
+                         ? "; --persist keeps it"
+                         : "");
     }
 }
 
@@ -165,7 +168,7 @@ call_answered(const veil_ctl_command_t *c, const json_t *answer)
         if (!call_is_end(c, data) && !call_print(c, data)) {
             return VEIL_CTL_FAILED;
         }
-        call_print_notes(answer);
+        call_print_notes(c, answer);
         if (!call_has_failed_worker(workers)
             && !json_is_true(json_object_get(answer, "partial")))
         {

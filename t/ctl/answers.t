@@ -45,8 +45,12 @@ is_run(asked([ { z => [ 1, { b => "\e" } ] } ], '--json', 'ping'), 0,
     "{\"z\":[1,{\"b\":\"\\u001B\"}]}\n", '', 'JSON');
 is_run(asked([ 'text' ], 'ping', '-j'), 0, "\"text\"\n", '', 'a text as JSON');
 is_run(asked({ ok => \1, data => [], volatile => \1 }), 0, "none\n",
-    "veilctl: a restart (of certificates, listeners: a reload) undoes this; --persist keeps it\n",
+    "veilctl: a restart (of certificates, listeners: a reload) undoes this\n",
     'what does not last');
+$mock->stop;
+$mock = $ctl->mock('cert.del' => { ok => \1, data => [], volatile => \1 });
+like($ctl->run('cert', 'del', 'x')->{err}, qr/undoes this; --persist keeps it\n/,
+    'what can be made to last');
 is_run(asked({ ok => \1, data => [], dry_run => \1, volatile => \1 }), 0,
     "none\n", "veilctl: this was a dry run: nothing was changed\n", 'a dry run');
 is_run(asked({ ok => \1, data => {}, volatile => \1 }, '-j', 'ping'), 0,
