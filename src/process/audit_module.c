@@ -17,7 +17,8 @@
 #include "process/audit_module.h"
 
 typedef struct {
-    veil_array_t *logs; /* of veil_audit_message_t; NULL: none */
+    veil_array_t *logs;  /* of veil_audit_message_t; NULL: none */
+    veil_array_t *nodes; /* their directives: const veil_conf_node_t * */
 } audit_conf_t;
 
 extern veil_module_t veil_core_audit_module;
@@ -31,6 +32,18 @@ veil_audit_configured(const veil_cycle_t *cycle, unsigned i)
         return NULL;
     }
     return veil_array_at(conf->logs, veil_audit_message_t, i);
+}
+
+void
+veil_audit_place(veil_audit_place_t *place, const veil_cycle_t *cycle,
+                 unsigned i, const veil_log_t *log)
+{
+    const audit_conf_t *conf = veil_core_conf(cycle, &veil_core_audit_module);
+
+    veil_prepare_where(
+        *veil_array_at(conf->nodes, const veil_conf_node_t *, i), place->where,
+        sizeof(place->where));
+    veil_prepare_place(&place->place, log, place->where);
 }
 
 /* --- the directive ------------------------------------------------------- */
@@ -74,6 +87,7 @@ audit_set_log(veil_conf_t *cf, const veil_command_t *cmd, void *data)
 {
     audit_conf_t *conf = data;
     veil_syslog_t *server = NULL;
+    const veil_conf_node_t **node;
     veil_audit_message_t *m;
     veil_str_t path;
     unsigned i;
@@ -96,6 +110,8 @@ audit_set_log(veil_conf_t *cf, const veil_command_t *cmd, void *data)
         return veil_conf_error(cf, "there are %d audit logs at most",
                                VEIL_AUDIT_SINKS);
     }
+    node = veil_conf_array_push(cf, &conf->nodes, sizeof(*node));
+    *node = cf->node;
     m = veil_conf_array_push(cf, &conf->logs, sizeof(*m));
     memset(m, 0, sizeof(*m));
     m->reads = true;

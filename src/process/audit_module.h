@@ -9,6 +9,7 @@
 #include "core/control.h"
 #include "core/cycle.h"
 #include "process/message.h"
+#include "process/prepare.h"
 
 /*
  * The i-th control_audit_log of the configuration, from 0 on; NULL: there are
@@ -16,6 +17,14 @@
  */
 const veil_audit_message_t *veil_audit_configured(const veil_cycle_t *cycle,
                                                   unsigned i);
+
+/* Where that stands: " in FILE:LINE" goes behind messages of place->log. */
+typedef struct {
+    veil_prepare_place_t place;
+    char where[VEIL_MESSAGE_PATH];
+} veil_audit_place_t;
+void veil_audit_place(veil_audit_place_t *place, const veil_cycle_t *cycle,
+                      unsigned i, const veil_log_t *log);
 
 /* --- verbs: audit_verbs.c, log_verbs.c ----------------------------------- */
 

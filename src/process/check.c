@@ -84,6 +84,7 @@ veil_check_files(const veil_cycle_t *cycle)
     const veil_log_file_t *file;
     const veil_list_t *n;
     const veil_audit_message_t *audit;
+    veil_audit_place_t place;
     veil_rc_t rc = VEIL_OK;
     unsigned i;
 
@@ -97,8 +98,10 @@ veil_check_files(const veil_cycle_t *cycle)
         }
     }
     for (i = 0; (audit = veil_audit_configured(cycle, i)) != NULL; i++) {
+        veil_audit_place(&place, cycle, i, log);
         if (!audit->syslog
-            && check_writable(log, "the audit log", audit->path, false)
+            && check_writable(&place.place.log, "the audit log", audit->path,
+                              false)
                    != VEIL_OK)
         {
             rc = VEIL_ERROR;

@@ -23,6 +23,7 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "process/control_server.h"
+#include "process/master_state.h"
 
 #define SERVER_READ 16384
 
@@ -371,6 +372,21 @@ control_server_accept(const veil_log_t *log)
     }
 }
 
+/* It does not read its answers: they end here, in the middle. */
+static void
+control_server_cut_off(veil_control_client_t *c, size_t held)
+{
+    if (!c->closing) {
+        veil_log(&veil_master.log, VEIL_LOG_WARN, 0,
+                 "process %d of user %u is disconnected from the control "
+                 "socket: it has not read %zu bytes of answers",
+                 (int) c->session.peer.pid, (unsigned) c->session.peer.uid,
+                 held);
+    }
+    c->closing = true;
+    c->out_len = c->out_off;
+}
+
 bool
 veil_control_client_send(veil_control_client_t *c, const json_t *line)
 {
@@ -388,8 +404,7 @@ veil_control_client_send(veil_control_client_t *c, const json_t *line)
         || held > VEIL_CONTROL_QUEUE_MAX + c->out_long)
     {
         veil_free(text);
-        c->closing = true;
-        c->out_len = c->out_off;
+        control_server_cut_off(c, held);
         return false;
     }
     if (c->out_off != 0) {
@@ -460,25 +475,6 @@ veil_control_server_close(bool unlink_path)
     control_server_close_socket(unlink_path);
 }
 
-/* Takes complete lines out of what was read. */
-static void
-control_server_take_lines(veil_control_client_t *c)
-{
-    size_t from = 0;
-    char *end;
-
-    while (!c->closing && !c->moved
-           && (end = memchr(c->in + from, '\n', c->in_len - from)) != NULL)
-    {
-        size_t len = (size_t) (end - (c->in + from));
-
-        veil_control_request(c, c->in + from, len);
-        from += len + 1;
-    }
-    memmove(c->in, c->in + from, c->in_len - from);
-    c->in_len -= from;
-}
-
 static void
 control_server_line_too_long(veil_control_client_t *c)
 {
@@ -491,6 +487,32 @@ control_server_line_too_long(veil_control_client_t *c)
     (void) veil_control_client_send(c, o);
     json_decref(o);
     c->closing = true;
+}
+
+/* Takes complete lines out of what was read. */
+static void
+control_server_take_lines(veil_control_client_t *c)
+{
+    size_t from = 0;
+    char *end;
+
+    while (!c->closing && !c->moved
+           && (end = memchr(c->in + from, '\n', c->in_len - from)) != NULL)
+    {
+        size_t len = (size_t) (end - (c->in + from));
+
+        if (len > VEIL_CONTROL_LINE_MAX) {
+            control_server_line_too_long(c);
+            return;
+        }
+        veil_control_request(c, c->in + from, len);
+        from += len + 1;
+    }
+    memmove(c->in, c->in + from, c->in_len - from);
+    c->in_len -= from;
+    if (!c->closing && c->in_len > VEIL_CONTROL_LINE_MAX) {
+        control_server_line_too_long(c);
+    }
 }
 
 /* False: the connection is broken. */
@@ -519,9 +541,6 @@ control_server_read(veil_control_client_t *c)
     c->in_len += (size_t) n;
     c->active_ms = veil_now_ms();
     control_server_take_lines(c);
-    if (c->in_len > VEIL_CONTROL_LINE_MAX) {
-        control_server_line_too_long(c);
-    }
     return true;
 }
 

@@ -141,6 +141,7 @@ static void
 crew_receive(crew_process_t *p)
 {
     static veil_message_t m;
+    bool reopen = false;
     int rc;
 
     while ((rc = veil_channel_recv(p->channel, &m)) == 1) {
@@ -155,6 +156,8 @@ crew_receive(crew_process_t *p)
             crew_pass_event(&m);
         } else if (m.type == VEIL_MSG_ANSWER) {
             crew_pass_up(&m);
+        } else if (m.type == VEIL_MSG_REOPEN) {
+            reopen = true;
         }
         veil_message_close_fds(&m);
     }
@@ -162,6 +165,9 @@ crew_receive(crew_process_t *p)
         /* It ends, or is beyond help; waitpid() will say. */
         close(p->channel);
         p->channel = -1;
+    }
+    if (reopen) {
+        veil_crew_reopen_logs(veil_cycle); /* it got SIGUSR1 */
     }
 }
 

@@ -148,6 +148,7 @@ static veil_rc_t
 keeper_send_audit(void)
 {
     const veil_audit_message_t *m;
+    veil_audit_place_t place;
     veil_rc_t rc = VEIL_OK;
     unsigned i;
     int fd;
@@ -163,8 +164,9 @@ keeper_send_audit(void)
         }
         fd = veil_audit_open(m->path, keeper.log);
         if (fd < 0) {
-            veil_log(keeper.log, VEIL_LOG_EMERG, -fd, "open() \"%s\" failed",
-                     m->path);
+            veil_audit_place(&place, veil_cycle, i, keeper.log);
+            veil_log(&place.place.log, VEIL_LOG_EMERG, -fd,
+                     "the audit log \"%s\" cannot be written", m->path);
             return VEIL_ERROR;
         }
         rc = keeper_send(VEIL_MSG_AUDIT, m, sizeof(*m), &fd, 1);

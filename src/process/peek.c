@@ -7,6 +7,9 @@
  * nothing is resolved, opened or checked.  That is also why "veil -s stop"
  * works while the new configuration on disk names a host that is down.
  *
+ * Two pid files, one on the command line and one in the file, are an error: a
+ * signal must not go to another server than the one that is meant.
+ *
  * A value that is neither "on" nor "off" counts as the default: the keeper
  * reports it a moment later, with everything else that is wrong.
  */
@@ -15,6 +18,17 @@
 
 #include "core/conf.h"
 #include "process/peek.h"
+
+static void
+peek_pid(veil_conf_t *cf, const veil_conf_node_t *node, veil_peek_t *peek)
+{
+    if (peek->pid_path.data != NULL) {
+        (void) veil_conf_error_node(cf, node, 0,
+                                    "\"pid\" directive is duplicate");
+        return;
+    }
+    peek->pid_path = veil_conf_full_path(cf, node->args[1].str, false);
+}
 
 static void
 peek_nodes(veil_conf_t *cf, const veil_conf_node_t *root, veil_peek_t *peek)
@@ -36,7 +50,7 @@ peek_nodes(veil_conf_t *cf, const veil_conf_node_t *root, veil_peek_t *peek)
         } else if (veil_str_eq_z(name, "master_process")) {
             peek->master_process = !veil_str_eq_z(value, "off");
         } else if (veil_str_eq_z(name, "pid")) {
-            peek->pid_path = veil_conf_full_path(cf, value, false);
+            peek_pid(cf, node, peek);
         }
     }
 }
@@ -58,8 +72,7 @@ veil_peek(veil_cycle_t *cycle, veil_peek_t *peek)
 
     peek->daemon = true;
     peek->master_process = true;
-    peek->pid_path =
-        veil_conf_full_path(&cf, veil_str_z(VEIL_PID_PATH), false);
+    peek->pid_path = VEIL_STR_NULL;
 
     if (cycle->globals.len != 0) {
         globals =
@@ -74,5 +87,9 @@ veil_peek(veil_cycle_t *cycle, veil_peek_t *peek)
         return VEIL_ERROR;
     }
     peek_nodes(&cf, root, peek);
-    return VEIL_OK;
+    if (peek->pid_path.data == NULL) {
+        peek->pid_path =
+            veil_conf_full_path(&cf, veil_str_z(VEIL_PID_PATH), false);
+    }
+    return cf.errors == 0 ? VEIL_OK : VEIL_ERROR;
 }

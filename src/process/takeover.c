@@ -374,6 +374,12 @@ veil_takeover_has_old(void)
     return takeover.link >= 0 && takeover.state >= TAKEOVER_SERVING;
 }
 
+pid_t
+veil_takeover_old(void)
+{
+    return veil_takeover_has_old() ? takeover.h.pid : 0;
+}
+
 bool
 veil_takeover_keeps_old(void)
 {

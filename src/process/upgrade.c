@@ -578,9 +578,9 @@ veil_upgrade_run_due(uint64_t now_ms)
 
 /* --- beginning and stopping --------------------------------------------- */
 
-/* Why nothing can begin now; NULL: it can. */
+/* Why nothing can begin now, perhaps in buf; NULL: it can. */
 static const char *
-upgrade_is_unfit(void)
+upgrade_is_unfit(char *buf, size_t n)
 {
     if (veil_upgrade.state == UPGRADE_PASSED) {
         return "another master serves already";
@@ -592,8 +592,12 @@ upgrade_is_unfit(void)
         return "this master is ending";
     }
     if (veil_takeover_keeps_old()) {
-        return "the old master of the last upgrade is still kept: end it "
-               "with SIGQUIT, or go back to it, first";
+        (void) veil_snprintf(buf, n,
+                             "the old master %d of the last upgrade is still "
+                             "kept: \"veilctl upgrade --rollback\" goes back "
+                             "to it, SIGQUIT to it ends it",
+                             (int) veil_takeover_old());
+        return buf;
     }
     if (getpid() == 1) {
         return "this is process 1 of its container, which would end with it";
@@ -617,7 +621,7 @@ veil_upgrade_begin(const veil_upgrade_request_t *r, const char **code,
         r->program == NULL ? veil_upgrade_program() : r->program;
 
     *code = VEIL_E_CONFLICT;
-    *why = upgrade_is_unfit();
+    *why = upgrade_is_unfit(text, sizeof(text));
     if (*why == NULL) {
         *code = VEIL_E_INVALID;
         *why = veil_upgrade_refuses(program, text, sizeof(text));

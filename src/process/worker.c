@@ -391,6 +391,23 @@ worker_received(veil_op_t *op)
     worker_drain(worker.conf->worker_shutdown_timeout_ms);
 }
 
+/*
+ * What only root may open the keeper opens, and gives to all workers.  One
+ * without a keeper does what it can: failures are logged file by file, the
+ * old ones stay in use.
+ */
+static void
+worker_ask_reopen(void)
+{
+    if (worker.alone
+        || veil_channel_try_send(worker.o->channel, VEIL_MSG_REOPEN, NULL, 0,
+                                 NULL, 0)
+               < 0)
+    {
+        (void) veil_cycle_open_logs(veil_cycle);
+    }
+}
+
 /* --- signals ------------------------------------------------------------ */
 
 static void
@@ -415,8 +432,7 @@ worker_on_signal(const struct signalfd_siginfo *info)
         veil_log(worker.log, VEIL_LOG_NOTICE, 0,
                  "signal %d (SIGUSR1) received from %u, reopening logs", signo,
                  info->ssi_pid);
-        /* Failures are logged file by file; the old ones stay in use. */
-        (void) veil_cycle_open_logs(veil_cycle);
+        worker_ask_reopen();
         return;
     case SIGHUP:
         veil_log(worker.log, VEIL_LOG_NOTICE, 0, "signal SIGHUP ignored: %s",

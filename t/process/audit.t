@@ -16,7 +16,7 @@ use Test::Veil::Control;
 
 my $t = Test::Veil->new->has('http');
 $t->allow_alerts(qr/writing to the audit log/, qr/a\.json\.old|open\(\)/,
-    qr/exited on signal/);
+    qr/exited on signal|dir\.log" cannot be written/);
 
 sub conf {
     my ($more) = @_;
@@ -287,7 +287,9 @@ SKIP: {
 conf('control_audit_log %%TESTDIR%%/no/such/dir.log;');
 $mark = $t->log_mark;
 $t->signal('HUP');
-$t->wait_for_log(qr/open\(\) ".*dir\.log" failed/, from => $mark);
+ok($t->wait_for_log(
+    qr/the audit log ".*dir\.log" cannot be written \(2: .*\) in \S+veil\.conf:\d+$/m,
+    from => $mark), 'the log names the directive');
 $t->wait_for_log(qr/was not taken/, from => $mark);
 ok($c->ask('ping')->{ok}, 'and the one before serves');
 is((records())[-1]{verb}, 'ping', 'with its logs');
@@ -303,7 +305,8 @@ conf('control_audit_log %%TESTDIR%%/no/such/dir.log;');
 my ($bad, $why) = $t->command('-t');
 isnt($bad, 0, '"veil -t" says so before');
 like($why, qr/the\ audit\ log\ ".*dir\.log"\ cannot\ be\ written:
-    \ there\ is\ no\ directory\ "\Q$dir\E\/no\/such"/x,
+    \ there\ is\ no\ directory\ "\Q$dir\E\/no\/such"
+    \ in\ \S+veil\.conf:\d+$/xm,
     'with the name, and that of the directory');
 ok(!-e "$dir/no", 'which nobody has made');
 conf('control_audit_log %%TESTDIR%%/a.txt/audit.log;');

@@ -104,6 +104,25 @@ my $mark = $t->log_mark;
     is($c->next->{err}{code}, 'E_SYNTAX', 'a line of more than 1 MiB');
     ok($c->eof, 'ends the connection');
 }
+$c = Test::Veil::Control->new($t);
+for my $case ([ 0, undef, 'a line of 1 MiB' ],
+    [ 1, qr/longer than 1 MiB/, 'one byte more' ]) {
+    my ($more, $wrong, $what) = @$case;
+    my $line = '{"verb":"verbs"' . ' ' x ((1 << 20) + $more - 16) . '}';
+    # Whatever is read together is a line for itself.
+    my $begin = qq({"verb":"verbs"}\n);
+    local $SIG{PIPE} = 'IGNORE';
+    my $all = "$begin$line\n";
+    my $sent = 0;
+    while ($sent < length $all) {
+        $sent += syswrite($c->{socket}, $all, 65536, $sent) // last;
+    }
+    ok($c->next->{ok}, "a line before $what");
+    my $r = $c->next;
+    $wrong ? like($r->{err}{msg}, $wrong, "$what is too much")
+        : ok($r->{ok}, "$what is none too many");
+}
+ok($c->eof, 'which ends the connection');
 my @many = map { Test::Veil::Control->new($t) } 1 .. 32;
 ok($_->ask('ping')->{ok}, 'one of 32 clients') for $many[0], $many[31];
 my $over = Test::Veil::Control->new($t);
@@ -133,6 +152,8 @@ my $deaf = Test::Veil::Control->new($t);
     }
     ok(time < $end, "a client that does not read is disconnected ($bytes bytes)");
 }
+ok($t->wait_for_log(qr/\[warn\].*process $$ of user $> is disconnected from the control socket: it has not read \d{7} bytes/),
+    'which the log says');
 ok($c->ask('ping')->{ok}, 'others are served');
 
 # A worker that is stuck

@@ -108,9 +108,21 @@ rename "$dir/error.log", "$dir/error.1.log";
 chmod 0755, $dir;
 $t->signal('USR1');
 ok($t->wait_for(sub { -e "$dir/error.log" }), 'USR1');
-$t->signal('HUP', $worker);
-ok($t->wait_for_log(qr/\b$worker#.*SIGHUP ignored/),
-    'the worker writes to the new log');
+ok($t->wait_for(sub {
+    $t->signal('HUP', $worker);
+    $t->log =~ /\b$worker#.*SIGHUP ignored/;
+}), 'the worker writes to the new log');
+
+# Also when the worker itself is told, which may not write there.
+
+rename "$dir/error.log", "$dir/error.2.log";
+$t->signal('USR1', $worker);
+ok($t->wait_for(sub { -e "$dir/error.log" }), 'USR1 to a worker');
+ok($t->wait_for(sub {
+    $t->signal('HUP', $worker);
+    $t->log =~ /\b$worker#.*SIGHUP ignored/;
+}), '... which writes to the new log');
+unlike($t->read_file('error.2.log'), qr/Permission denied/, '... at once');
 is($t->stop, 0, 'stop');
 
 my ($status, $out) = $t->command('-t', '-g', 'user nonexistent;');

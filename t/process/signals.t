@@ -125,7 +125,12 @@ ok($t->wait_for(sub {
 
 # -s, by way of the pid file.
 
-my ($status, $out) = $t->command('-s', 'reopen');
+my ($status, $out) = $t->command('-s', 'quit', '-g', "pid $dir/x.pid;");
+isnt($status, 0, '-s with another pid file than that of the configuration');
+like($out, qr/"pid" directive is duplicate in \S+veil\.conf:\d+/,
+    '... is refused, as by -t');
+is($t->get('/pid')->status, 200, '... and nobody gets a signal');
+($status, $out) = $t->command('-s', 'reopen');
 is($status, 0, '-s reopen') or diag($out);
 @workers = $t->worker_pids;
 ($status) = $t->command('-s', 'reload');

@@ -243,7 +243,8 @@ for my $n (1, 2) {
     is("@{[ $m->masters ]}", "$old $new", 'it stays');
     is($m->pid_file('veil.pid'), $new, 'the pid file');
     is($m->pid_file('veil.pid.oldbin'), $old, 'its own');
-    refused('an upgrade meanwhile', 'E_CONFLICT', qr/still kept/);
+    refused('an upgrade meanwhile', 'E_CONFLICT', 
+        qr/the old master $old of .* still kept: "veilctl upgrade --rollback"/);
     $reply = ask(rollback => $true);
     ok($reply->{ok}, 'rollback') or diag(explain($reply));
     is($reply->{data}{serves}{pid}, $old, 'the old one serves');
