@@ -213,7 +213,8 @@ static const char man_changes[] =
     ".TP\n"
     "\\fB\\-\\-persist\\fR\n"
     "Keep the change across restarts, where the verb can.\n"
-    "Without it the change is undone by the next one, and that is said.\n";
+    "Without it a restart (of certificates and listeners: a reload) undoes\n"
+    "the change, and that is said.\n";
 
 static const char man_end[] =
     ".SH EXIT STATUS\n"
