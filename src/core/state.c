@@ -385,6 +385,27 @@ veil_state_in_force(const veil_overlay_line_t *line)
     return force != VEIL_STATE_NOT_IN_FORCE;
 }
 
+/* Levels are of this run, and often of a few minutes. */
+static void
+state_log_levels(json_t *left_out)
+{
+    veil_log_rules_t rules;
+    const veil_log_rule_t *r;
+    unsigned i;
+
+    veil_log_get_rules(&rules);
+    for (i = 0; i < rules.n; i++) {
+        r = &rules.rules[i];
+        json_array_append_new(
+            left_out,
+            json_pack("{s:o, s:s, s:s}", "part",
+                      r->part[0] == '\0' ? json_null() : json_string(r->part),
+                      "level",
+                      veil_log_level_name((veil_log_level_t) r->level),
+                      "reason", "the levels of logs are not saved"));
+    }
+}
+
 json_t *
 veil_state_now(json_t *left_out)
 {
@@ -394,6 +415,7 @@ veil_state_now(json_t *left_out)
     for (p = state_parts; p != NULL; p = p->next) {
         json_object_set_new(state, p->name, p->save(left_out));
     }
+    state_log_levels(left_out);
     return state;
 }
 

@@ -53,7 +53,10 @@ struct veil_state_part_s {
     veil_state_part_t *next;
 };
 
-/* All parts, as they would be saved; a new reference. */
+/*
+ * All parts, as they would be saved; a new reference.  What was changed and
+ * would not be saved is appended to left_out.
+ */
 json_t *veil_state_now(json_t *left_out);
 /* Whether what the line says holds now; also of a line that nobody knows. */
 bool veil_state_in_force(const veil_overlay_line_t *line);

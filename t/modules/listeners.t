@@ -143,6 +143,22 @@ my $dump = $c->data('config.dump', effective => $yes)->{text};
 like($dump, qr/^# changed at run time \(listeners\): .*"client_max_body_size"/m,
     'config.dump --effective has it');
 
+$c->data('drain', listener => $two);
+$c->data('log.level', level => 'http=debug');
+is_deeply($c->data('state.save', file => $file)->{left_out}, [
+    { listener => $two, draining => $yes,
+        reason => 'what is drained is not saved' },
+    { part => 'http', level => 'debug',
+        reason => 'the levels of logs are not saved' },
+], 'what else was changed is told');
+$dump = $c->data('config.dump', effective => $yes)->{text};
+like($dump, qr/^# changed at run time \(not to be saved\): .*"$_"/m,
+    "config.dump --effective has it: $_") for qw/draining level/;
+$c->data('undrain', listener => $two);
+$c->data('log.level', level => 'default');
+is_deeply($c->data('state.save', file => $file)->{left_out}, [],
+    'and that it is no more');
+
 sub load_rows {
     my (@rows) = @_;
     my $json = JSON::PP->new->canonical;

@@ -14,6 +14,7 @@
 
 #include "core/overlay.h"
 #include "core/state.h"
+#include "http/drain.h"
 #include "http/http.h"
 #include "modules/listeners/listeners.h"
 
@@ -30,6 +31,28 @@ listeners_state_row(const veil_listeners_change_t *c)
                      c->setting.found->cmd->name, "to", c->text);
 }
 
+/* It is for as long as the server runs, and no setting. */
+static void
+listeners_state_drained(json_t *left_out)
+{
+    const veil_http_main_t *main = veil_cycle->http;
+    const veil_http_port_t *port;
+    char name[VEIL_ADDR_TEXT_MAX];
+    unsigned i;
+
+    for (i = 0; main != NULL && i < main->ports.n; i++) {
+        port = *veil_array_at(&main->ports, veil_http_port_t *, i);
+        if (veil_http_port_is_draining(port)) {
+            (void) veil_listeners_name(port, name, sizeof(name));
+            json_array_append_new(
+                left_out,
+                json_pack("{s:o, s:b, s:s}", "listener",
+                          veil_control_string(veil_str_z(name)), "draining",
+                          true, "reason", "what is drained is not saved"));
+        }
+    }
+}
+
 static json_t *
 listeners_state_save(json_t *left_out)
 {
@@ -38,6 +61,7 @@ listeners_state_save(json_t *left_out)
     json_t *rows = json_array(), *row;
     veil_list_t *l;
 
+    listeners_state_drained(left_out);
     veil_list_foreach (l, veil_listeners_changes()) {
         c = veil_list_entry(l, veil_listeners_change_t, link);
         port = veil_listeners_find(c->listener);
