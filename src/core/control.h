@@ -138,7 +138,7 @@ struct veil_control_call_s {
     const char *code; /* "E_NOT_FOUND": set by veil_control_fail() */
     char msg[512];
     char hint[256];
-    bool is_volatile; /* lost at a reload: the answer says so */
+    bool is_volatile; /* lost at a restart, or sooner: it is told */
     /* While it is LATER. */
     void *ctx;     /* the verb's own */
     bool owns_ctx; /* of veil_alloc(): freed with the call */

@@ -451,6 +451,7 @@ core_init_keeper(veil_cycle_t *cycle)
 {
     veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log,
                       cycle->reloading);
+    veil_overlay_check_sections();
     return VEIL_OK;
 }
 

@@ -18,7 +18,7 @@
 typedef void veil_lint_fn(veil_lint_t *lint);
 
 /* Goes up when a module compiled before would misbehave. */
-#define VEIL_MODULE_ABI 3
+#define VEIL_MODULE_ABI 4
 
 /* Hooks of modules that belong to no protocol: events, logs, processes. */
 typedef struct {
@@ -27,6 +27,8 @@ typedef struct {
     veil_rc_t (*check)(veil_conf_t *cf);
     /* In the keeper before its first worker; as the starting user. */
     veil_rc_t (*init_keeper)(veil_cycle_t *cycle);
+    /* What its sections of the overlay begin with, see core/overlay.h. */
+    const char *const *overlay;
     /* In the keeper: its generation serves from here on. */
     void (*start_keeper)(veil_cycle_t *cycle);
     /* In the keeper: the worker process with this place is dead. */

@@ -351,6 +351,65 @@ veil_overlay_stale(veil_overlay_line_t *line, const char *fmt, ...)
     overlay_tell(overlay.log, false, why, line->line);
 }
 
+/* The module's word that the section begins with; else the nearest one. */
+static bool
+overlay_is_of_module(const veil_core_module_t *core, const char *section,
+                     const char **nearest, unsigned *distance)
+{
+    veil_str_t word = veil_str_n(section, strcspn(section, " "));
+    unsigned i;
+
+    for (i = 0; core->overlay != NULL && core->overlay[i] != NULL; i++) {
+        if (veil_overlay_section_is(section, core->overlay[i]) != NULL) {
+            return true;
+        }
+        veil_conf_nearest(word, core->overlay[i], nearest, distance);
+    }
+    return false;
+}
+
+static void
+overlay_check_section(veil_overlay_line_t *line)
+{
+    const char *nearest = NULL;
+    unsigned distance = 0;
+    unsigned i;
+
+    for (i = 0; veil_modules[i] != NULL; i++) {
+        if (veil_modules[i]->core != NULL
+            && overlay_is_of_module(veil_modules[i]->core, line->section,
+                                    &nearest, &distance))
+        {
+            return;
+        }
+    }
+    if (nearest != NULL) {
+        veil_overlay_bad(line,
+                         "the section [%s] is unknown, did you mean \"%s\"?",
+                         line->section, nearest);
+    } else {
+        veil_overlay_bad(line, "the section [%s] is unknown", line->section);
+    }
+}
+
+void
+veil_overlay_check_sections(void)
+{
+    const veil_overlay_line_t *before = NULL;
+    veil_overlay_line_t *line;
+    veil_list_t *l;
+
+    veil_list_foreach (l, veil_overlay_lines()) {
+        line = veil_list_entry(l, veil_overlay_line_t, link);
+        if (before == NULL || strcmp(before->section, line->section) != 0) {
+            overlay_check_section(line);
+        } else {
+            line->bad = before->bad; /* it was told with the first */
+        }
+        before = line;
+    }
+}
+
 bool
 veil_overlay_is_on(void)
 {

@@ -81,6 +81,11 @@ bool veil_overlay_has(veil_list_t *lines, const char *section);
  * not.  "server backend/a", "server": "backend/a".
  */
 const char *veil_overlay_section_is(const char *section, const char *word);
+/*
+ * Tells, as veil_overlay_bad() does, of sections that no module of this
+ * program has among the words of its veil_core_module_t.overlay.
+ */
+void veil_overlay_check_sections(void);
 /* Whose section it is cannot use the line: warns with file, line and why. */
 void veil_overlay_bad(veil_overlay_line_t *line, const char *fmt, ...)
     VEIL_PRINTF(2, 3);

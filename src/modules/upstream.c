@@ -478,8 +478,11 @@ static const veil_http_module_t upstream_http = {
     .exit_worker = veil_upstream_exit_worker,
 };
 
+static const char *const upstream_overlay[] = { "server", "add", "del", NULL };
+
 static const veil_core_module_t upstream_core = {
     .init_keeper = veil_upstream_init_keeper,
+    .overlay = upstream_overlay,
     .start_keeper = veil_upstream_start_keeper,
     .worker_ended = veil_upstream_worker_ended,
 };

@@ -205,6 +205,7 @@ veil_log_verb_level(veil_control_call_t *call)
     if (!call->dry_run) {
         log_tell_all(&rules);
     }
+    call->is_volatile = w.level >= 0; /* rules end with the server */
     call->data =
         json_pack("{s:o, s:{s:s}, s:{s:s}, s:o, s:o}", "part",
                   w.part[0] == '\0' ? json_null() : json_string(w.part),

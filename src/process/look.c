@@ -110,6 +110,7 @@ look_find(const veil_launch_t *launch, const veil_look_running_t *running)
     if (r->ok) {
         veil_overlay_load(veil_main_conf(veil_cycle)->overlay, &noted.log,
                           true);
+        veil_overlay_check_sections();
         r->ok = veil_overlay_errors() == 0;
     }
     if (r->ok) {

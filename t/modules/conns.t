@@ -302,7 +302,9 @@ is($reply->{data}{connections}, 2, 'a dry run says how many');
 is_deeply($reply->{data}{draining}, ["127.0.0.1:$port"], '... and which listeners');
 is_deeply($c->ask('undrain', { dry_run => $yes })->{data}{draining}, [],
     '... and does nothing');
-$data = $c->data('drain', listener => $port);
+$reply = $c->ask('drain', listener => $port);
+ok($reply->{volatile}, 'a drain ends with the server');
+$data = $reply->{data};
 is($data->{connections}, 2, 'a drain, too');
 is_deeply($data->{draining}, ["127.0.0.1:$port"], '... of that listener');
 my $r = $kept->get('/');

@@ -60,6 +60,7 @@ sub is_silent {
 
 is_silent('as configured');
 my $r = $c->ask('log.level', level => 'info');
+ok($r->{volatile}, 'a rule ends with the server');
 ok($r->{ok}, 'log.level info');
 is($r->{data}{before}{level}, 'notice', 'what it was');
 is($r->{data}{after}{level}, 'info', 'what it is');
@@ -81,6 +82,7 @@ is_told('another generation');
 # A generation that drains has what is said now.
 
 $r = $c->ask('log.level', level => 'default');
+ok(!$r->{volatile}, 'what is taken back does not');
 is($r->{data}{before}{level}, 'info', 'it was "info"');
 is($r->{data}{after}{level}, 'notice', 'it is as configured');
 is_deeply($r->{data}{rules}, [], 'no rules are left');

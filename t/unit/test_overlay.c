@@ -211,3 +211,13 @@ Test(overlay, known)
     veil_overlay_settled();
     overlay.zone = NULL;
 }
+
+/* Sections of modules are fine; others are told once, with a line. */
+Test(overlay, sections_that_nobody_knows)
+{
+    put("[server a/b]\nweight = 2\n[listener 80]\nkey = 1\n"
+        "[sever a/b]\nweight = 2\nstate = drain\n[servers]\nkey = 1\n");
+    veil_overlay_load(veil_str_z(path), &log_off, true);
+    veil_overlay_check_sections();
+    cr_assert_eq(veil_overlay_errors(), 2);
+}

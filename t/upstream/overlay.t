@@ -128,6 +128,10 @@ for my $case (
         qr/neither a section nor "key = value" in \S+overlay\.ini:2$/ ],
     [ 'no section', "weight = 2\n",
         qr/before the first section in \S+overlay\.ini:1$/ ],
+    [ 'a section', "[sever back/$addr{a}]\nweight = 2\nstate = drain\n",
+        qr/the section \[sever back\S+ is unknown, did you mean "server"\? in \S+overlay\.ini:2$/ ],
+    [ 'no such section', "\n[nonsense x]\ny = 2\n",
+        qr/the section \[nonsense x\] is unknown in \S+overlay\.ini:3$/ ],
     [ 'an address', "[add back/x:y]\nweight = 2\n",
         qr/no address of a server in \S+overlay\.ini:2$/ ],
     )
@@ -141,9 +145,11 @@ for my $case (
 }
 is($c->data('status')->{generation}, $serves, 'the same generation serves');
 $c->data('server.set', server => "back/$addr{a}", state => 'ready');
-edit("nonsense\n");
-is($c->ask('reload', { dry_run => $true })->{err}{code}, 'E_INVALID',
-    'a dry run reads it, too');
+for my $text ("nonsense\n", "[nonsense x]\ny = 1\n") {
+    edit($text);
+    is($c->ask('reload', { dry_run => $true })->{err}{code}, 'E_INVALID',
+        'a dry run reads it, too');
+}
 
 # What the configuration made void is no mistake.
 
@@ -155,11 +161,16 @@ is(servers(), 'a:ready/2 b:ready/1', 'are left out');
 # A start takes what it can.
 
 $t->stop;
-edit("[server back/$addr{a}]\nweight = many\nstate = drain\n");
+edit("[server back/$addr{a}]\nweight = many\nstate = drain\n"
+    . "[nonsense x]\ny = 1\nz = 1\n");
 $t->run;
 $c = Test::Veil::Control->new($t);
 is(servers(), 'a:drain/2 b:ready/1', 'a start leaves out what is broken');
 ok($t->log =~ /\[warn\].*must be a number from 1 to 65535, .* in \S+overlay\.ini:2, ignored/,
     'and says so');
+is(scalar(() = $t->log =~ /\[warn\].*the section \[nonsense x\] is unknown in \S+overlay\.ini:5, ignored/g),
+    1, 'also of a section that nobody knows, once');
+like($c->data('config.dump', effective => $true)->{text},
+    qr/^# y = 1 \(ignored\)\n# z = 1 \(ignored\)$/m, 'which is shown');
 
 done_testing();

@@ -138,6 +138,8 @@ veil_conns_drain_worker(veil_control_call_t *call)
     if (!call->dry_run) {
         veil_http_drain_tell();
     }
+    /* It outlives a reload, but not the server. */
+    call->is_volatile = strcmp(call->verb->name, "drain") == 0;
     call->data = json_object();
     json_object_set_new(call->data, "connections",
                         json_integer((json_int_t) d.connections));

@@ -290,8 +290,11 @@ static const veil_control_verb_t listeners_verbs[] = {
     { .name = NULL },
 };
 
+static const char *const listeners_overlay[] = { "listener", NULL };
+
 static const veil_core_module_t listeners_core = {
     .init_keeper = listeners_restore,
+    .overlay = listeners_overlay,
 };
 
 /* It is a module of http, though it has no part in requests. */

@@ -405,8 +405,11 @@ static const veil_http_module_t ssl_http = {
     .lint = veil_ssl_lint,
 };
 
+static const char *const ssl_overlay[] = { "certificate", NULL };
+
 static const veil_core_module_t ssl_core = {
     .init_keeper = veil_ssl_control_restore,
+    .overlay = ssl_overlay,
 };
 
 veil_module_t veil_http_ssl_module = {
