@@ -262,6 +262,7 @@ veil_board_give(veil_board_role_t role, unsigned slot, uint64_t generation)
         b->started_sec = veil_clock.sec;
         b->heartbeat_ms = veil_now_ms();
         b->state = VEIL_BOARD_STARTING;
+        b->drained = 0;
         b->serial = ++board->serial;
         VEIL_FAULT("board.given");
         __atomic_store_n(&b->used, 1, __ATOMIC_RELEASE);
@@ -288,6 +289,12 @@ uint64_t
 veil_board_heartbeat(int block)
 {
     return board_get(&board_of_handle(block)->heartbeat_ms);
+}
+
+uint32_t
+veil_board_drained_of(int block)
+{
+    return __atomic_load_n(&board_of_handle(block)->drained, __ATOMIC_RELAXED);
 }
 
 const veil_board_block_t *

@@ -59,7 +59,8 @@ typedef struct {
     /* the process's own */
     _Alignas(64) uint64_t heartbeat_ms; /* veil_now_ms() of its last turn */
     uint32_t state;                     /* veil_board_state_t */
-    uint32_t reserved_too[13];
+    uint32_t drained; /* of a keeper: listeners that an operator drains */
+    uint32_t reserved_too[12];
     uint64_t cells[VEIL_BOARD_CELLS];
 } veil_board_block_t;
 
@@ -76,6 +77,12 @@ static inline void
 veil_board_state(veil_board_state_t state)
 {
     __atomic_store_n(&veil_board_mine->state, state, __ATOMIC_RELAXED);
+}
+
+static inline void
+veil_board_drained(uint32_t listeners)
+{
+    __atomic_store_n(&veil_board_mine->drained, listeners, __ATOMIC_RELAXED);
 }
 
 size_t veil_board_size(void);
@@ -108,6 +115,9 @@ void veil_board_sweep(void);
 
 /* When the process of a block given out here last turned its loop. */
 uint64_t veil_board_heartbeat(int block);
+
+/* The same for what it last said by veil_board_drained(). */
+uint32_t veil_board_drained_of(int block);
 
 /* The i-th block, NULL if it is not in use; i below this. */
 #define VEIL_BOARD_BLOCKS 2048u

@@ -46,6 +46,25 @@ show_server_counts(veil_ctl_text_t *out, const json_t *data)
     }
 }
 
+/* What somebody has begun and may have forgotten. */
+static void
+show_server_special(veil_ctl_text_t *out, const json_t *data)
+{
+    const json_t *old = json_object_get(data, "old_master");
+
+    if (show_server_int(data, "drained_listeners") > 0) {
+        veil_ctl_text_z(out, "\n");
+        veil_ctl_text_styled(out, VEIL_CTL_YELLOW, "drained listeners: ");
+        show_server_item(out, "", data, "drained_listeners");
+    }
+    if (old != NULL) {
+        veil_ctl_text_z(out, "\n");
+        veil_ctl_text_styled(out, VEIL_CTL_YELLOW, "old master: ");
+        show_server_item(out, "process ", old, "pid");
+        show_server_item(out, ", ", old, "state");
+    }
+}
+
 /* The last load, in a line. */
 static void
 show_server_reload(veil_ctl_text_t *out, const json_t *reload)
@@ -138,6 +157,7 @@ veil_ctl_show_status(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     show_server_item(out, ", process ", data, "pid");
     show_server_item(out, ", configuration ", data, "config");
     show_server_counts(out, data);
+    show_server_special(out, data);
     veil_ctl_text_z(out, "\n\n");
     veil_ctl_show_rows(out, generations, columns);
     if (json_array_size(workers) != 0) {

@@ -28,6 +28,7 @@
 #include "process/master_state.h"
 #include "process/reload_verbs.h"
 #include "process/show.h"
+#include "process/takeover.h"
 #include "process/upgrade.h"
 #include "process/workers.h"
 
@@ -544,6 +545,17 @@ reload_run_status(veil_control_call_t *call)
                       (const veil_generation_t *) (const void *) n, workers));
     }
     json_object_set_new(o, "generations", list);
+    if (veil_master.serving != NULL && veil_master.serving->block >= 0) {
+        json_object_set_new(
+            o, "drained_listeners",
+            json_integer(veil_board_drained_of(veil_master.serving->block)));
+    }
+    if (veil_takeover_old() != 0) {
+        json_object_set_new(o, "old_master",
+                            json_pack("{s:i, s:s}", "pid",
+                                      (int) veil_takeover_old(), "state",
+                                      veil_takeover_old_state()));
+    }
     if (veil_reload_last(0) != NULL) {
         json_object_set_new(o, "reload",
                             veil_reload_json(veil_reload_last(0), false));

@@ -380,6 +380,18 @@ veil_takeover_old(void)
     return veil_takeover_has_old() ? takeover.h.pid : 0;
 }
 
+const char *
+veil_takeover_old_state(void)
+{
+    static const char *const states[] = {
+        [VEIL_UPGRADE_LEAVES] = "draining",
+        [VEIL_UPGRADE_KEEPS] = "kept",
+        [VEIL_UPGRADE_SERVES] = "serving",
+    };
+
+    return states[takeover.h.mode];
+}
+
 bool
 veil_takeover_keeps_old(void)
 {

@@ -68,6 +68,8 @@ void veil_takeover_failed(const char *why);
 bool veil_takeover_has_old(void);
 /* Its process; 0: there is none. */
 pid_t veil_takeover_old(void);
+/* If there is one, what it does: "draining", "kept", "serving". */
+const char *veil_takeover_old_state(void);
 /* It is kept for a way back, or serves too: another upgrade has to wait. */
 bool veil_takeover_keeps_old(void);
 /* What is on disk, as sockets, belongs to the old one too. */

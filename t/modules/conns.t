@@ -322,6 +322,7 @@ ok($h2->drain(10, sub { $h2->count(GOAWAY) }), '... and told to go');
 is($t->get('/', port => 81)->body, '', 'others are not drained');
 ok($t->reload, 'a reload');
 is($t->get('/')->status, 503, '... changes nothing');
+is($c->data('status')->{drained_listeners}, 1, '... status says so');
 my ($old) = $t->worker_pids;
 $t->allow_alerts(qr/exited on signal 9/);
 kill 'KILL', $old;
@@ -334,10 +335,12 @@ is($c->code('undrain', listener => '12.0.0.1:1'), '',
 is_deeply($c->data('drain')->{draining},
     [ map { '127.0.0.1:' . $t->port($_) } 80, 443, 81 ], 'all');
 is($t->get('/', port => 81)->body, '1', '... are drained');
+is($c->data('status')->{drained_listeners}, 3, '... status says so');
 is($c->code('undrain', listener => $port), 'E_CONFLICT',
     'one is not taken back then');
 is_deeply($c->data('undrain')->{draining}, [], 'none');
 is($t->get('/')->status, 200, '... is drained');
+is($c->data('status')->{drained_listeners}, 0, '... status says so');
 is($c->code('drain', listener => '1'), 'E_NOT_FOUND', 'no such listener');
 
 done_testing;

@@ -243,6 +243,8 @@ for my $n (1, 2) {
     is("@{[ $m->masters ]}", "$old $new", 'it stays');
     is($m->pid_file('veil.pid'), $new, 'the pid file');
     is($m->pid_file('veil.pid.oldbin'), $old, 'its own');
+    is_deeply(Test::Veil::Control->new($t)->data('status')->{old_master},
+        { pid => $old, state => 'kept' }, 'status names it');
     refused('an upgrade meanwhile', 'E_CONFLICT', 
         qr/the old master $old of .* still kept: "veilctl upgrade --rollback"/);
     $reply = ask(rollback => $true);

@@ -615,6 +615,21 @@ Test(ctl, status)
         "120ms\n");
 }
 
+Test(ctl, status_that_is_special)
+{
+    expect_shown_by(
+        veil_ctl_show_status,
+        "{\"state\":\"stopping\",\"uptime_ms\":90000,\"stopping_ms\":2000,"
+        "\"drained_listeners\":2,\"old_master\":{\"pid\":7,\"state\":"
+        "\"kept\"},\"generations\":[{\"generation\":2}]}",
+        "veil, stopping for 2s\n"
+        "drained listeners: 2\n"
+        "old master: process 7, kept\n"
+        "\n"
+        "GENERATION\n"
+        "         2\n");
+}
+
 Test(ctl, status_workers)
 {
     expect_shown_by(

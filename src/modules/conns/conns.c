@@ -252,9 +252,14 @@ static const veil_http_var_def_t conns_variables[] = {
 
 static const veil_http_module_t conns_http = { .variables = conns_variables };
 
+static const veil_core_module_t conns_core = {
+    .start_keeper = veil_conns_drain_show,
+};
+
 veil_module_t veil_http_conns_module = {
     .abi = VEIL_MODULE_ABI,
     .name = "conns",
+    .core = &conns_core,
     .http = &conns_http,
     .control = conns_verbs,
 };

@@ -27,6 +27,8 @@ veil_control_run_fn veil_conns_undrain;
 veil_control_run_fn veil_conns_drain_worker;
 json_t *veil_conns_gather_drain(const json_t *args, const json_t *answers);
 json_t *veil_conns_drain_changed(const json_t *args, const json_t *data);
+/* In the keeper that serves: how many are drained, for "status". */
+void veil_conns_drain_show(veil_cycle_t *cycle);
 
 /* conns_errors.c */
 veil_control_run_fn veil_conns_errors;

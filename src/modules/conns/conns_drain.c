@@ -11,6 +11,7 @@
 
 #include "modules/conns/conns.h"
 
+#include "core/board.h"
 #include "http/conn_info.h"
 #include "http/drain.h"
 #include "http/http.h"
@@ -53,6 +54,15 @@ conns_drain_listeners(const veil_control_call_t *dry_run)
     return names;
 }
 
+void
+veil_conns_drain_show(veil_cycle_t *cycle VEIL_UNUSED)
+{
+    json_t *names = conns_drain_listeners(NULL);
+
+    veil_board_drained((uint32_t) json_array_size(names));
+    json_decref(names);
+}
+
 static veil_control_rc_t
 conns_drain_set(veil_control_call_t *call, bool on)
 {
@@ -82,6 +92,7 @@ conns_drain_set(veil_control_call_t *call, bool on)
                 rc == -ENOSPC ? "too many listeners are drained one by one"
                               : "there is no http {} here");
         }
+        veil_conns_drain_show(veil_cycle);
         veil_log(&veil_cycle->log, VEIL_LOG_NOTICE, 0, "%s %s",
                  on ? "draining" : "no longer draining",
                  listener == NULL ? "all listeners" : listener);
