@@ -109,7 +109,7 @@ my $mark = $t->log_mark;
 kill 'USR2', $_ for $old, $new;
 ok($t->wait_for_log(qr/$old#\d+: no upgrade is begun: another master serves/,
     from => $mark), 'USR2 to the old one');
-ok($t->wait_for_log(qr/$new#\d+: no upgrade is begun: the old master of the/,
+ok($t->wait_for_log(qr/$new#\d+: no upgrade is begun: the old master $old of the/,
     from => $mark), 'USR2 to the new one');
 
 kill 'WINCH', $old;
