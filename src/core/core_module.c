@@ -556,6 +556,16 @@ static const veil_command_t core_commands[] = {
       .def = "30s",
       .help = "How long workers may take to finish when the server ends." },
 
+    { .name = "draining_memory",
+      .where = VEIL_CONF_MAIN,
+      .args = VEIL_ARGS_1,
+      .set = veil_conf_set_size,
+      CORE_FIELD(draining_memory),
+      .syntax = "size",
+      .def = "an eighth of the memory there is",
+      .help = "With more memory in the processes of replaced configurations "
+              "that still have connections there is a warning." },
+
     { .name = "reuseport_balancing",
       .where = VEIL_CONF_MAIN,
       .args = VEIL_ARGS_1,

@@ -53,6 +53,7 @@ typedef struct {
     int priority;                        /* nice value */
     uint64_t worker_shutdown_timeout_ms; /* of a replaced generation */
     uint64_t shutdown_timeout_ms;        /* of the whole server */
+    int64_t draining_memory; /* bytes to warn from; 0: by the machine's */
 
     int reuseport_balancing; /* veil_reuseport_t */
 

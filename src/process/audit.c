@@ -424,6 +424,7 @@ audit_text_result(audit_line_t *l, const veil_audit_record_t *r)
     }
     audit_number(l, "gen_before", (int64_t) r->generation_before);
     audit_number(l, "gen_after", (int64_t) r->generation_after);
+    audit_number(l, "gen_boot", (int64_t) r->generation_boot);
 }
 
 size_t
@@ -647,6 +648,9 @@ audit_json_result(json_t *o, const veil_audit_record_t *r)
     json_object_set_new(
         o, "generation_after",
         audit_json_count(r->generation_after != 0, r->generation_after));
+    json_object_set_new(
+        o, "generation_boot",
+        audit_json_count(r->generation_boot != 0, r->generation_boot));
     json_object_set_new(o, "changes", audit_json_changes(r));
 }
 

@@ -60,7 +60,8 @@ typedef struct {
     unsigned workers_expected;  /* 0: it was not for workers */
     uint64_t generation_before; /* 0: none serves */
     uint64_t generation_after;
-    json_t *before; /* objects of values by name, or NULL */
+    uint64_t generation_boot; /* the first of this master; 0: none yet */
+    json_t *before;           /* objects of values by name, or NULL */
     json_t *after;
 } veil_audit_record_t;
 

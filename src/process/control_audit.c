@@ -134,6 +134,7 @@ control_audit_write(const veil_control_session_t *s,
     r.workers_expected = asked->workers_expected;
     r.generation_after = control_audit_generation();
     r.generation_before = asked->generation_before;
+    r.generation_boot = veil_master.began_number;
     r.before = control_audit_values(changed, "before");
     r.after = control_audit_values(changed, "after");
     veil_control_count(asked->table, result);

@@ -186,6 +186,7 @@ keeper_send_settings(void)
     memset(&m, 0, sizeof(m));
     m.worker_shutdown_timeout_ms = keeper.conf->worker_shutdown_timeout_ms;
     m.shutdown_timeout_ms = keeper.conf->shutdown_timeout_ms;
+    m.draining_memory = (uint64_t) keeper.conf->draining_memory;
     m.workers = keeper.conf->workers;
     m.control = *veil_control_settings(veil_cycle);
     keeper_copy_path(m.pid_path, keeper.conf->pid);

@@ -480,7 +480,7 @@ veil_master_run(const veil_master_options_t *o)
         start.from_text =
             veil_master.text_fd >= 0
             && veil_takeover_data(VEIL_TAKEOVER_FROM_TEXT).len != 0;
-        (void) veil_master_load(&start);
+        veil_master.began_number = veil_master_load(&start);
         VEIL_FAULT("upgrade.keeper");
     } else {
         veil_master.status = 1;

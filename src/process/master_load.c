@@ -187,6 +187,7 @@ veil_master_switch(veil_generation_t *g)
     if (old != NULL) {
         veil_master_drain(old, old->settings.worker_shutdown_timeout_ms);
         master_hurry();
+        veil_generation_memory_watch();
     }
     veil_log(&veil_master.log, VEIL_LOG_NOTICE, 0,
              "generation %llu serves with %u worker processes",

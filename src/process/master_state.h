@@ -39,8 +39,9 @@ typedef struct {
     unsigned deaths;     /* of keepers, in a row */
     uint64_t restart_ms; /* when to start from the kept text; 0: not */
     uint64_t began_ms;
-    char *pid_path; /* NULL: not written */
-    int status;     /* to exit with */
+    uint64_t began_number; /* of the first generation this master loads */
+    char *pid_path;        /* NULL: not written */
+    int status;            /* to exit with */
 } veil_master_t;
 
 extern veil_master_t veil_master;
@@ -93,6 +94,15 @@ void veil_master_drain(veil_generation_t *g, uint64_t timeout_ms);
 void veil_master_kill(veil_generation_t *g);
 /* Nothing serves: the text that did is started again, after a while. */
 void veil_master_plan_restart(void);
+
+/* --- generation_memory.c ------------------------------------------------- */
+
+/*
+ * A generation drains: from now on, and until none does, it is looked at now
+ * and then how much memory they have.  More than the one that serves allows
+ * is told in the log, once for as long as it is so and no other drains.
+ */
+void veil_generation_memory_watch(void);
 
 /* --- master_children.c --------------------------------------------------- */
 

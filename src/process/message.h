@@ -17,7 +17,8 @@
 typedef struct {
     uint64_t worker_shutdown_timeout_ms;
     uint64_t shutdown_timeout_ms;
-    bool has_log; /* LOG messages follow */
+    uint64_t draining_memory; /* 0: by the machine's */
+    bool has_log;             /* LOG messages follow */
     unsigned workers;
     char pid_path[VEIL_MESSAGE_PATH];
     veil_control_settings_t control;

@@ -95,6 +95,7 @@ is_deeply($rec->{changes}, [ { field => 'level', before => 'default', after => '
     'what was, and what is');
 is($rec->{generation_before}, 2, 'generation');
 is($rec->{generation_after}, 2, 'generation, after');
+is($rec->{generation_boot}, 1, 'the first of this master');
 is($rec->{fanout}, 'local_only', 'the master did it alone');
 ok(!$rec->{dry_run}, 'not dry');
 like($rec->{ts}, qr/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\z/, 'ts');

@@ -54,6 +54,7 @@ setup(void)
     r.elapsed_ms = 12;
     r.generation_before = 4;
     r.generation_after = 4;
+    r.generation_boot = 2;
 }
 
 /* Those before are given back. */
@@ -149,7 +150,8 @@ Test(audit, the_whole_line)
         "role_needed=operate uid=1000 gid=100 pid=4711 user=ann comm=veilctl "
         "client=3 connect_ts=2025-11-21T14:28:37.999Z socket=/run/veil.sock "
         "target=app/10.0.0.1:80 dry_run=false fanout=ok workers=2/0/2 "
-        "elapsed_ms=12 gen_before=4 gen_after=4 version=" VEIL_VERSION
+        "elapsed_ms=12 gen_before=4 gen_after=4 gen_boot=2 "
+        "version=" VEIL_VERSION
         " reason=- set.weight=1->5 arg.server=app/10.0.0.1:80 arg.weight=5");
 }
 
@@ -188,6 +190,7 @@ Test(audit, the_whole_object)
         "workers_expected",
         "generation_before",
         "generation_after",
+        "generation_boot",
         "changes",
         "version",
     };
@@ -224,7 +227,7 @@ Test(audit, an_empty_record_has_all_names)
     {
         nulls += json_is_null(v);
     }
-    cr_assert_eq(nulls, 26);
+    cr_assert_eq(nulls, 27);
     has("uid", "unknown");
     has("gid", "unknown");
     has("pid", "unknown");
