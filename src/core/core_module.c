@@ -445,16 +445,6 @@ core_finish(veil_conf_t *cf, void *conf, const void *parent VEIL_UNUSED)
     return core_default_user(cf, mcf);
 }
 
-/* First of all modules, which find their sections there. */
-static veil_rc_t
-core_init_keeper(veil_cycle_t *cycle)
-{
-    veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log,
-                      cycle->reloading);
-    veil_overlay_check_sections();
-    return VEIL_OK;
-}
-
 /* --- tables ---------------------------------------------------------------
  */
 
@@ -796,7 +786,7 @@ static const veil_core_module_t core_module = {
         .init = core_init,
         .finish = core_finish,
     },
-    .init_keeper = core_init_keeper,
+    .init_keeper = veil_overlay_init_keeper,
 };
 
 veil_module_t veil_core_main_module = {

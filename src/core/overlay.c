@@ -25,6 +25,7 @@
 #include <ini.h>
 #include <limits.h>
 
+#include "core/main_conf.h"
 #include "core/overlay.h"
 
 #define OVERLAY_LINE_MAX (INI_MAX_LINE - 2)
@@ -263,6 +264,15 @@ unsigned
 veil_overlay_errors(void)
 {
     return overlay.errors;
+}
+
+veil_rc_t
+veil_overlay_init_keeper(veil_cycle_t *cycle)
+{
+    veil_overlay_load(veil_main_conf(cycle)->overlay, &cycle->log,
+                      cycle->reloading);
+    veil_overlay_check_sections();
+    return VEIL_OK;
 }
 
 veil_list_t *

@@ -52,6 +52,11 @@ veil_rc_t veil_overlay_declare(veil_conf_t *cf);
  * these are errors, and counted.
  */
 void veil_overlay_load(veil_str_t path, const veil_log_t *log, bool strict);
+/*
+ * The core module's hook: loads the file that the configuration names, first
+ * of all modules, which find their sections there.
+ */
+veil_rc_t veil_overlay_init_keeper(veil_cycle_t *cycle);
 /* Of a strict load, and of those whose sections they are. */
 unsigned veil_overlay_errors(void);
 
