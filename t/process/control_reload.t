@@ -398,14 +398,14 @@ like($r->{out}, qr/^generation $now after \d/m, '... and which');
 $r = $ctl->run('config', 'dump');
 like($r->{out}, qr/\A# configuration file \S+:\n.*worker_processes 3;\n/,
     'veilctl config dump');
-$t->write_file('overlay.ini', "[of nobody]\nkey = value\n");
+$t->write_file('overlay.ini', "[server nobody/127.0.0.1:1]\nstate = drain\n");
 $t->config(conf(main => "control_overlay $dir/overlay.ini;"));
 $c->data('reload');
 my $plain = $ctl->run('config', 'dump')->{out};
 $r = $ctl->run('config', 'dump', '--effective');
 is(substr($r->{out}, 0, length $plain), $plain, '... --effective: the same');
 like(substr($r->{out}, length $plain),
-    qr/\Q$dir\E\/overlay\.ini.*\[of nobody\].*key ?= ?value/s,
+    qr/\Q$dir\E\/overlay\.ini.*\[server nobody\/127\.0\.0\.1:1\].*state ?= ?drain/s,
     '... and what was changed to stay');
 $r = $ctl->run('status');
 like($r->{out}, qr/\bserving\b/, 'veilctl status');
