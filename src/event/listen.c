@@ -467,6 +467,19 @@ listen_take(veil_acceptor_t *a, int fd)
     }
 }
 
+/* Takes one of those that wait, if any does. */
+static bool
+listen_look(veil_acceptor_t *a)
+{
+    int fd = accept4(a->handle.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        return errno == ECONNABORTED || errno == EINTR;
+    }
+    listen_take(a, fd);
+    return true;
+}
+
 /*
  * The client that the acceptor may have been woken for when it was cancelled.
  * One that stops for good serves all that wait: it may have missed several,
@@ -476,14 +489,24 @@ static void
 listen_look_again(veil_acceptor_t *a)
 {
     unsigned most = a->stopped ? LISTEN_LAST : 1;
-    int fd;
 
-    while (most-- > 0) {
-        fd = accept4(a->handle.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            listen_take(a, fd);
-        } else if (errno != ECONNABORTED && errno != EINTR) {
-            return;
+    while (most-- > 0 && listen_look(a)) {
+        /* The next one. */
+    }
+}
+
+void
+veil_acceptors_look(void)
+{
+    veil_acceptor_t *a;
+    veil_list_t *n;
+    unsigned most;
+
+    veil_list_foreach (n, &listen_acceptors) {
+        a = veil_list_entry(n, veil_acceptor_t, link);
+        most = LISTEN_LAST;
+        while (!a->paused && most-- > 0 && listen_look(a)) {
+            /* The next one. */
         }
     }
 }

@@ -98,5 +98,10 @@ unsigned veil_acceptors_connections(void);
  */
 unsigned veil_acceptors_open(void);
 void veil_acceptors_stop_all(void);
+/*
+ * Takes the clients that wait on the sockets of all acceptors that are
+ * neither paused nor stopped: whoever was woken for them may not come.
+ */
+void veil_acceptors_look(void);
 
 #endif

@@ -41,6 +41,7 @@ static const char *const channel_names[VEIL_MSG_KINDS] = {
     [VEIL_MSG_REOPEN] = "REOPEN",
     [VEIL_MSG_ADOPT] = "ADOPT",
     [VEIL_MSG_RELEASE] = "RELEASE",
+    [VEIL_MSG_LOOK] = "LOOK",
 
     [VEIL_MSG_DIAGNOSTIC] = "DIAGNOSTIC",
     [VEIL_MSG_FACTS] = "FACTS",

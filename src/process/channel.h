@@ -52,6 +52,7 @@ typedef enum {
     /* keeper to worker */
     VEIL_MSG_ADOPT,   /* veil_slot_message_t: accept for an absent worker */
     VEIL_MSG_RELEASE, /* veil_slot_message_t: it is back */
+    VEIL_MSG_LOOK,    /* whether clients wait that nobody was woken for */
     VEIL_MSG_KINDS
 } veil_message_type_t;
 

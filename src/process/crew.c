@@ -628,7 +628,7 @@ crew_sooner(uint64_t a, uint64_t b)
 int
 veil_crew_timeout(uint64_t now_ms)
 {
-    uint64_t due = veil_crew_watch_due();
+    uint64_t due = crew_sooner(veil_crew_watch_due(), veil_crew_lookout_due());
     veil_list_t *n;
     unsigned i;
 
@@ -653,6 +653,7 @@ veil_crew_run_due(uint64_t now_ms)
 
     crew_kill_late(now_ms);
     veil_crew_watch(now_ms);
+    veil_crew_lookout(now_ms);
     for (i = 0; i < veil_crew.o.workers; i++) {
         s = &veil_crew.slots[i];
         if (s->respawn_ms == 0 || s->respawn_ms > now_ms) {

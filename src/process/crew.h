@@ -76,6 +76,14 @@ unsigned veil_crew_poll(struct pollfd *fds);
 /* The entries as poll(2) left them. */
 void veil_crew_polled(const struct pollfd *fds, unsigned n);
 
+/*
+ * The listening sockets, as far as they are to be polled now, beside the
+ * above; never more than max.
+ */
+unsigned veil_crew_lookout_max(void);
+unsigned veil_crew_lookout_poll(struct pollfd *fds);
+void veil_crew_lookout_polled(const struct pollfd *fds, unsigned n);
+
 /* Milliseconds until something is due; -1: nothing is. */
 int veil_crew_timeout(uint64_t now_ms);
 void veil_crew_run_due(uint64_t now_ms);

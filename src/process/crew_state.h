@@ -36,6 +36,7 @@ typedef struct {
     uint64_t end_ms;     /* when its time for draining is up */
     uint64_t look_ms;    /* then whether it is stuck; 0: not, or it was not */
     uint64_t excused_ms; /* was seen with a debugger then; 0: never */
+    uint64_t told_ms;    /* to look for clients; 0: never */
     bool killed;         /* by the keeper */
     bool stuck;          /* because its loop did not turn */
     bool quiet;          /* accepts no more */
@@ -79,6 +80,12 @@ veil_crew_process(veil_list_t *link)
 {
     return veil_list_entry(link, crew_process_t, link);
 }
+
+/* --- crew_lookout.c */
+
+/* When the sockets are to be looked at; 0: when a client comes. */
+uint64_t veil_crew_lookout_due(void);
+void veil_crew_lookout(uint64_t now_ms);
 
 /* --- crew_watch.c */
 

@@ -506,9 +506,10 @@ keeper_timeout(uint64_t now)
 static void
 keeper_turn(void)
 {
-    unsigned max = veil_crew_alive() + 3;
+    unsigned max = veil_crew_alive() + veil_crew_lookout_max() + 3;
     struct pollfd *fds = veil_alloc(max * sizeof(*fds));
-    unsigned heirs;
+    struct pollfd *sockets;
+    unsigned heirs, nsockets;
     unsigned n;
 
     fds[0] = (struct pollfd){ .fd = keeper.signals, .events = POLLIN };
@@ -516,11 +517,15 @@ keeper_turn(void)
                               .events = POLLIN };
     n = veil_crew_poll(fds + 2);
     heirs = veil_heir_poll(fds + 2 + n);
+    sockets = fds + 2 + n + heirs;
+    nsockets = veil_crew_lookout_poll(sockets);
 
     veil_time_update();
-    if (poll(fds, n + 2 + heirs, keeper_timeout(veil_now_ms())) >= 0) {
+    if (poll(fds, n + 2 + heirs + nsockets, keeper_timeout(veil_now_ms()))
+        >= 0) {
         veil_time_update();
         veil_board_beat(veil_now_ms());
+        veil_crew_lookout_polled(sockets, nsockets);
         veil_crew_polled(fds + 2, n);
         if (fds[1].revents != 0) {
             keeper_on_master();

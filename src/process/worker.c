@@ -344,6 +344,9 @@ worker_on_message(veil_message_t *m)
         worker_release(
             ((const veil_slot_message_t *) (const void *) m->data)->slot);
         break;
+    case VEIL_MSG_LOOK:
+        veil_acceptors_look();
+        break;
     case VEIL_MSG_CONTROL:
         veil_control_calls_message(m);
         break;

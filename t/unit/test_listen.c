@@ -545,6 +545,29 @@ CONTRACT(accept_stops_when_woken)
     close(fd);
 }
 
+/* Whoever was woken does not run: the others look for themselves. */
+CONTRACT(accept_looks)
+{
+    veil_listen_t l = listen_on("127.0.0.1");
+    int fd = bind_any(&l);
+    int c, i;
+
+    l.fds = &fd;
+    c = client(&l.addr);
+    for (i = 0; i < 2; i++) {
+        cr_assert_not_null(
+            veil_acceptor_open(b->loop, &l, 0, &veil_log_stderr));
+    }
+    /* Their operations are not submitted yet. */
+    veil_acceptors_look();
+    cr_assert_eq(accepted, 1);
+    veil_acceptors_look();
+    cr_assert_eq(accepted, 1);
+    close(c);
+    finish(b);
+    close(fd);
+}
+
 CONTRACT(accept_stops_while_paused)
 {
     veil_listen_t l = listen_on("127.0.0.1");
