@@ -121,6 +121,9 @@ changed([ 'client_max_body_size: 1000 -> 2000',
 like(text(), qr/ set\.client_max_body_size=1000->2000 /, 'as text');
 
 my $name = $c->data('listener.list')->[0]{listener};
+$c->data('state.load', file => $file);
+changed([ "$name.client_max_body_size: 2000 -> 1000",
+    "$name.keepalive_requests: 77 -> 1000" ], 'state.load, of listeners');
 $c->data('drain');
 changed([ "draining: [] -> [\"$name\"]" ], 'drain');
 $c->data('undrain');
