@@ -35,20 +35,33 @@ sub answers {
     return join ' ', sort keys %by;
 }
 
+# stop_workers(@pids): and they have stopped when it returns.
+
+sub stop_workers {
+    kill 'STOP', @_;
+    for my $pid (@_) {
+        $t->wait_for(sub {
+            open my $f, '<', "/proc/$pid/stat" or return 0;
+            return <$f> =~ /\) T /;
+        });
+    }
+    return;
+}
+
 # All wait on one socket.
 
 conf('');
 $t->run;
 my @workers = $t->worker_pids;
 for my $i (0, 1) {
-    kill 'STOP', $workers[$i];
+    stop_workers($workers[$i]);
     is(answers(5), $workers[1 - $i], "worker $i is stopped: the other answers");
     kill 'CONT', $workers[$i];
 }
 
 # They are told once, and may be told again when they have run.
 
-kill 'STOP', @workers;
+stop_workers(@workers);
 my @clients = map { $t->connect } 1 .. 3;
 $_->write("GET / HTTP/1.0\r\n\r\n") for @clients;
 kill 'CONT', @workers;
@@ -62,7 +75,7 @@ for my $options ('', ' reuseport') {
     ok($t->reload, "listen$options") or next;
     $t->wait_for(sub { 2 == (my @w = $t->worker_pids) });
     my @old = $t->worker_pids;
-    kill 'STOP', @old;
+    stop_workers(@old);
     $t->signal('HUP');
     my %old = map { $_ => 1 } @old;
     my @new;
