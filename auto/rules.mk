@@ -14,8 +14,8 @@ TLS_NONE = $(wildcard src/event/tls_none.c src/event/ktls_none.c \
 LEFT_OUT = $(if $(filter yes,$(TLS)),$(TLS_NONE),$(TLS_NAMES))
 
 LAYER_SRCS = $(filter-out src/process/veil.c $(LEFT_OUT),$(sort $(wildcard \
-    src/core/*.c src/event/*.c src/process/*.c src/http/*.c src/http/*/*.c \
-    src/stream/*.c)))
+    src/core/*.c src/event/*.c src/process/*.c src/process/*/*.c \
+    src/http/*.c src/http/*/*.c src/stream/*.c)))
 # veil-fetch is a program of its own; what it shares with veil is the library.
 FETCH_SRCS = $(if $(filter yes,$(FETCH)),$(sort $(wildcard src/fetch/*.c)))
 FETCH_OBJS = $(FETCH_SRCS:%.c=$(B)/%.o)

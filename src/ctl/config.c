@@ -17,8 +17,8 @@
 #include "ctl/link.h"
 #include "ctl/output.h"
 #include "ctl/where.h"
-#include "process/explain.h"
-#include "process/lint.h"
+#include "process/inspect/explain.h"
+#include "process/inspect/lint.h"
 
 /* For a server that may be stuck, or may not be there. */
 #define CONFIG_ASK_MS 2000

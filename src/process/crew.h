@@ -8,7 +8,7 @@
 #include <poll.h>
 
 #include "core/cycle.h"
-#include "process/control.h"
+#include "process/control/control.h"
 
 typedef struct {
     unsigned workers;

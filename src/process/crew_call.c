@@ -10,8 +10,8 @@
 #include "core/log.h"
 #include "process/channel.h"
 #include "process/crew_state.h"
-#include "process/diagnostic.h"
 #include "process/message.h"
+#include "process/reload/diagnostic.h"
 
 /* --- control calls ------------------------------------------------------ */
 

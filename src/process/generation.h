@@ -7,12 +7,12 @@
 
 #include "core/list.h"
 #include "core/log.h"
-#include "process/audit_log.h"
 #include "process/channel.h"
+#include "process/control/audit_log.h"
 #include "process/hold.h"
 #include "process/message.h"
 #include "process/prepare.h"
-#include "process/reload.h"
+#include "process/reload/reload.h"
 
 /* Files of one error log at most that the master writes to. */
 #define VEIL_GENERATION_LOGS 8

@@ -15,12 +15,12 @@
 #include "core/board.h"
 #include "core/control.h"
 #include "core/time.h"
-#include "process/control.h"
-#include "process/look.h"
+#include "process/control/control.h"
 #include "process/master_state.h"
-#include "process/reload_verbs.h"
+#include "process/reload/look.h"
+#include "process/reload/reload_verbs.h"
 #include "process/spawn.h"
-#include "process/upgrade.h"
+#include "process/upgrade/upgrade.h"
 
 static void
 master_log_keeper(const veil_generation_t *g, int status)

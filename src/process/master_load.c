@@ -17,15 +17,15 @@
 #include "core/pool.h"
 #include "core/time.h"
 #include "core/version.h"
-#include "process/control_server.h"
-#include "process/heir.h"
+#include "process/control/control_server.h"
 #include "process/keeper.h"
 #include "process/master_state.h"
 #include "process/notify.h"
 #include "process/show.h"
 #include "process/spawn.h"
-#include "process/takeover.h"
-#include "process/upgrade.h"
+#include "process/upgrade/heir.h"
+#include "process/upgrade/takeover.h"
+#include "process/upgrade/upgrade.h"
 
 /* Reading the configuration and starting its workers, at most. */
 #define MASTER_LOAD_MS 300000

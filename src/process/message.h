@@ -8,7 +8,7 @@
 #define VEIL_PROCESS_MESSAGE_H
 
 #include "core/syslog.h"
-#include "process/control_conf.h"
+#include "process/control/control_conf.h"
 #include "process/hold.h"
 
 #define VEIL_MESSAGE_PATH 1024

@@ -11,7 +11,7 @@
 #include "core/assert.h"
 #include "core/murmur.h"
 #include "core/pool.h"
-#include "process/handover.h"
+#include "process/upgrade/handover.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

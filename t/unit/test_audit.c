@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/process/audit.c"
+#include "../../src/process/control/audit.c"
 
 static const veil_control_arg_t args[] = {
     { "server", VEIL_CONTROL_STRING,

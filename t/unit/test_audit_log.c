@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "../../src/process/audit_log.c"
+#include "../../src/process/control/audit_log.c"
 
 static char dir[] = "/tmp/veil-audit-XXXXXX";
 static char path[64];

@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/process/diagnostic.c"
+#include "../../src/process/reload/diagnostic.c"
 
 static int ends[2];
 static char sink_lines[4096];

@@ -2,8 +2,8 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/process/diff.c"
-#include "../../src/process/diff_tree.c"
+#include "../../src/process/reload/diff.c"
+#include "../../src/process/reload/diff_tree.c"
 
 #include "core/cycle.h"
 

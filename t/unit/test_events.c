@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 
-#include "../../src/process/events.c"
+#include "../../src/process/control/events.c"
 
 static const veil_event_source_t here = { .generation = 3,
                                           .worker = 2,

@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/process/handover.c"
+#include "../../src/process/upgrade/handover.c"
 
 static veil_handover_t given;
 static veil_handover_t got;

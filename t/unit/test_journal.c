@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "../../src/process/journal.c"
+#include "../../src/process/control/journal.c"
 
 static veil_hold_t hold;
 

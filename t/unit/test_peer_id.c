@@ -5,7 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "../../src/process/peer_id.c"
+#include "../../src/process/control/peer_id.c"
 
 static char passwd_path[] = "/tmp/veil-passwd-XXXXXX";
 

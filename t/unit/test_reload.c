@@ -2,7 +2,7 @@
 
 #include <criterion/criterion.h>
 
-#include "../../src/process/reload.c"
+#include "../../src/process/reload/reload.c"
 
 static char lines[8192];
 static size_t lines_len;
