@@ -225,22 +225,31 @@ journal_make_room(journal_ring_t *r, size_t len, unsigned kept)
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
-/* Between the ring's bytes, which go round, and a plain text. */
-static void
-journal_copy(journal_ring_t *r, uint64_t at, size_t len, char *out,
-             const char *in)
+/* The ring's bytes go round: how many of these there are before its end. */
+static size_t
+journal_head(uint64_t at, size_t len)
 {
-    size_t from = (size_t) (at % VEIL_JOURNAL_BYTES);
-    size_t head = VEIL_JOURNAL_BYTES - from;
+    size_t head = VEIL_JOURNAL_BYTES - (size_t) (at % VEIL_JOURNAL_BYTES);
 
-    head = head < len ? head : len;
-    if (in != NULL) {
-        memcpy(r->text + from, in, head);
-        memcpy(r->text, in + head, len - head);
-    } else {
-        memcpy(out, r->text + from, head);
-        memcpy(out + head, r->text, len - head);
-    }
+    return head < len ? head : len;
+}
+
+static void
+journal_put(journal_ring_t *r, uint64_t at, const char *text, size_t len)
+{
+    size_t head = journal_head(at, len);
+
+    memcpy(r->text + at % VEIL_JOURNAL_BYTES, text, head);
+    memcpy(r->text, text + head, len - head);
+}
+
+static void
+journal_get(const journal_ring_t *r, uint64_t at, char *text, size_t len)
+{
+    size_t head = journal_head(at, len);
+
+    memcpy(text, r->text + at % VEIL_JOURNAL_BYTES, head);
+    memcpy(text + head, r->text, len - head);
 }
 
 /* A number that is not given any more; the other master may do the same. */
@@ -298,7 +307,7 @@ veil_journal_end(veil_journal_ring_t ring, const char *kind, const char *text,
     r->seq = journal->begun;
     if (text != NULL && len <= VEIL_JOURNAL_TEXT) {
         journal_make_room(r, len, journal_kept[ring]);
-        journal_copy(r, at, len, NULL, text);
+        journal_put(r, at, text, len);
         s = journal_slot(r, r->last + 1);
         s->at = at;
         s->seq = r->seq;
@@ -358,7 +367,7 @@ veil_journal_read(veil_journal_ring_t ring, uint64_t n)
     if (s != NULL && s->len <= VEIL_JOURNAL_TEXT) {
         len = s->len;
         text = veil_alloc(len + 1);
-        journal_copy(&journal->rings[ring], s->at, len, text, NULL);
+        journal_get(&journal->rings[ring], s->at, text, len);
     }
     journal_unlock();
     if (text != NULL) {
