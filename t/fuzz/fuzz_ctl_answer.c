@@ -11,6 +11,7 @@
 
 #include "core/conf.h"
 
+#include "ctl/hint.c"
 #include "ctl/lines.c"
 #include "ctl/link.c"
 #include "ctl/render.c"
@@ -19,10 +20,15 @@
 #include "ctl/show_conns.c"
 #include "ctl/show_inspect.c"
 #include "ctl/show_server.c"
+#include "ctl/show_upgrade.c"
 #include "ctl/show_upstreams.c"
 #include "ctl/table.c"
 #include "ctl/text.c"
 #include "ctl/units.c"
+#include "ctl/verbs.c"
+
+/* Those of the server do. */
+const veil_control_verb_t veil_ctl_local_verbs[] = { { .name = NULL } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,7 +50,7 @@ answer_show(veil_ctl_text_t *out, const veil_control_verb_t *verb,
 {
     veil_ctl_show(out, verb, NULL, json_object_get(v, "data"));
     veil_ctl_show_line(out, verb, v);
-    veil_ctl_show_error(out, json_object_get(v, "err"),
+    veil_ctl_show_error(out, verb, json_object_get(v, "err"),
                         json_object_get(v, "workers"));
     veil_ctl_render_json(out, v);
 }
@@ -75,6 +81,7 @@ answer_feed(veil_ctl_text_t *out, const veil_control_verb_t *verb,
         }
     }
     veil_ctl_lines_done(&link.lines);
+    json_decref(link.again);
 }
 
 int
