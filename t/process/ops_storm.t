@@ -136,9 +136,11 @@ sub asks {
     my $c = Test::Veil::Control->new($t) or return { ok => 0, err => {} };
     return $c->ask($verb, { timeout => 60 }, @args);
 }
-$control->close;
 
 my @was = $masters->masters;
+my $with = $masters->census($was[0]);
+$control->close;
+$t->wait_for(sub { $masters->census($was[0]) ne $with });
 my $was = $masters->census($was[0]);
 ok($storm->start(200), 'clients come');
 for (1 .. 5) {
@@ -150,6 +152,8 @@ for (1 .. 5) {
     isnt(($masters->masters)[0], $old, '  and another one is there');
 }
 $storm->all_served('five upgrades');
+# The master may not have heard yet that its last client has gone.
+$t->wait_for(sub { $masters->census(($masters->masters)[0]) eq $was });
 is($masters->census(($masters->masters)[0]), $was, 'as many descriptors as before');
 
 # One that dies on its way, at each step: nobody notices.

@@ -98,9 +98,10 @@ is(pidfile('veil.pid.oldbin'), $old, 'the old one has another');
 is(scalar workers_of($old), 2, 'the old one has its workers');
 is(scalar workers_of($new), 2, 'so has the new one');
 # In both there are the sockets, zone, text, log; and the line between them.
-is(census($old), join("\n", sort(split(/\n/, $was), 'socket:')),
-    'descriptors of the old one');
-is(census($new), census($old), 'the new one has the same');
+my $beside = join "\n", sort(split(/\n/, $was), 'socket:');
+$t->wait_for(sub { census($old) eq $beside && census($new) eq $beside });
+is(census($old), $beside, 'descriptors of the old one');
+is(census($new), $beside, 'the new one has the same');
 my %seen = map { $t->get('/')->body => 1 } 1 .. 50;
 my %known = map { $_ => 1 } workers_of($old), workers_of($new);
 is(join(' ', grep { !$known{$_} } keys %seen), '', 'both serve');

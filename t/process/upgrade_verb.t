@@ -293,6 +293,7 @@ if ($fault) {
         "@{[ $m->masters ]}" eq $new && $t->worker_pids == 2
     }), 'alone, when the old workers have ended');
     like($stop->(), qr/^0 of [1-9]\d+ failed/, 'no request failed');
+    $t->wait_for(sub { $m->census($new) eq $was });
     is($m->census($new), $was, 'the same descriptors');
     ok(ask()->{ok}, 'and it can be replaced');
     kill 'QUIT', ($m->masters)[-1];
