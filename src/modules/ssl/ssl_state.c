@@ -203,18 +203,15 @@ ssl_state_in_force(const veil_overlay_line_t *line)
 
 /* --- saving -------------------------------------------------------------- */
 
-/* Whether the files have it still; false after writing why not. */
+/* Whether it is the one that was put in; false after writing that it is not.
+ */
 static bool
-ssl_state_files_are_same(const ssl_state_t *s, veil_control_call_t *why)
+ssl_state_is_same(const ssl_state_t *s, const veil_tls_cert_t *cert,
+                  veil_control_call_t *why)
 {
     char sha[SSL_STATE_SHA];
-    veil_tls_cert_t cert;
 
-    if (!veil_ssl_control_load(why, s->cert, s->key, &cert)) {
-        return false;
-    }
-    veil_ssl_fingerprint(cert.leaf, sha);
-    veil_tls_cert_free(&cert);
+    veil_ssl_fingerprint(cert->leaf, sha);
     if (strcmp(sha, s->sha) != 0) {
         (void) veil_control_fail(why, VEIL_E_INVALID,
                                  "\"%s\" has another certificate by now",
@@ -222,6 +219,21 @@ ssl_state_files_are_same(const ssl_state_t *s, veil_control_call_t *why)
         return false;
     }
     return true;
+}
+
+/* Whether the files have it still; false after writing why not. */
+static bool
+ssl_state_files_are_same(const ssl_state_t *s, veil_control_call_t *why)
+{
+    veil_tls_cert_t cert;
+    bool same;
+
+    if (!veil_ssl_control_load(why, s->cert, s->key, &cert)) {
+        return false;
+    }
+    same = ssl_state_is_same(s, &cert, why);
+    veil_tls_cert_free(&cert);
+    return same;
 }
 
 static const char *
@@ -306,7 +318,6 @@ ssl_state_load_files(ssl_state_t *s, veil_control_call_t *why)
 {
     json_t *cert = ssl_state_read(why, s->cert);
     json_t *key = cert == NULL ? NULL : ssl_state_read(why, s->key);
-    char sha[SSL_STATE_SHA];
 
     if (key == NULL) {
         json_decref(cert);
@@ -321,14 +332,7 @@ ssl_state_load_files(ssl_state_t *s, veil_control_call_t *why)
         return false;
     }
     s->kind = s->loaded.kind;
-    veil_ssl_fingerprint(s->loaded.leaf, sha);
-    if (strcmp(sha, s->sha) != 0) {
-        (void) veil_control_fail(why, VEIL_E_INVALID,
-                                 "\"%s\" has another certificate by now",
-                                 s->cert);
-        return false;
-    }
-    return true;
+    return ssl_state_is_same(s, &s->loaded, why);
 }
 
 static bool
