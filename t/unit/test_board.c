@@ -195,6 +195,7 @@ Test(board, numbers_of_one_and_of_the_dead)
 static void
 wait_for_end(void)
 {
+    veil_metric_observe(TIMES, 1);
     pause();
 }
 
@@ -204,6 +205,10 @@ Test(board, sweeping_takes_the_dead_and_leaves_the_living)
     pid_t dead = start(count, &blocks[0]);
     pid_t alive = start(wait_for_end, &blocks[1]);
 
+    /* Both have their blocks: one that was killed before has none. */
+    while (total("test_times", 3) != 4 + 1) {
+        usleep(1000);
+    }
     /* A zombie is dead. */
     waitid(P_PID, (id_t) dead, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
     veil_board_sweep();
