@@ -15,6 +15,18 @@ show_inspect_text(veil_ctl_text_t *out, const json_t *o, const char *name)
         out, veil_str_z(json_string_value(json_object_get(o, name))), false);
 }
 
+/* A line of its own, if there is such a member. */
+static void
+show_inspect_line(veil_ctl_text_t *out, const json_t *o, const char *name,
+                  const char *indent)
+{
+    if (json_object_get(o, name) != NULL) {
+        veil_ctl_text_z(out, indent);
+        show_inspect_text(out, o, name);
+        veil_ctl_text_z(out, "\n");
+    }
+}
+
 static long long
 show_inspect_number(const json_t *o, const char *name)
 {
@@ -48,18 +60,9 @@ show_inspect_finding(veil_ctl_text_t *out, const json_t *f)
     veil_ctl_text_z(out, " ");
     show_inspect_text(out, f, "name");
     veil_ctl_text_z(out, "]\n");
-    if (json_object_get(f, "excerpt") != NULL) {
-        veil_ctl_text_z(out, "    ");
-        show_inspect_text(out, f, "excerpt");
-        veil_ctl_text_z(out, "\n    ");
-        show_inspect_text(out, f, "caret");
-        veil_ctl_text_z(out, "\n");
-    }
-    if (json_object_get(f, "advice") != NULL) {
-        veil_ctl_text_z(out, "  ");
-        show_inspect_text(out, f, "advice");
-        veil_ctl_text_z(out, "\n");
-    }
+    show_inspect_line(out, f, "excerpt", "    ");
+    show_inspect_line(out, f, "caret", "    ");
+    show_inspect_line(out, f, "advice", "  ");
 }
 
 bool

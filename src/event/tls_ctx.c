@@ -64,9 +64,6 @@ veil_tls_last_error(void)
     return tls_ctx_error;
 }
 
-/* Numbers of the library from here on are alerts of the peer. */
-#define TLS_CTX_ALERT 1000
-
 const char *
 veil_tls_last_kind(void)
 {
@@ -98,7 +95,7 @@ veil_tls_last_kind(void)
     };
     unsigned i;
 
-    if (tls_ctx_reason >= TLS_CTX_ALERT) {
+    if (tls_ctx_reason >= SSL_AD_REASON_OFFSET) {
         return "the peer gave up, and said why";
     }
     for (i = 0; i < veil_countof(kinds); i++) {

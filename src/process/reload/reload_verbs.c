@@ -595,7 +595,7 @@ static const veil_control_arg_t reload_dump_args[] = {
 static const veil_control_arg_t reload_status_args[] = {
     { .name = "workers",
       .type = VEIL_CONTROL_FLAG,
-      .help = "each worker's process" },
+      .help = "and each worker: its state, age and connections" },
     { .name = NULL },
 };
 
@@ -605,8 +605,8 @@ static const veil_control_verb_t reload_verbs[] = {
       .place = VEIL_CONTROL_IN_MASTER,
       .args = reload_status_args,
       .run = reload_run_status,
-      .help = "Tells which generations there are, and what became of the "
-              "last reload." },
+      .help = "Tells what runs, which generations there are, how many "
+              "connections, and what became of the last reload." },
     { .name = "reload",
       .role = VEIL_CONTROL_ADMIN,
       .place = VEIL_CONTROL_IN_MASTER,
