@@ -38,7 +38,7 @@ my $config = <<'EOC';
 worker_processes 2;
 %%LIMIT%%
 shutdown_timeout 2s;
-worker_shutdown_timeout 10s;
+worker_shutdown_timeout 60s;
 events {
     use %%BACKEND%%;
     worker_connections 128;
