@@ -225,8 +225,8 @@ worker_drain(uint64_t timeout_ms)
     if (worker.state != WORKER_DRAINING) {
         worker.state = WORKER_DRAINING;
         veil_board_state(VEIL_BOARD_DRAINING);
-        worker_title(" is shutting down");
         veil_log(worker.log, VEIL_LOG_NOTICE, 0, "gracefully shutting down");
+        VEIL_FAULT("worker.draining");
         veil_acceptors_stop_all();
         worker.adopted->n = 0;
         veil_prepare_close_listens();
@@ -244,18 +244,24 @@ worker_drain(uint64_t timeout_ms)
     }
 }
 
-/* Once it draws no more clients: who asked for a reload may want to know. */
+/*
+ * Once it draws no more clients: who asked for a reload may want to know, or
+ * looks at the list of processes.
+ */
 static void
 worker_say_quiet(void)
 {
-    if (worker.quiet || worker.alone || worker.state < WORKER_DRAINING
+    if (worker.quiet || worker.state < WORKER_DRAINING
         || veil_acceptors_open() != 0)
     {
         return;
     }
     worker.quiet = true;
-    (void) veil_channel_send(worker.channel.fd, VEIL_MSG_QUIET, NULL, 0, NULL,
-                             0);
+    worker_title(" is shutting down");
+    if (!worker.alone) {
+        (void) veil_channel_send(worker.channel.fd, VEIL_MSG_QUIET, NULL, 0,
+                                 NULL, 0);
+    }
 }
 
 static void
