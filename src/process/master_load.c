@@ -157,20 +157,40 @@ master_take(veil_generation_t *g)
     }
 }
 
+/*
+ * Where others find it: the control socket, and last the pid file, as who sees
+ * that may ask at once.  False after logging: all is as it was.
+ */
+static bool
+master_show_itself(const veil_generation_t *g, const veil_log_t *log)
+{
+    const veil_generation_t *old = veil_master.serving;
+    char buf[VEIL_MESSAGE_PATH + 16];
+
+    if (veil_control_server_open(&g->settings.control, log) < 0) {
+        return false;
+    }
+    if (veil_master_write_pid_file(
+            veil_upgrade_pid_path(g->settings.pid_path, buf, sizeof(buf)), log)
+        == VEIL_OK)
+    {
+        return true;
+    }
+    if (old != NULL) {
+        (void) veil_control_server_open(&old->settings.control,
+                                        &veil_master.log);
+    }
+    return false;
+}
+
 void
 veil_master_switch(veil_generation_t *g)
 {
     veil_generation_t *old = veil_master.serving;
     veil_reload_log_t noted;
-    char buf[VEIL_MESSAGE_PATH + 16];
 
     veil_reload_log(&noted, g->result, &veil_master.log);
-    if (veil_master_write_pid_file(
-            veil_upgrade_pid_path(g->settings.pid_path, buf, sizeof(buf)),
-            &noted.log)
-            != VEIL_OK
-        || veil_control_server_open(&g->settings.control, &noted.log) < 0)
-    {
+    if (!master_show_itself(g, &noted.log)) {
         veil_log(&veil_master.log, VEIL_LOG_ERR, 0,
                  "generation %llu is given up",
                  (unsigned long long) g->number);

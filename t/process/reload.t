@@ -7,8 +7,13 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Test::Veil;
+use Test::Veil::Control;
+use Test::Veil::Fault;
+use Test::Veil::Guard;
+use Test::Veil::Proc;
 
 my $t = Test::Veil->new;
+my $fault = $t->is_debug ? Test::Veil::Fault->new($t) : undef;
 my $u = $t->upstream(a => gates => [ 'one', 'two' ], handler => sub {
     my ($conn, $req) = @_;
     my ($gate) = $req->{path} =~ m{/(\w+)};
@@ -62,9 +67,9 @@ $u->release('one');
 is($old->read_response->body, 'one', 'it is finished');
 ok($t->wait_for(sub { $t->worker_pids == 2 }), 'then the old workers go');
 ok(kill(0, $master), 'the master stays');
-like(substr($t->log, $reloaded),
+ok($t->wait_for_log(
     qr/\[notice\].*reloaded: generation 2 follows 1 after \d+ ms, 0 warnings/,
-    'one line says what became of it') if !$t->is_nginx;
+    from => $reloaded), 'one line says what became of it') if !$t->is_nginx;
 ok($t->wait_for_log(qr/generation 1 has ended/, from => $reloaded),
     'and another when the old one has ended') if !$t->is_nginx;
 is($t->read_file('veil.pid'), "$master\n", 'and its pid file');
@@ -90,11 +95,11 @@ for my $case (
     $t->allow_alerts(qr/$emerg $says/, qr/$emerg {5,}(?:\Q$more\E|\^)$/);
     write_version(3, $more);
     ok(!$t->reload(timeout => 5), "$name is refused");
-    my @said = grep { /$emerg $says/ } split /\n/, substr $t->log, $mark;
-    is(scalar @said, 1, '... with the reason and the place');
     ok($t->wait_for_log(
         qr/was not taken \(E_INVALID\), generation 2 goes on serving: $says/m,
-        from => $mark), '... which the result has too') if !$t->is_nginx;
+        from => $mark), '... the result has the reason') if !$t->is_nginx;
+    my @said = grep { /$emerg $says/ } split /\n/, substr $t->log, $mark;
+    is(scalar @said, 1, '... and one line has it with the place');
     is(version(), 2, '... and the old configuration serves');
     is(join(' ', sort $t->worker_pids), "@workers",
         '... with the same workers');
@@ -116,24 +121,23 @@ ok($t->wait_for(sub {
 
 # Clients that do not stop asking notice nothing.
 
-my $pid = fork // die;
-if ($pid == 0) {
-    my $bad = 0;
-    my $c;
-    $SIG{TERM} = sub { POSIX::_exit($bad ? 1 : 0) };
-    while (1) {
+my $client = Test::Veil::Guard::child(sub {
+    my ($n, $bad, $over) = (0, 0, 0);
+    $SIG{TERM} = sub { $over = 1 };
+    until ($over && $n) {
         my $r = $t->request(path => '/version', quiet => 1);
+        $n++;
         $bad++ if $r->body !~ /^\d+$/;
     }
-}
+    return $bad;
+});
 for my $n (6 .. 10) {
     write_version($n);
     ok($t->reload, "reload $n under load");
     is(version(), $n, "configuration $n");
 }
-kill 'TERM', $pid;
-waitpid $pid, 0;
-is($?, 0, 'no request was lost');
+kill 'TERM', $client;
+is(Test::Veil::Guard::reap($client), 0, 'no request was lost');
 
 # HUP in a row: the last configuration wins.
 
@@ -149,6 +153,40 @@ ok($t->wait_for(sub { $t->worker_pids == 2 }), 'and no worker too many');
 if (!$t->is_nginx) {
     $t->signal('HUP', $_) for $t->worker_pids;
     is(version(), 15, 'HUP to the workers');
+}
+
+# A worker says that it ends when it draws no clients any more, not before.
+
+if ($fault) {
+    $fault->arm('worker.draining', action => 'stop');
+    $t->signal('HUP');
+    my $pid = $fault->wait;
+    ok($pid, 'a worker is to end, and accepts still');
+    is(scalar(grep { $_->{pid} == $pid && $_->{ending} }
+        Test::Veil::Proc::workers($t->pid)), 0, 'it does not say otherwise');
+    $t->signal('CONT', $pid);
+    ok($t->wait_for(sub { !kill 0, $pid }), 'it ends');
+}
+
+# By what others find it: all of it changes, or nothing.
+
+if (!$t->is_nginx) {
+    my $dir = $t->testdir;
+    $t->allow_alerts(qr/"\/proc\/none\//);
+    for my $case ([ "$dir/other.pid", '/proc/none/sock', 'a socket' ],
+        [ '/proc/none/pid', "$dir/other.sock", 'a pid file' ])
+    {
+        my ($file, $socket, $what) = @$case;
+        my $mark = $t->log_mark;
+        $t->config("pid $file;\ncontrol_socket $socket;\n" . $config);
+        $t->signal('HUP');
+        ok($t->wait_for_log(qr/was not taken/, from => $mark),
+            "$what that cannot be made");
+        is($t->read_file('veil.pid'), "$master\n", '... the pid file stays');
+        ok(!-e "$dir/other.$_", "... there is no other $_") for qw/pid sock/;
+        ok(Test::Veil::Control->new(path => "$dir/veil.sock")->ask('ping')->{ok},
+            '... and so does the socket');
+    }
 }
 
 done_testing;
