@@ -607,6 +607,7 @@ veil_crew_reap(pid_t pid, int status)
     veil_board_retire(p->block);
     veil_prepare_worker_ended(p->place, pid);
     veil_list_remove(&p->link);
+    veil_crew_watch_ended(p);
     if (p->channel >= 0) {
         close(p->channel);
     }

@@ -92,5 +92,7 @@ void veil_crew_lookout(uint64_t now_ms);
 /* When a process may have to be killed; 0: none will. */
 uint64_t veil_crew_watch_due(void);
 void veil_crew_watch(uint64_t now_ms);
+/* It has been reaped. */
+void veil_crew_watch_ended(const crew_process_t *p);
 
 #endif

@@ -9,7 +9,8 @@
  *
  * One at a time: one that is stopped, or the one that has been silent the
  * longest.  It may hold a lock in a zone that the others wait for, and they
- * go on when it is dead.
+ * go on when it is dead: which takes its time on a machine that is busy, as
+ * does their next turn, so a part of worker_watchdog is theirs from then on.
  * One that a debugger has is left alone.  And if it is this process that was
  * not running, on a machine that was suspended or busy beyond measure, the
  * workers had no chance either, and get the time once more.
@@ -25,7 +26,11 @@
 #include "core/time.h"
 #include "process/crew_state.h"
 
-/* Between two that are killed: those who waited for the first go on. */
+/*
+ * From the end of one to when another may be killed, as those who waited for
+ * the first go on: a part of worker_watchdog, and no less than this.
+ */
+#define WATCH_PAUSE_PART 4
 #define WATCH_PAUSE_MS 500
 
 static struct {
@@ -162,7 +167,19 @@ crew_watch_end(crew_process_t *p, uint64_t now_ms)
                                  (json_int_t) silent));
     p->stuck = true;
     veil_crew_kill(p);
-    crew_watch.pause_ms = now_ms + WATCH_PAUSE_MS;
+    /* Until it has ended; a disk may keep even the dead. */
+    crew_watch.pause_ms = now_ms + veil_crew.o.watchdog_ms;
+}
+
+void
+veil_crew_watch_ended(const crew_process_t *p)
+{
+    uint64_t pause = veil_crew.o.watchdog_ms / WATCH_PAUSE_PART;
+
+    if (p->stuck) {
+        pause = pause > WATCH_PAUSE_MS ? pause : WATCH_PAUSE_MS;
+        crew_watch.pause_ms = veil_now_ms() + pause;
+    }
 }
 
 void
