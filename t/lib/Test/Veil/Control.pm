@@ -14,22 +14,23 @@ use strict;
 use warnings;
 use IO::Socket::UNIX;
 use JSON::PP ();
+use Test::Veil::HTTP1;
 use Time::HiRes qw/time sleep/;
 
 my $json = JSON::PP->new->canonical->allow_nonref;
 
-# Of a server that has just been started: its pid file is there a moment
-# before its socket is.
+# The socket of a master that was killed is there until another one has its
+# own.
 
-sub _socket_of {
+sub _connect_to {
     my ($t) = @_;
-    my $end = time + 2;
-    while (time < $end) {
+    my $end = time + Test::Veil::HTTP1::patient(5);
+    while (1) {
         my $path = socket_path($t) // '';
-        return $path if -S $path;
+        my $s = IO::Socket::UNIX->new(Peer => $path);
+        return $s if $s || time > $end;
         sleep 0.01;
     }
-    return;
 }
 
 # socket_path($t): where a server of Test::Veil has it: beside its pid file.
@@ -43,10 +44,11 @@ sub socket_path {
 sub new {
     my ($class, @what) = @_;
     my %o = @what == 1 ? (t => $what[0]) : @what;
-    my $path = $o{path} // _socket_of($o{t});
-    my $s = IO::Socket::UNIX->new(Peer => $path // '') or return;
-    my $self = { socket => $s, buf => '', id => 0, patience => $o{patience} // 20,
-        lines => [] };
+    my $s = defined $o{path} ? IO::Socket::UNIX->new(Peer => $o{path})
+        : _connect_to($o{t});
+    return if !$s;
+    my $self = { socket => $s, buf => '', id => 0, lines => [],
+        patience => Test::Veil::HTTP1::patient($o{patience} // 20) };
     return bless $self, $class;
 }
 
@@ -129,7 +131,8 @@ sub metric {
 
 sub eof {
     my ($self, $patience) = @_;
-    return !defined $self->next($patience // 5) && $self->{buf} eq '';
+    return !defined $self->next(Test::Veil::HTTP1::patient($patience // 5))
+        && $self->{buf} eq '';
 }
 
 sub close { return $_[0]{socket}->close }

@@ -71,12 +71,20 @@ sub disarm {
 
 sub pid { return $_[0]->_plan->{pid} }
 
-# wait($seconds): the same, when it has happened.
+# wait($seconds): the same, when it has happened: it says that it is to be
+# killed or stopped, and is so a moment later.
 
 sub wait {
     my ($self, $seconds) = @_;
-    $self->{t}->wait_for(sub { $self->pid }, $seconds // ());
-    return $self->pid;
+    my $pid = $self->{t}->wait_for(sub { $self->pid }, $seconds // ())
+        or return 0;
+    my $is = $self->_plan->{action} eq 's' ? qr/[Tt]/ : qr/[ZX]/;
+    $self->{t}->wait_for(sub {
+        open my $f, '<', "/proc/$pid/stat" or return 1;
+        my ($state) = (<$f> // ') X ') =~ /.*\) (\S)/s;
+        return $state =~ $is;
+    });
+    return $pid;
 }
 
 1;
