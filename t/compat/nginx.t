@@ -116,7 +116,7 @@ http {
     send_timeout 60s;
     lingering_close on;
     lingering_time 30s;
-    lingering_timeout 1s;
+    lingering_timeout 10s;
     reset_timedout_connection off;
 
     server_tokens on;
@@ -144,9 +144,9 @@ http {
     proxy_set_header Host $proxy_host;
     proxy_set_header X-Real-IP $remote_addr;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_connect_timeout 5s;
-    proxy_read_timeout 5s;
-    proxy_send_timeout 5s;
+    proxy_connect_timeout 50s;
+    proxy_read_timeout 50s;
+    proxy_send_timeout 50s;
     proxy_buffering on;
     proxy_buffer_size 4k;
     proxy_buffers 8 4k;

@@ -158,7 +158,7 @@ $r = $fetch->run({ input => '1234' }, '-d', '@-', '-H',
     'Content-Length: 5', "$base/x");
 is($r->{status}, 7, 'and which is shorter');
 like($r->{err}, qr/"standard input" ended after 4 of 5 bytes/, 'is told');
-$r = $fetch->run({ stdin => '1234' }, '-d', '@-', '--max-time', '500ms',
+$r = $fetch->run({ stdin => '1234' }, '-d', '@-', '--max-time', '1s',
     "$base/x");
 is($r->{status}, 6, 'or does not end');
 for my $body ('@large', 'text', '@small', '@empty') {
@@ -262,11 +262,11 @@ like($r->{err}, qr/cannot connect to 127\.0\.0\.1:\d+: Connection refused/,
     'is told');
 is($fetch->run('--connect', 'unix:/nowhere', $base)->{status}, 2,
     'no such socket');
-$r = $fetch->run('http://no.such.name.invalid/');
+$r = $fetch->run({ timeout => 60 }, 'http://no.such.name.invalid/');
 is($r->{status}, 2, 'no such name');
 like($r->{err}, qr/cannot find the address of "no\.such\.name\.invalid"/,
     'is told');
-$r = $fetch->run('--timeout', '200ms', "$base/slow");
+$r = $fetch->run('--timeout', '1500ms', "$base/slow");
 is($r->{status}, 6, 'a timeout');
 like($r->{err}, qr/timed out while waiting for data from 127/, 'is told');
 $r = $fetch->run('--max-time', '200ms', "$base/slow");
@@ -307,8 +307,8 @@ $r = $fetch->{tls}->run_command([ 'sh', '-c', '"$0" "$@" >&- <&-',
 like("$r->{status} $r->{err}", qr/^7 .*standard output: Bad file/s,
     'standard output is closed');
 $r = $fetch->{tls}->run_command([ 'sh', '-c',
-    '{ "$0" "$@"; echo "status $?" >&2; } | { sleep 1.5; wc -c; }',
-    $fetch->{program}, '-q', '--timeout', '500ms', "$base/large" ]);
+    '{ "$0" "$@"; echo "status $?" >&2; } | { sleep 3.5; wc -c; }',
+    $fetch->{program}, '-q', '--timeout', '2500ms', "$base/large" ]);
 like("$r->{err}", qr/\Astatus 0\n/, 'a reader that is slow is no timeout');
 like($fetch->run('--help')->{out}, qr/usage: veil-fetch .*--summary/s, 'help');
 like($fetch->run('-V')->{out}, qr{\Aveil-fetch/\d+\.\d+}, 'the version');

@@ -182,7 +182,7 @@ my $garbage = server(mode => 'garbage');
 $r = $fetch->run('https://localhost:' . $garbage->port . '/');
 is($r->{status}, 3, 'no TLS there');
 my $silent = server(mode => 'silent');
-$r = $fetch->run('--timeout', '300ms', 'https://localhost:' . $silent->port);
+$r = $fetch->run('--timeout', '1500ms', 'https://localhost:' . $silent->port);
 is($r->{status}, 6, 'a server that says nothing');
 like($r->{err}, qr/timed out while TLS with localhost/, 'is told');
 my $hangup = server(mode => 'hangup');

@@ -16,7 +16,7 @@ $t->config(<<'EOC');
 http {
     client_body_buffer_size 4k;
     client_max_body_size 1m;
-    lingering_timeout 1s;
+    lingering_timeout 5s;
 
     server {
         listen %%PORT_80%%;

@@ -11,8 +11,8 @@ use Test::Veil;
 my $t = Test::Veil->new->config(<<'EOC');
 http {
     client_max_body_size 1m;
-    lingering_time 5s;
-    lingering_timeout 500ms;
+    lingering_time 60s;
+    lingering_timeout 60s;
     log_format body '$request_uri $status $request_length';
 
     server {
@@ -25,6 +25,12 @@ http {
         location /big { }
         location /internal { error_page 403 /page; return 403; }
         location = /page { return 200 "page of $request_uri\n"; }
+    }
+    server {
+        listen %%PORT_81%%;
+        access_log %%TESTDIR%%/body.log body;
+        lingering_timeout 500ms;
+        location / { return 200 "$request_uri\n"; }
     }
 }
 EOC
@@ -112,7 +118,7 @@ ok($c->eof(5) || $c->was_reset, 'not beyond the limit');
 
 # The rest does not come: the request ends all the same, and is logged.
 
-$c = $t->connect;
+$c = $t->connect(81);
 $c->write("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
 is($c->read_response->body, "/slow\n", 'half a body: the answer comes');
 ok($c->eof(5), 'lingering_timeout ends it');
@@ -138,7 +144,7 @@ ok($c->eof(5), 'then the end');
 
 # Expect: the answer comes instead of 100, and says close.
 
-$c = $t->connect;
+$c = $t->connect(81);
 $c->write("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
     . "Expect: 100-continue\r\n\r\n");
 $r = $c->read_response;

@@ -43,6 +43,12 @@ http {
     server {
         listen %%PORT_errors%%;
         open_file_cache max=100;
+        open_file_cache_valid 60s;
+        open_file_cache_errors on;
+    }
+    server {
+        listen %%PORT_shorterrors%%;
+        open_file_cache max=100;
         open_file_cache_errors on;
     }
     server {
@@ -156,7 +162,8 @@ $c->send_request(path => '/trunc');
 my $got = $c->read_all(5);
 like($got, qr/^Content-Length: 200000\r$/m, 'a length from the cache');
 cmp_ok(length $got, '<', 60_000, 'that the file has no longer');
-$t->wait_for_log(qr/the file was truncated while it was sent/);
+ok($t->wait_for_log(qr/the file was truncated while it was sent/),
+    'which is logged');
 is($other->request(path => '/f1')->body, $content{1},
     'another connection is not harmed');
 is(($t->worker_pids)[0], $worker, 'nor the worker');
@@ -176,12 +183,12 @@ is($t->get('/uses', port => 'uses')->body, 'three', 'and kept');
 
 # Errors.
 is($t->get('/later', port => $_)->status, 404, "$_: not there")
-    for qw/errors noerrors/;
+    for qw/errors shorterrors noerrors/;
 $t->write_file('html/later', 'now');
 is($t->get('/later', port => 'noerrors')->body, 'now',
     'errors are not kept unless asked for');
 is($t->get('/later', port => 'errors')->status, 404, 'a kept error');
-becomes('errors', '/later', 'now', 'which ends, too');
+becomes('shorterrors', '/later', 'now', 'which ends, too');
 
 # What was found in one way is not used in the other.
 symlink 'f1', "$dir/link" or die;

@@ -44,18 +44,15 @@ for my $size (length $all, 1, 7, 39, 40, 1000, 1460) {
 
 my $c = $t->connect(80, rcvbuf => 8192);
 my $many = 5000;
-my $pid = fork // die;
-if ($pid == 0) {
-    $c->write(join('', map { get("/n?$_") } 1 .. $many), 30);
-    POSIX::_exit(0);
-}
+my $pid = Test::Veil::Guard::child(
+    sub { $c->write(join('', map { get("/n?$_") } 1 .. $many), 100); 0 });
 my $right = 0;
 for my $i (1 .. $many) {
     my $r = $c->read_response;
     last if $r->body ne "$i\n";
     $right++;
 }
-waitpid $pid, 0;
+Test::Veil::Guard::reap($pid);
 is($right, $many, "$many requests, answered in order");
 
 # Different ones in a row.

@@ -149,8 +149,8 @@ for my $case (@refused) {
         unlike($r . $rest, qr/smuggled/, '... and nothing follows');
         next if $size;
         ok($c->eof(0) || $c->was_reset, '... the connection ends');
-        like(substr($t->log, $mark), qr/\[(?:info|error|warn|notice)\].*client/,
-            '... and the log says why');
+        ok($t->wait_for_log(qr/\[(?:info|error|warn|notice)\].*client/,
+            from => $mark), '... and the log says why');
     }
 }
 

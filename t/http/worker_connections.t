@@ -23,8 +23,8 @@ $t->run;
 # Enough for the limit, and settled, before the others come.
 my @first = map { $t->connect } 1 .. 14;
 is($_->get('/')->body, 'served', 'one of the first') for @first;
-$t->wait_for_log(qr/\d+ of 16 worker_connections are in use/);
-pass('the log says that there are enough');
+ok($t->wait_for_log(qr/\d+ of 16 worker_connections are in use/),
+    'the log says that there are enough');
 $_->get('/') for @first;
 
 my @late = map { $t->connect } 1 .. 20;

@@ -538,9 +538,11 @@ sub _reap {
     my $nap = 0.001;
 
     while (1) {
+        # Looked at once more after the time is over: who looks may be slow.
+        my $late = time > $deadline;
         my $got = waitpid $pid, POSIX::WNOHANG();
         return $? if $got == $pid;
-        return undef if time > $deadline;
+        return undef if $late;
         sleep($nap);
         $nap = 0.02 if ($nap *= 1.5) > 0.02;
     }
@@ -564,7 +566,7 @@ sub run {
     $self->{group} = $pid;
     delete $self->{exit};
 
-    my $deadline = time + ($o{timeout} // 10) * $patience;
+    my $deadline = time + ($o{timeout} // 20) * $patience;
     my $nap = 0.001;
     my $why;
     until ($self->read_file($pidfile) =~ /^\d+\s/) {
@@ -619,7 +621,7 @@ sub _wait_workers {
     my $n = $self->_value('worker_processes') // 1;
     $n = 1 if $n !~ /^\d+\z/;
     $self->wait_for(
-        sub { Test::Veil::Proc::named($self->{group}) >= $n }, 5);
+        sub { Test::Veil::Proc::named($self->{group}) >= $n });
 }
 
 sub _pid_file {
@@ -664,16 +666,18 @@ sub wait_for {
     my $nap = 0.002;
 
     while (1) {
+        my $late = time > $deadline;
         my $got = $test->();
         return $got if $got;
-        return '' if time > $deadline;
+        return '' if $late;
         sleep($nap);
         $nap = 0.02 if ($nap *= 1.5) > 0.02;
     }
 }
 
-# wait_for_log(qr/x/, %options): until the error log (log => name) has a
-# match after mark (from => what log_mark gave).  Returns the line.
+# wait_for_log(qr/x/, %options): until the error log (log => name) has a line
+# that matches after mark (from => what log_mark gave).  Returns the line.  One
+# that is being written is none yet.
 
 sub log_mark {
     my ($self, $name) = @_;
@@ -685,14 +689,15 @@ sub wait_for_log {
     return $self->wait_for(sub {
         my $text = $self->log($o{log});
         substr($text, 0, $o{from}) = '' if $o{from};
+        $text =~ s/[^\n]+\z//;
         my ($line) = grep { $_ =~ $re } split /\n/, $text;
         return $line;
     }, $o{timeout});
 }
 
 # reload: HUP, then waits until new workers serve and the old ones accept
-# nothing any more.  False if the new configuration was refused or nothing
-# happened in time.
+# nothing any more, which their titles say.  False if the new configuration was
+# refused or nothing happened in time.
 
 sub reload {
     my ($self, %o) = @_;
@@ -743,7 +748,7 @@ sub stop {
     $self->wait_for(sub {
         @left = Test::Veil::Proc::left($pid, @tree);
         return !@left;
-    }, $self->_at_most(3));
+    }, $self->_at_most(10));
     $self->_problem('left', map {"process $_->{pid} ($_->{title})"} @left)
         if @left;
     kill 'KILL', map { $_->{pid} } @left;

@@ -246,13 +246,15 @@ sub _wait {
     my ($self, $how, $deadline) = @_;
 
     while ($self->{sock}) {
+        # Looked at once more after the time is over: who looks may be slow.
         my $left = $deadline - time;
-        return 0 if $left <= 0;
+        $left = 0 if $left < 0;
         my $bits = '';
         vec($bits, fileno($self->{sock}), 1) = 1;
         my ($r, $w) = $how eq 'r' ? ($bits, undef) : (undef, $bits);
         my $n = select($r, $w, undef, $left);
         return 1 if $n > 0;
+        return 0 if !$left;
     }
     return 0;
 }

@@ -113,9 +113,10 @@ sub _until {
     my ($self, $test) = @_;
     my $deadline = time + Test::Veil::HTTP1::patient(10);
     while (1) {
+        my $late = time > $deadline;
         $self->_drain;
         return 1 if $test->();
-        return 0 if time > $deadline;
+        return 0 if $late;
         sleep 0.005;
     }
 }

@@ -154,7 +154,19 @@ sub start {
     return $self;
 }
 
-# stop: kills the backend with its connections; its port refuses then.
+# stop: kills the backend with its connections; its port refuses then.  A
+# process that has just been forked for a connection has the listening socket,
+# too, and ends when it gets the processor.
+
+sub _wait_refused {
+    my ($self) = @_;
+    return if defined $self->{unix};
+    $self->_until(sub {
+        return !IO::Socket::INET->new(
+            PeerAddr => $self->{addr} // '127.0.0.1',
+            PeerPort => $self->{port}, Proto => 'tcp', Timeout => 1);
+    });
+}
 
 sub stop {
     my ($self) = @_;
@@ -171,6 +183,7 @@ sub stop {
         close $g;
     }
     $self->{gatefd} = {};
+    $self->_wait_refused;
     unlink $self->{unix} if defined $self->{unix};
     return $self;
 }
@@ -254,11 +267,12 @@ sub notes { $_[0]->_drain; return @{ $_[0]{notes} } }
 sub _until {
     my ($self, $test, $timeout) = @_;
     my $deadline = time + Test::Veil::HTTP1::patient($timeout // 10);
-    until ($test->()) {
-        return 0 if time > $deadline;
+    while (1) {
+        my $late = time > $deadline;
+        return 1 if $test->();
+        return 0 if $late;
         sleep(0.005);
     }
-    return 1;
 }
 
 # wait_requests($n), wait_connections($n), wait_closed: true when there are
@@ -671,7 +685,7 @@ sub write_slowly {
 
 sub flush {
     my ($self) = @_;
-    for (1 .. 400) {
+    for (1 .. 4000) {
         my $left = pack 'i', 0;
         ioctl $self->{sock}, 0x5411, $left or return;
         return if unpack('i', $left) == 0;
