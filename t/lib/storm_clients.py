@@ -4,16 +4,17 @@
 #
 # HTTP/1.1, the same over TLS, HTTP/2 by prior knowledge and over TLS, some of
 # each, with GET and POST, new connections and kept ones.  Between two requests
-# of a connection they think for up to 0.3 s, which is less than the time that
-# a server which is replaced gives an idle one.  Every answer is "PID", of the
-# worker that made it.
+# of a connection they think for up to 0.3 s, and longer where the machine is
+# busy: a server which is replaced is to give an idle one much more than that
+# (keepalive_drain_grace).  Every answer is "PID", of the worker that made it.
 #
 # Until end-of-file on standard input; then one line of JSON:
 #
-#     {"requests": N, "connections": N, "failed": [[kind, pid, why, when] ...]}
+#     {"requests": N, "connections": N,
+#      "failed": [[kind, pid, why, when, begun] ...]}
 #
 # pid is that of the worker the connection was with, 0 if no answer came on it;
-# when is the clock's.  A line "N" on standard input is answered with the
+# it was begun, and failed when, by the clock.  A line "N" on standard input is answered with the
 # number of failures so far, a line "mark" with how many requests there were.
 
 import json
@@ -29,7 +30,7 @@ sys.dont_write_bytecode = True
 import h2_raw  # noqa: E402
 
 THINK = 0.3
-PATIENCE = 20
+PATIENCE = 30
 
 lock = threading.Lock()
 failed = []
@@ -40,9 +41,9 @@ ports = [int(p) for p in sys.argv[1:4]]
 ca = sys.argv[4]
 
 
-def note(kind, pid, why):
+def note(kind, pid, why, begun=0):
     with lock:
-        failed.append([kind, pid, why, time.time()])
+        failed.append([kind, pid, why, time.time(), begun])
 
 
 def counted(what):
@@ -172,6 +173,7 @@ def run(kind, port, context, seed):
     rng = random.Random(seed)
     while not over.is_set():
         c = None
+        begun = time.time()
         try:
             if kind.startswith('h2'):
                 c = H2(kind, port, ca if context else None)
@@ -193,7 +195,7 @@ def run(kind, port, context, seed):
                 think(rng)
         except Exception as e:  # whatever it is, somebody was not served
             note(kind, c.pid if c is not None else 0,
-                 '%s: %s' % (type(e).__name__, e))
+                 '%s: %s' % (type(e).__name__, e), begun)
             time.sleep(0.02)
         finally:
             if c is not None:

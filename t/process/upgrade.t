@@ -32,6 +32,7 @@ $t->{binary} = $link;
 my $config = <<'EOC';
 worker_processes 2;
 http {
+    keepalive_drain_grace 30s;
     upstream u { zone u 64k; server 127.0.0.1:1; }
     server {
         listen %%PORT_80%%;
@@ -86,7 +87,7 @@ sub settled {
 configure('');
 $t->run;
 my $old = $t->pid;
-my $was = census($old);
+my $was = $m->first_census;
 my $stop = load();
 
 $t->signal('USR2');
@@ -172,7 +173,7 @@ $t->allow_alerts(qr/the new master \d+ .*, this one serves again/,
     qr/the master is gone, ending with the last connection/);
 $t->run;
 $old = $t->pid;
-$was = census($old);
+$was = $m->first_census;
 
 sub refused {
     my ($name, $re) = @_;
@@ -205,7 +206,7 @@ turn($program);
 
 configure('nonsense on;');
 refused('the configuration',
-    qr/refuses: unknown directive "nonsense" in \S+\/veil\.conf:10:5/);
+    qr/refuses: unknown directive "nonsense" in \S+\/veil\.conf:11:5/);
 configure('server { listen %%PORT_99%%; }');
 my $other = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1',
     LocalPort => $t->port(99), ReuseAddr => 1) or die "listen: $!\n";

@@ -29,6 +29,7 @@ my $u = $t->upstream(a => gates => [ map {"g$_"} 1 .. 9 ],
 my $config = <<'EOC';
 worker_processes WORKERS;
 http {
+    keepalive_drain_grace 30s;
     server {
         listen %%PORT_80%%;
         listen %%PORT_81%% reuseport;
@@ -70,6 +71,7 @@ sub through {
     my ($c, $gate) = @_;
     $u->release($gate);
     is($c->read_response->body, "through $gate", "$gate: it is finished");
+    $c->close;
 }
 
 # alone($master, $was, $name): it serves alone, as it was.
@@ -100,12 +102,28 @@ sub refused {
     like($reply->{err}{msg}, $re, "$name: the reason");
 }
 
+# late(...): refused, as a new master that was there did not serve in time.  A
+# machine that is busy may need more of it to get there.
+
+sub late {
+    my ($name, @args) = @_;
+    my $reply;
+    for my $s (3, 15, 45) {
+        $reply = ask({ timeout => 60 }, @args, timeout => "${s}s");
+        last if ($reply->{err}{msg} // '') !~ /the preflight did not end/;
+    }
+    ok(!$reply->{ok}, "$name: refused");
+    is($reply->{err}{code}, 'E_TIMEOUT', "$name: the code");
+    like($reply->{err}{msg},
+        qr/the new master did not serve within \d+000 ms/, "$name: the reason");
+}
+
 # --- the old master leaves --------------------------------------------------
 
 configure(2);
 $t->run;
 my $old = $t->pid;
-my $was = $m->census($old);
+my $was = $m->first_census;
 my $stop = $m->load(@places);
 
 for my $n (1 .. 5) {
@@ -208,26 +226,29 @@ test "\$1" = --preflight && exec $t->{binary} "\$@"
 exec sleep 60
 EOS
 chmod 0755, "$dir/lazy";
-refused('a master that does not serve', 'E_TIMEOUT',
-    qr/the new master did not serve within 3000 ms/,
-    binary => "$dir/lazy", timeout => '3s');
+late('a master that does not serve', binary => "$dir/lazy");
 alone($old, $was, 'after all that');
 
 # One at a time.
 
 my $one = Test::Veil::Control->new($t);
-$one->send({ id => 1, verb => 'upgrade',
-    args => { binary => "$dir/slow", timeout => '2s' } });
-ok($t->wait_for_log(qr{changing binary to "\Q$dir\E/slow"}),
+$t->write_file('gate', "#!/bin/sh\nuntil test -e $dir/go; do sleep 0.1; done\n");
+chmod 0755, "$dir/gate";
+$one->send({ id => 1, verb => 'upgrade', args => { binary => "$dir/gate" } });
+ok($t->wait_for_log(qr{changing binary to "\Q$dir\E/gate"}),
     'while one is tried');
 refused('another', 'E_CONFLICT', qr/an upgrade is under way/);
 my $mark = $t->log_mark;
 $t->signal('HUP');
-is($one->next->{err}{code}, 'E_TIMEOUT', 'its time is over');
+ok($t->wait_for_log(qr/$old#\d+: signal 1 \(SIGHUP\)/, from => $mark),
+    'a reload meanwhile');
+$t->write_file('go', '');
+is($one->next->{err}{code}, 'E_INVALID', 'it answers nothing');
 ok($t->wait_for_log(qr/generation \d+ serves/, from => $mark),
-    'a reload that came meanwhile is carried out');
+    '... is carried out');
 $one->close;
-$t->wait_for(sub { $t->worker_pids == 2 && $m->census($old) eq $was });
+ok($t->wait_for(sub { $t->worker_pids == 2 && $m->census($old) eq $was }),
+    '... and all is as it was');
 
 # --- a way back -------------------------------------------------------------
 
@@ -274,8 +295,7 @@ alone($old, $was, 'the old one is back again');
 if ($fault) {
     for my $point (qw/adopt ready go/) {
         $fault->arm("upgrade.$point", role => 'master', action => 'stop');
-        refused("hangs at $point", 'E_TIMEOUT', qr/did not serve within 3000/,
-            timeout => '3s');
+        late("hangs at $point");
         alone($old, $was, "hangs at $point");
     }
     $t->allow_alerts(qr/the master is gone|keeper cannot reach the master/,

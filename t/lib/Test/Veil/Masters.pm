@@ -6,6 +6,7 @@ package Test::Veil::Masters;
 #     $m->masters                     pids, the oldest first
 #     $m->children($pid), $m->workers_of($master)
 #     $m->census($pid)                what its descriptors are
+#     $m->first_census                of a server that has just been started
 #     $m->pid_file('veil.pid')
 #     my $stop = $m->load([ port => 80 ], ...); ... $stop->()
 #     $m->ends                        QUIT to all, and wait
@@ -53,6 +54,16 @@ sub census {
     return join "\n", sort map { ($_ // '?') =~ s/\[\d+\]//r } @all;
 }
 
+# Its pid file is there before it has done all that belongs to a start.
+
+sub first_census {
+    my ($self) = @_;
+    my $pid = $self->{t}->pid;
+    $self->{t}->wait_for_log(qr/ $pid#\d+: \S+ has started, built by/)
+        or die "the server does not say that it has started\n";
+    return $self->census($pid);
+}
+
 sub pid_file {
     my ($self, $name) = @_;
     return $self->{t}->read_file($name) =~ s/\n//r;
@@ -60,7 +71,9 @@ sub pid_file {
 
 # load(@places): asks without a pause, on a connection for each request and on
 # kept ones, until the function that is returned is called, which says how
-# many requests failed: "0 of 100 failed".
+# many requests failed: "0 of 100 failed".  The server is to give idle
+# connections a long "keepalive_drain_grace": who is slow to ask again may find
+# one closed otherwise.
 
 sub load {
     my ($self, @places) = @_;

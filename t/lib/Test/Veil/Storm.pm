@@ -16,6 +16,7 @@ use IPC::Open2;
 use JSON::PP ();
 use Test::More ();
 use Test::Veil::Guard;
+use Test::Veil::HTTP1;
 use Time::HiRes qw/time sleep/;
 
 sub new {
@@ -45,7 +46,7 @@ sub requests {
 
 sub seen {
     my ($self, $n) = @_;
-    my $end = time + 60;
+    my $end = time + Test::Veil::HTTP1::patient(30);
     my $mark = $self->requests;
     sleep 0.01 while $self->requests < $mark + $n && time < $end;
     return time < $end;
