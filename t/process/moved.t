@@ -198,11 +198,11 @@ $old = $new;
 my ($pid) = map { $_->{pid} } @{ client()->data('ping') };
 kill 'STOP', $pid;
 my $change = client();
-$change->send({ id => 9, verb => 'log.reopen', timeout => 8 });
-$t->wait_for(sub {
+$change->send({ id => 9, verb => 'log.reopen', timeout => 60 });
+ok($t->wait_for(sub {
     grep { $_->{verb} eq 'log.reopen' && $_->{result} eq 'accepted' }
         @{ client()->data('audit')->{records} };
-});
+}), 'a change waits for it');
 ($data) = upgrade(keep_old => $true);
 kill 'CONT', $pid;
 my $reply = $change->next;

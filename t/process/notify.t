@@ -119,7 +119,10 @@ $reply = Test::Veil::Control->new($t)->ask('upgrade', rollback => $true);
 ok($reply->{ok}, 'a rollback');
 @told = told($socket, qr/MAINPID/);
 is($told[-1], "MAINPID=$pid", 'the new one says who is the main process');
-$t->wait_for(sub { "@{[ $m->masters ]}" eq $pid });
+ok($t->wait_for(sub {
+    "@{[ $m->masters ]}" eq $pid && $m->workers_of($pid) == 1
+        && $t->worker_pids == 1;
+}), 'which serves alone');
 $t->stop;
 close $socket;
 

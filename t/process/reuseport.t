@@ -7,8 +7,8 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use POSIX ();
 use Test::Veil;
+use Test::Veil::Guard;
 use Test::Veil::Proc;
 
 my $t = Test::Veil->new->has(qw/echo/);
@@ -45,6 +45,15 @@ sub sockets {
     return scalar grep {/^ *\d+: 0100007F:$hex [0-9A-F:]+ 0A /} <$f>;
 }
 
+# While others open and close sockets, a list of them may lack one.
+
+sub sockets_are {
+    my ($n, $name) = @_;
+    $t->wait_for(sub { sockets() == $n });
+    is(sockets(), $n, $name);
+    return;
+}
+
 sub quiet {
     ok($t->wait_for(sub {
         !grep { $_->{ending} } Test::Veil::Proc::group($t->pid);
@@ -53,13 +62,13 @@ sub quiet {
 
 write_conf(2, ' reuseport');
 $t->run;
-is(sockets(), 2, 'a socket for each of two workers');
+sockets_are(2, 'a socket for each of two workers');
 serve_is('two workers', 0, 1);
 
 write_conf(4, ' reuseport');
 ok($t->reload, 'four workers');
 quiet();
-is(sockets(), 4, 'have four sockets');
+sockets_are(4, 'have four sockets');
 serve_is('four workers', 0, 1, 2, 3);
 
 # Closing a socket would reset what is queued in it, so they stay.
@@ -67,7 +76,7 @@ serve_is('four workers', 0, 1, 2, 3);
 write_conf(3, ' reuseport');
 ok($t->reload, 'three workers');
 quiet();
-is(sockets(), 4, 'have four as well');
+sockets_are(4, 'have four as well');
 serve_is('three workers', 0, 1, 2);
 
 write_conf(2, '');
@@ -85,11 +94,11 @@ serve_is('two workers again', 0, 1);
 is($t->stop, 0, 'stop');
 write_conf(2, '');
 $t->run;
-is(sockets(), 1, 'one socket for both');
+sockets_are(1, 'one socket for both');
 write_conf(2, ' reuseport');
 ok($t->reload, 'a socket each, beside the old one');
 quiet();
-is(sockets(), 2, 'are two');
+sockets_are(2, 'are two');
 serve_is('two workers', 0, 1);
 
 # A configuration that fails takes no slots along.
@@ -98,29 +107,25 @@ $t->allow_alerts(qr/pid file|still/);
 $t->config("worker_processes 4;\npid /proc/none/pid;\n"
     . "echo_listen %%PORT_80%% reuseport;\n");
 ok(!$t->reload, 'four workers and a mistake');
-ok($t->wait_for(sub { sockets() == 2 }), 'its sockets are gone');
+sockets_are(2, 'its sockets are gone');
 serve_is('the old configuration', 0, 1);
 write_conf(2, ' reuseport');
 
 # Changes of the number of workers, with and without a socket each, while
 # clients do nothing but connect: none of them is refused, reset or forgotten.
 
-my @clients = map {
-    my $pid = fork // die;
-    if ($pid == 0) {
-        my ($bad, $n) = (0, 0);
-        my $end = 0;
-        $SIG{TERM} = sub { $end = 1 };
-        until ($end) {
-            my $line = eval {
-                $t->connect($t->port(80))->read_until(qr/\n/, 10);
-            } // '';
-            $line =~ /worker=/ ? $n++ : $bad++;
-        }
-        POSIX::_exit($bad ? 1 : $n ? 0 : 2);
+my @clients = map { Test::Veil::Guard::child(sub {
+    my ($bad, $n) = (0, 0);
+    my $end = 0;
+    $SIG{TERM} = sub { $end = 1 };
+    until ($end && $n + $bad) {
+        my $line = eval {
+            $t->connect($t->port(80))->read_until(qr/\n/, 10);
+        } // '';
+        $line =~ /worker=/ ? $n++ : $bad++;
     }
-    $pid;
-} 1 .. 4;
+    return $bad;
+}) } 1 .. 4;
 for my $conf ([ 4, ' reuseport' ], [ 1, ' reuseport' ], [ 3, '' ],
     [ 2, ' reuseport' ], [ 1, '' ], [ 4, ' reuseport' ], [ 2, '' ])
 {
@@ -128,11 +133,9 @@ for my $conf ([ 4, ' reuseport' ], [ 1, ' reuseport' ], [ 3, '' ],
     ok($t->reload, "$conf->[0] workers$conf->[1], under load");
     quiet();
 }
-for my $pid (@clients) {
-    kill 'TERM', $pid;
-    waitpid $pid, 0;
-    is($?, 0, 'every connection of a client was answered');
-}
+kill 'TERM', @clients;
+is(Test::Veil::Guard::reap($_), 0, 'every connection of a client was answered')
+    for @clients;
 
 write_conf(2, ' reuseport');
 ok($t->reload, 'two workers');
@@ -144,13 +147,13 @@ $t->allow_alerts(qr/exited on signal 9/);
 my $mark = $t->log_mark;
 for my $n (1 .. 4) {
     my $one;
-    $t->wait_for(sub {
+    ok($t->wait_for(sub {
         ($one) = map { $_->{pid} }
             grep { $_->{title} =~ /worker process 1 / }
-            Test::Veil::Proc::group($t->pid);
-    });
+            Test::Veil::Proc::named($t->pid);
+    }), "worker 1, $n");
     $t->signal('KILL', $one);
-    $t->wait_for(sub { !kill 0, $one });
+    ok($t->wait_for(sub { !kill 0, $one }), '... is killed');
 }
 ok($t->wait_for_log(qr/has died 4 times, starting another in 400 ms/,
     from => $mark), 'a pause');

@@ -28,7 +28,7 @@ sub client {
     $SIG{TERM} = sub { $end = 1 };
     until ($end) {
         my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-            PeerPort => $t->port(80), Timeout => 5);
+            PeerPort => $t->port(80), Timeout => 30);
         my $why = $s ? '' : "connect: $!";
         if ($s) {
             my $greeting = <$s> // '';
@@ -89,6 +89,7 @@ for my $case ([ 2, '' ], [ 3, '' ], [ 1, '' ], [ 2, ' reuseport' ],
 
 # And a worker that is told to end, which is replaced.
 
+ok(settled(), 'the old ones have gone');
 for (1 .. 3) {
     my ($worker) = $t->worker_pids;
     $t->signal('QUIT', $worker);
@@ -103,6 +104,7 @@ is(Test::Veil::Guard::reap($_), 0, 'every client was served') for @clients;
 ok(settled(), 'the old ones have gone');
 my $after = census();
 ok($t->reload && settled(), 'reload') for 1 .. 5;
+$t->wait_for(sub { census() eq $after });
 is(census(), $after, 'as many descriptors after more reloads');
 my ($was) = $before =~ /master:(\d+)/;
 my ($is) = $after =~ /master:(\d+)/;

@@ -13,7 +13,7 @@ use Time::HiRes qw/sleep time/;
 
 my $t = Test::Veil->new->config(<<'EOC');
 worker_processes 3;
-worker_watchdog 1s;
+worker_watchdog 2s;
 
 http {
     server {
@@ -34,23 +34,33 @@ sub metric { return Test::Veil::Control->new($t)->metric(@_) }
 
 my %pids = map { $_->{slot} => $_->{pid} } list();
 is(scalar keys %pids, 3, 'three workers');
-sleep 2.5;
+sleep 3.5;
 is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
     'idle workers live');
-ok(!(grep { $_->{heartbeat_ms} > 1000 } list()), 'and turn');
+ok($t->wait_for(sub { !grep { $_->{heartbeat_ms} > 1500 } list() }),
+    'and turn');
 
 # --- a stop that ends in time is none either
 
-kill 'STOP', $pids{0};
-sleep 0.4;
-kill 'CONT', $pids{0};
-sleep 1.5;
+# One that this process overslept is another matter, and ends as it may.
+for (1 .. 5) {
+    my $from = time;
+    kill 'STOP', $pids{0};
+    sleep 0.8;
+    kill 'CONT', $pids{0};
+    last if time - $from < 1.4;
+    sleep 3;
+    $t->wait_for(sub { 3 == grep { $_->{state} eq 'serving' } list() });
+    %pids = map { $_->{slot} => $_->{pid} } list();
+}
+sleep 2.2;
 is_deeply({ map { $_->{slot} => $_->{pid} } list() }, \%pids,
     'nobody was killed for a nap');
 
 # --- a stop that does not end: the others serve on, the slot comes back
 
 my $mark = $t->log_mark;
+my $stuck = metric('veil_workers_ended_total', how => 'stuck') // 0;
 kill 'STOP', $pids{1};
 my $began = time;
 my $stopped;
@@ -73,14 +83,15 @@ for (1 .. 30) {
 is($answered, 30, 'all requests are answered, those at its socket late');
 $t->wait_for_log(qr/worker 1, process $stopped->{pid}, has not turned/,
     from => $mark);
-cmp_ok(time - $began, '<', 8, 'within the time, or nearly');
+cmp_ok(time - $began, '<', 25, 'long before it would be by default');
 ok($t->wait_for(sub {
     grep { $_->{slot} == 1 && $_->{pid} != $pids{1}
         && $_->{state} eq 'serving' } list()
 }), 'another serves in its place');
 is_deeply([ map { $_->{pid} } sort { $a->{slot} <=> $b->{slot} }
     grep { $_->{slot} != 1 } list() ], [ $pids{0}, $pids{2} ], 'the others live');
-is(metric('veil_workers_ended_total', how => 'stuck'), 1, 'it was counted');
+is(metric('veil_workers_ended_total', how => 'stuck'), $stuck + 1,
+    'it was counted');
 is(metric('veil_http_requests_total', protocol => 'http/1.1'), 30,
     'and so were the requests, whoever had them');
 
@@ -93,7 +104,8 @@ ok($t->wait_for(sub {
         list()
 }), 'all that were stopped are replaced');
 like($t->get('/'), qr/ 200 /, 'and it serves');
-is(metric('veil_workers_ended_total', how => 'stuck'), 4, 'four in all');
+is(metric('veil_workers_ended_total', how => 'stuck'), $stuck + 4,
+    'four in all');
 
 # --- one that is being traced: whoever holds it knows what he does
 
@@ -120,17 +132,17 @@ SKIP: {
     }), 'another, which is not, is replaced');
     my ($traced) = grep { $_->{slot} == 0 } list();
     is($traced->{pid}, $pids{0}, 'it lives on');
-    cmp_ok($traced->{heartbeat_ms}, '>', 1500, 'without turning');
+    cmp_ok($traced->{heartbeat_ms}, '>', 2500, 'without turning');
 
     # Nobody holds it any more: it has its time, and turns.
     $t->write_file('traced', '');
     ok($t->wait_for(sub {
-        grep { $_->{slot} == 0 && $_->{heartbeat_ms} < 1000 } list()
+        grep { $_->{slot} == 0 && $_->{heartbeat_ms} < 1500 } list()
     }), 'it turns when it is let go');
-    sleep 1.5;
+    sleep 2.5;
     my ($free) = grep { $_->{slot} == 0 } list();
     is($free->{pid}, $pids{0}, 'and was not killed for it');
-    is(metric('veil_workers_ended_total', how => 'stuck'), 5,
+    is(metric('veil_workers_ended_total', how => 'stuck'), $stuck + 5,
         'one was stuck, not two');
 }
 

@@ -58,7 +58,7 @@ sub client {
     $SIG{TERM} = sub { $end = 1 };
     until ($end) {
         my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-            PeerPort => $t->port(80), Timeout => 10);
+            PeerPort => $t->port(80), Timeout => 30);
         my $answer = '';
         if ($s) {
             print $s "GET / HTTP/1.0\r\n\r\n";

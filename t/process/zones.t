@@ -29,7 +29,7 @@ $t->upstream($_, quiet => 1, handler => sub {
 
 $t->config(<<'EOC');
 worker_processes 4;
-worker_watchdog 4s;
+worker_watchdog 6s;
 
 http {
     upstream two {
@@ -212,7 +212,7 @@ ok($t->wait_for(sub {
 # Those that were killed last have been replaced.
 my %was;
 ok($t->wait_for(sub {
-    %was = map { $_->{pid} => 1 } workers();
+    %was = map { $_->{pid} => 1 } grep { $_->{state} eq 'serving' } workers();
     keys %was == 4;
 }), 'four workers');
 requests() for 1 .. 3;
