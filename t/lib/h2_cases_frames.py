@@ -75,7 +75,7 @@ def bad_preface(name, text):
         c.send(text[:9])
         c.pump(0.005)
         c.send(text[9:])
-        c.until(lambda: c.closed, 5)
+        c.until(lambda: c.closed)
         c.close()
         return (c.closed, (c.buffer[:40], c.goaway))
 
@@ -91,7 +91,7 @@ def upgrade():
     c.send(b'GET /ok HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, '
            b'HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: '
            b'AAMAAABkAAQAAP__\r\n\r\n')
-    c.closed or c.pump(5)
+    c.until(lambda: c.closed or len(c.buffer) >= 13)
     text = c.buffer
     c.close()
     return text.startswith(b'HTTP/1.1 200 '), text[:40]
@@ -503,7 +503,7 @@ def reset_ends():
     c = client(pairs=((4, 10),))
     c.credit = False
     c.open(request('/file'))
-    c.fence()
+    c.until(lambda: len(c.get(1).data) >= 10)
     c.send(frame(RST_STREAM, 0, 1, window(8)))
     c.fence()
     had = len(c.get(1).data)
@@ -548,6 +548,7 @@ def acknowledged():
     c.credit = False
     c.send(settings((4, 100)) + FILE)
     c.next = 3
+    c.until(lambda: len(c.get(1).data) >= 100)
     c.fence()
     acks = [f[1] for f in c.frames if f[0] == SETTINGS].count(ACK)
     n = len(c.get(1).data)
@@ -561,6 +562,7 @@ def last_value():
     c = client(pairs=((4, 100), (4, 1)))
     c.credit = False
     c.open(request('/file'))
+    c.until(lambda: c.get(1).data)
     c.fence()
     c.close()
     return len(c.get(1).data) == 1, len(c.get(1).data)
@@ -609,7 +611,7 @@ def ping_first():
         c.open(request('/big'))
     time.sleep(0.2)  # what fits into the socket has been written
     c.send(frame(PING, 0, 0, b'question'))
-    c.until(lambda: c.pongs, 20)
+    c.until(lambda: c.pongs)
     got = sum(len(s.data) for s in c.streams.values())
     c.close()
     return bool(c.pongs) and got < 30000000, (c.pongs, got)
@@ -685,7 +687,7 @@ def exactly(section, name, pairs, steps, spec=None):
         for data, want in steps:
             c.send(data)
             c.fence()
-            c.until(lambda: len(c.get(1).data) >= want, 5)
+            c.until(lambda: len(c.get(1).data) >= want)
             c.fence()
             got.append(len(c.get(1).data))
         c.close()
@@ -720,12 +722,13 @@ connection('9113 6.9.2', 'SETTINGS that make a window overflow', W,
 def all_streams():
     c = client(pairs=((4, 10),))
     c.credit = False
-    for i in range(5):
-        c.open(request('/file'))
-    c.fence()
-    c.send(settings((4, 25)))
-    c.fence()
-    got = [len(c.get(n).data) for n in range(1, 11, 2)]
+    numbers = [c.open(request('/file')) for i in range(5)]
+    for want in (10, 25):
+        if want == 25:
+            c.send(settings((4, want)))
+        c.until(lambda: all(len(c.get(n).data) >= want for n in numbers))
+        c.fence()
+    got = [len(c.get(n).data) for n in numbers]
     c.close()
     return got == [25] * 5, got
 

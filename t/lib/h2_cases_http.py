@@ -3,6 +3,7 @@
 
 import ssl
 import subprocess
+import threading
 
 from h2_conformance import *
 
@@ -342,6 +343,7 @@ def urgent():
     c.credit = False
     low = c.open(request('/file', more=[('priority', 'u=6')]))
     high = c.open(request('/file', more=[('priority', 'u=0')]))
+    c.until(lambda: c.get(low).status and c.get(high).status)
     c.fence()
     c.send(settings((4, 1 << 20)))
     c.until(lambda: c.get(low).ended and c.get(high).ended)
@@ -377,7 +379,7 @@ def handshake(*options, alpn='h2,http/1.1', text=b''):
          '127.0.0.1:%d' % setup.tls_port, '-servername', 'localhost',
          '-CAfile', setup.ca, '-ign_eof', '-alpn', alpn] + list(options),
         input=text or b'GET /ok HTTP/1.1\r\nHost: localhost\r\n'
-        b'Connection: close\r\n\r\n', capture_output=True, timeout=20)
+        b'Connection: close\r\n\r\n', capture_output=True, timeout=20 * PATIENCE)
     out = r.stdout.decode('latin-1')
     chosen = [l.split(': ')[1] for l in out.split('\n')
               if l.startswith('ALPN protocol: ')]
@@ -431,15 +433,22 @@ def compression():
 
 @tls('TLS 1.2 is not negotiated again', '9113 9.2.1')
 def renegotiation():
-    # "R" asks for it; the server refuses, or ends the connection.
+    # "R" asks for it; the server refuses, or ends the connection, and so
+    # ends the client.
     r = subprocess.Popen(
         ['openssl', 's_client', '-connect',
          '127.0.0.1:%d' % setup.tls_port, '-servername', 'localhost',
          '-CAfile', setup.ca, '-alpn', 'h2', '-tls1_2'],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT)
-    time.sleep(0.2)
-    out = r.communicate(b'R\n', timeout=20)[0].decode('latin-1')
+    late = threading.Timer(20 * PATIENCE, r.kill)
+    late.start()
+    r.stdin.write(b'R\n')
+    r.stdin.flush()
+    out = r.stdout.read().decode('latin-1')
+    late.cancel()
+    r.stdin.close()
+    r.wait()
     return ('RENEGOTIATING' in out and 'verify return:1' not in
             out.split('RENEGOTIATING')[1]), out[-500:]
 

@@ -4,6 +4,7 @@
 # that a test may break any rule; only what the server compresses is decoded
 # by python3-hpack.
 
+import os
 import select
 import socket
 import ssl
@@ -20,6 +21,8 @@ END_STREAM = ACK = 1
 END_HEADERS = 4
 PADDED = 8
 PRIO = 32
+# How much longer than on a quiet machine anything may take.
+PATIENCE = float(os.environ.get('TEST_VEIL_PATIENCE') or 2)
 PREFACE = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 ERRORS = ('NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR '
           'SETTINGS_TIMEOUT STREAM_CLOSED FRAME_SIZE_ERROR REFUSED_STREAM '
@@ -107,7 +110,7 @@ class Client:
                 context.load_cert_chain(*cert)
             self.sock = context.wrap_socket(self.sock,
                                             server_hostname='localhost')
-        self.wait = wait
+        self.wait = wait * PATIENCE
         self.buffer = b''
         self.closed = False
         self.frames = []
@@ -148,7 +151,8 @@ class Client:
         return self.window.get(stream, self.settings.get(4, 65535))
 
     def upload(self, stream, data, end=True, pad=None, seconds=None):
-        """Sends data as the windows allow; False when they stay shut."""
+        """Sends data as the windows allow; False when they stay shut, for
+        so many seconds if that is what is expected."""
         extra = 0 if pad is None else pad + 1
         while data:
             if not self.until(lambda: self.get(stream).reset is not None
@@ -248,7 +252,8 @@ class Client:
         return True
 
     def until(self, what, seconds=None):
-        """Reads until what() is true; False when that does not come."""
+        """Reads until what() is true; False when that does not come.  The
+        seconds are as they stand: for what is not to come."""
         end = time.monotonic() + (seconds or self.wait)
         while not what():
             left = end - time.monotonic()
