@@ -18,6 +18,7 @@ use warnings;
 use Exporter qw/import/;
 use IO::Select;
 use IO::Socket::INET;
+use Test::Veil::HTTP1;
 use Time::HiRes qw/time/;
 
 use constant { DATA => 0, HEADERS => 1, PRIORITY => 2, RST => 3,
@@ -66,7 +67,8 @@ sub post { return frame(HEADERS, 4, $_[0],
 
 # --- a connection
 
-# %o: settings => bytes, ack => 0 sends no acknowledgment of SETTINGS.
+# %o: settings => bytes, ack => 0 sends no acknowledgment of SETTINGS,
+# first => bytes that go with the preface.
 sub connect {
     my ($class, $port, %o) = @_;
     my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port)
@@ -75,7 +77,7 @@ sub connect {
     my $c = bless { s => $s, in => '', frames => [], eof => 0 }, $class;
     $c->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         . frame(SETTINGS, 0, 0, $o{settings})
-        . ($o{ack} // 1 ? frame(SETTINGS, 1, 0) : ''));
+        . ($o{ack} // 1 ? frame(SETTINGS, 1, 0) : '') . ($o{first} // ''));
     return $c;
 }
 
@@ -102,7 +104,8 @@ sub put {
     local $SIG{PIPE} = 'IGNORE';
     my $sel = IO::Select->new($c->{s});
     while (length $bytes && !$c->{eof}) {
-        my ($r, $w) = IO::Select->select($deaf ? undef : $sel, $sel, undef, 5);
+        my ($r, $w) = IO::Select->select($deaf ? undef : $sel, $sel, undef,
+            Test::Veil::HTTP1::patient(5));
         return 0 if !@{$w // []} && !@{$r // []};
         $c->take if @{$r // []};
         next if !@{$w // []};
@@ -113,10 +116,12 @@ sub put {
     return !$c->{eof};
 }
 
-# Reads for so many seconds, or until what is waited for is there.
+# Reads for so many seconds, or until what is waited for is there, which may
+# take longer on a busy machine.
 sub drain {
     my ($c, $seconds, $until) = @_;
-    my $end = time + $seconds;
+    my $end = time
+        + ($until ? Test::Veil::HTTP1::patient($seconds) : $seconds);
     my $sel = IO::Select->new($c->{s});
     while (!$c->{eof} && time < $end) {
         $c->take if $sel->can_read(0.05);
