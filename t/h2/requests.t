@@ -27,7 +27,7 @@ $t->upstream(h => handler => Test::Veil::Upstream::interim(103,
     [ Link => '</a>; rel=preload' ]));
 $t->upstream(gate => raw => sub {
     my ($conn) = @_;
-    select undef, undef, undef, 5; # it reads nothing
+    $conn->wait; # for ever: it reads nothing
 });
 $t->config(<<'EOC');
 http {
@@ -90,14 +90,30 @@ http {
     server {
         listen %%PORT_81%%;
         keepalive_requests 5;
-        keepalive_timeout 2s;
-        client_body_timeout 500ms;
-        client_header_timeout 500ms;
-        lingering_timeout 500ms;
         location /ok { return 200 ok; }
-        location /413 { return 413; }
+        location /413 {
+            lingering_timeout 60s;
+            location /413/soon {
+                lingering_timeout 500ms;
+                return 413;
+            }
+            return 413;
+        }
         location /html { alias %%TESTDIR%%/html; }
-        location /up { proxy_pass http://%%UPSTREAM_a%%; }
+        location /up {
+            client_body_timeout 500ms;
+            proxy_pass http://%%UPSTREAM_a%%;
+        }
+    }
+    server {
+        listen %%PORT_83%%;
+        client_header_timeout 500ms;
+        location /ok { return 200 ok; }
+    }
+    server {
+        listen %%PORT_84%%;
+        keepalive_timeout 500ms;
+        location /ok { return 200 ok; }
     }
     server {
         listen %%PORT_82%%;
@@ -111,12 +127,12 @@ EOC
 $t->run;
 
 open my $f, '-|', '/usr/bin/python3', 't/lib/h2_requests.py', $t->port(80),
-    $t->port(81), $t->port(82), $t->testdir or die "python3: $!";
+    $t->port(81), $t->port(82), $t->port(83), $t->port(84), $t->testdir or die "python3: $!";
 while (my $line = <$f>) {
     next unless $line =~ /^(not )?ok - (.*)/;
     ok(!$1, $2);
 }
 ok(close($f), 'the script came to its end');
-like($t->read_file('h2.log'), qr{^h2c 206 \d+ \d\d 10 \d+ /html/big$}m,
+ok($t->wait_for_log(qr{^h2c 206 \d+ \d\d 10 \d+ /html/big$}, log => 'h2.log'),
     'the fields of a log line');
 done_testing();

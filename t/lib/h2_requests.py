@@ -1,14 +1,14 @@
-# h2_requests.py PORT PORT_OF_LIMITS PORT_OF_STALLS DIRECTORY -- what
-# requests.t wants of a client that sees frames: limits, timeouts, tunnels,
-# streams beside streams.
+# h2_requests.py PORT PORT_OF_LIMITS PORT_OF_STALLS PORT_OF_HEADS PORT_OF_IDLE
+# DIRECTORY -- what requests.t wants of a client that sees frames: limits,
+# timeouts, tunnels, streams beside streams.
 
 import hashlib
 import sys
 
 from h2_raw import *
 
-PORT, LIMITS, STALLS = [int(a) for a in sys.argv[1:4]]
-DIR = sys.argv[4]
+PORT, LIMITS, STALLS, HEADS, IDLE = [int(a) for a in sys.argv[1:6]]
+DIR = sys.argv[6]
 BIG = open(DIR + '/html/big', 'rb').read()
 
 
@@ -59,7 +59,7 @@ for path in '/up', '/stream':
     check(s.status == 413 and s.ended, path + ': too long, all at once',
           s.status)
     n = c.open(request(path + '/small', 'POST'), end=False)
-    c.upload(n, b'x' * 100000, seconds=2)
+    c.upload(n, b'x' * 100000)
     s = c.finish(n)
     check(s.status == 413 and c.goaway is None, path + ': in pieces',
           s.status)
@@ -83,7 +83,7 @@ check(s.status == 413 and s.reset is None, 'an answer, and no reset at once',
       (s.status, s.reset))
 check(c.upload(n, b'x' * 3000000), 'the upload goes on', s.reset)
 check(c.fence() and s.reset is None and c.alive(), 'to its end', s.reset)
-n = c.open(request('/413', 'POST'), end=False)
+n = c.open(request('/413/soon', 'POST'), end=False)
 s = c.get(n)
 c.until(lambda: s.reset is not None)
 check(s.status == 413 and s.reset == 'NO_ERROR' and c.alive(),
@@ -106,11 +106,11 @@ c.until(lambda: s.reset is not None)
 check(s.reset == 'CANCEL' and len(s.data) == 100 and c.alive(),
       'send_timeout: a window that stays shut', (s.reset, len(s.data)))
 c.close()
-c = Client(LIMITS)
+c = Client(HEADS)
 c.send(frame(HEADERS, END_STREAM, 1, literal(request())[:9]))
 check(c.until(lambda: c.closed), 'client_header_timeout', c.goaway)
 c.close()
-c = Client(LIMITS)
+c = Client(IDLE)
 c.alive()
 c.until(lambda: c.closed)
 check(c.goaway == 'NO_ERROR', 'keepalive_timeout', c.goaway)
@@ -151,12 +151,18 @@ c = Client(LIMITS, pairs=((4, 100),))
 c.credit = False
 c.send(frame(WINDOW_UPDATE, 0, 0, struct.pack('>I', 1 << 28)))
 n = c.open(request('/html/big'))
-for i in range(5):
+for i in range(3):
     c.ask(request())
+# The last that may come, and one that cannot know it.
+block = literal(request())
+late = c.get(c.next + 2)
+c.send(b''.join(frame(HEADERS, END_HEADERS | END_STREAM, m, block)
+                for m in (c.next, c.next + 2)))
+c.next += 4
 c.until(lambda: len(c.goaways) >= 1)
 check(c.goaways[:1] == [(0x7fffffff, 'NO_ERROR')], 'keepalive_requests: a '
       'notice', c.goaways)
-late = c.ask(request())
+c.until(lambda: late.ended or late.reset is not None)
 check(late.status == 200, 'a stream that did not know it', late.status)
 c.until(lambda: len(c.goaways) >= 2)
 check(c.goaways[1:] == [(c.next - 2, 'NO_ERROR')],
