@@ -17,7 +17,7 @@ $tls->cert('site', ca => 'root', names => ['localhost', '*.test']);
 my $big = join '', map { sprintf "%08d\n", $_ } 1 .. 100_000;
 $t->write_file('html/big', $big);
 $t->write_file('html/index.html', 'index');
-$t->write_file('html/rate', substr $big, 0, 150_000);
+$t->write_file('html/rate', substr $big, 0, 72_000);
 {
     $t->write_file('html/huge', '');
     truncate $t->testdir . '/html/huge', 20_000_000 or die "truncate: $!";
@@ -49,9 +49,10 @@ http {
         keepalive_disable msie6;
         location /ok { return 200 ok; }
         location /rate {
-            limit_rate 100k;
+            limit_rate 10k;
             limit_rate_after 60k;
             alias %%TESTDIR%%/html/rate;
+            location /rate/long { alias %%TESTDIR%%/html/big; }
         }
         location /html { alias %%TESTDIR%%/html; }
         location /444 { return 444; }
