@@ -27,9 +27,25 @@ sub peers {
 
 my @peers = peers();
 my %port = map { $_->{name} => $_->{port} } @peers;
+# Those that are given up; others are only slow, on a machine that is busy.
+my %slow = map { $_->{name} => 1 }
+    grep { $_->{expected} eq '504' || $_->{name} eq 'half-silent' } @peers;
+
+sub timeouts {
+    my ($name, $ms) = @_;
+    return '' if !$slow{$name};
+    return join ' ', map {"proxy_${_}_timeout ${ms}ms;"} qw/connect send read/;
+}
+
 my $locations = join '', map { <<"EOC" } @peers;
-        location /$_->{name}/ { proxy_pass http://127.0.0.1:$_->{port}; }
-        location /next/$_->{name}/ { proxy_pass http://then-$_->{name}; }
+        location /$_->{name}/ {
+            @{[ timeouts($_->{name}, 600) ]}
+            proxy_pass http://127.0.0.1:$_->{port};
+        }
+        location /next/$_->{name}/ {
+            @{[ timeouts($_->{name}, 1000) ]}
+            proxy_pass http://then-$_->{name};
+        }
 EOC
 my $groups = join '', map { <<"EOC" } @peers;
     upstream then-$_->{name} {
@@ -48,9 +64,6 @@ http {
     access_log %%TESTDIR%%/up.log up;
     client_max_body_size 20m;
     proxy_http_version 2;
-    proxy_connect_timeout 600ms;
-    proxy_send_timeout 600ms;
-    proxy_read_timeout 600ms;
     proxy_next_upstream error timeout invalid_header;
 $groups
     server {
@@ -114,7 +127,6 @@ is($t->get('/good/')->status, 200, 'and serves');
 
 # --- what the log says
 
-my $log = $t->log;
 for my $line (
     [ 'silent', qr/upstream "[\d.:]+" sent no SETTINGS of HTTP\/2/ ],
     [ 'http1', qr/broke the rules of HTTP\/2: PROTOCOL_ERROR \(SETTINGS exp/ ],
@@ -133,13 +145,13 @@ for my $line (
     [ 'interim-flood', qr/sent too many interim responses .*"GET \/interim-flood\// ],
     [ 'streams-0-refused', qr/upstream refused the request while sending request to upstream, .*"GET \/streams-0-refused\// ],
 ) {
-    like($log, $line->[1], "$line->[0]: the log");
+    ok($t->wait_for_log($line->[1]), "$line->[0]: the log");
 }
 
 # --- what they heard
 
-like(join(' ', notes('ping-flood')), qr/goaway ENHANCE_YOUR_CALM|over after/,
-    'a flood is ended');
+ok($t->wait_for(sub { join(' ', notes('ping-flood'))
+    =~ /goaway ENHANCE_YOUR_CALM|over after/ }), 'a flood is ended');
 for my $name (qw(ping-flood settings-flood priority-flood window-flood
         empty-data-flood padding-flood continuation-flood
         continuation-fields hpack-bomb rst-flood)) {
@@ -156,7 +168,8 @@ is(scalar(grep { /request/ } notes('streams-0-refused')), 4,
     'what was refused is, up to three times');
 is(join(' ', map { /request \d (\w+)/ } notes('wants-http1')), 'GET GET',
     'HTTP_1_1_REQUIRED: the same over HTTP/1');
-ok((grep { /reset 2 / } notes('push')), 'what was pushed is refused');
+ok($t->wait_for(sub { grep { /reset 2 / } notes('push') }),
+    'what was pushed is refused');
 
 # --- the next server
 
@@ -164,16 +177,24 @@ for my $peer (@peers) {
     my ($name, $expected) = @$peer{qw(name expected)};
     next if $many{$name} || $name eq 'good' || $expected !~ /^5/
         || $name eq 'streams-0-refused';
-    my $r = ask($name, "/next/$name/");
     my $post = exists $post{$name};
-    is($r->status, $post ? $expected : 200, "$name, then another");
+    my $want = $post ? $expected : 200;
+    my ($r, $n, @seen);
+    # The other has no more time than the one that is given up: now and then
+    # it needs some.
+    for (1 .. ($slow{$name} ? 10 : 1)) {
+        $r = ask($name, "/next/$name/");
+        $n++;
+        last if $r->status == $want;
+    }
+    is($r->status, $want, "$name, then another");
     my $tried = $post ? $expected : "$expected, 200";
     ok($t->wait_for(sub {
-        $t->read_file('up.log') =~ m{^/next/\Q$name\E/ \d+ \[(.*?)\] }m;
+        @seen = $t->read_file('up.log')
+            =~ m{^/next/\Q$name\E/ \d+ \[(.*?)\] }mg;
+        return @seen == $n;
     }), 'logged');
-    my ($seen) = $t->read_file('up.log') =~
-        m{^/next/\Q$name\E/ \d+ \[(.*?)\] }m;
-    is($seen, $tried, '$upstream_status');
+    is($seen[-1], $tried, '$upstream_status');
 }
 
 # --- a hundred streams on one connection
@@ -214,7 +235,8 @@ my @floods = grep { /flood|bomb|fields/ && !/body/ } map { $_->{name} } @peers;
 $t->get("/$_/") for @floods;
 $before = memory();
 $t->get("/$_/") for @floods, @floods;
-my $grown = memory() - $before;
+my $grown;
+$t->wait_for(sub { ($grown = memory() - $before) < 4096 });
 cmp_ok($grown, '<', 4096, "memory grew by $grown KB");
 
 # Such a connection, which nobody wants any more, does not hold the worker up.
