@@ -8,6 +8,7 @@
 # "connection stream method path authority content-length te".  STREAMS is
 # what a connection may have at once: 2.
 
+import select
 import socket
 import sys
 import threading
@@ -38,6 +39,8 @@ class Connection:
         self.queue = {}
         self.open = True
         self.waiting = []
+        self.pinging = set()
+        self.next_ping = 0
 
     def flush(self):
         self.sock.sendall(self.c.data_to_send())
@@ -110,13 +113,7 @@ class Connection:
         elif what == 'hang':
             pass
         elif what == 'ping':        # and no answer
-            try:
-                for i in range(60):
-                    self.c.ping(b'12345678')
-                    self.flush()
-                    time.sleep(0.05)
-            except OSError:
-                pass
+            self.pinging.add(sid)
         elif what == 'drop' and sid > 1:
             self.sock.shutdown(socket.SHUT_RDWR)
             self.open = False
@@ -227,11 +224,22 @@ class Connection:
             log.write('%d reset %d %d\n' % (self.number, e.stream_id,
                                             int(e.error_code)))
             self.queue.pop(e.stream_id, None)
+            self.pinging.discard(e.stream_id)
         elif isinstance(e, h2.events.WindowUpdated):
             for sid in list(self.queue):
                 self.pump(sid)
         elif isinstance(e, h2.events.ConnectionTerminated):
             log.write('%d goaway %d\n' % (self.number, int(e.error_code)))
+
+    def ping(self):
+        """Twenty times a second; true when there is something to read."""
+        left = self.next_ping - time.monotonic()
+        if left <= 0:
+            self.c.ping(b'12345678')
+            self.flush()
+            self.next_ping = time.monotonic() + 0.05
+            return False
+        return select.select([self.sock], [], [], left)[0]
 
     def run(self):
         self.c.initiate_connection()
@@ -239,6 +247,8 @@ class Connection:
             {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: streams})
         self.flush()
         while self.open:
+            if self.pinging and not self.ping():
+                continue
             data = self.sock.recv(65536)
             if not data:
                 break
@@ -249,6 +259,12 @@ class Connection:
                     pass            # reset by an event that comes yet
             if self.open:
                 self.flush()
+        # What is on its way yet is no reason to reset the connection.
+        try:
+            while data and self.sock.recv(65536):
+                pass
+        except OSError:
+            pass
         log.write('%d end\n' % self.number)
 
 
