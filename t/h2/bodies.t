@@ -97,7 +97,8 @@ sub curl {
     my ($how, $path, @more) = @_;
     my @args = @{ $base{$how} };
     my $url = pop(@args) . $path;
-    open my $f, '-|', 'curl', '-sS', '--max-time', '60', @args, @more, $url
+    open my $f, '-|', 'curl', '-sS', '--max-time',
+        Test::Veil::HTTP1::patient(40), @args, @more, $url
         or die "curl: $!";
     local $/;
     my $out = <$f>;

@@ -97,7 +97,8 @@ my $dir = $t->testdir;
 sub curl {
     my ($port, @args) = @_;
     my $p = $t->port($port);
-    open my $f, '-|', 'curl', '-sS', '--max-time', '20', '--cacert',
+    open my $f, '-|', 'curl', '-sS', '--max-time',
+        Test::Veil::HTTP1::patient(20), '--cacert',
         "$dir/root.crt", '-w', ' %{http_code}', '--http2',
         (map { ('--resolve', "$_.test:$p:127.0.0.1") }
             qw(open other closed asked old one two)), @args or die "curl: $!";

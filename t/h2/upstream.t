@@ -99,9 +99,13 @@ my $p80 = $t->port(80);
 my $p81 = $t->port(81);
 my $base = "http://127.0.0.1:$p81";
 
+# "-T -" sends what there is.
+open STDIN, '<', '/dev/null' or die "/dev/null: $!";
+my $seconds = Test::Veil::HTTP1::patient(20);
+
 sub curl {
     my (@args) = @_;
-    open my $f, '-|', 'curl', '-s', '--max-time', '20', @args
+    open my $f, '-|', 'curl', '-s', '--max-time', $seconds, @args
         or die "curl: $!";
     local $/;
     my $out = <$f>;
@@ -196,7 +200,7 @@ is(status('/peer/ok'), '200', 'and it goes on');
 sub clients {
     my ($n, $path) = @_;
     return map {
-        my $pid = open my $f, '-|', 'curl', '-s', '--max-time', '10',
+        my $pid = open my $f, '-|', 'curl', '-s', '--max-time', $seconds,
             "$base$path" or die "curl: $!";
         { pid => $pid, out => $f }
     } 1 .. $n;
@@ -211,8 +215,20 @@ is(join(' ', sort values %on), '1 2', 'the limit of the peer is kept');
 kill 'TERM', map { $_->{pid} } @three;
 close $_->{out} for @three;
 
+# Whether all of these requests were cancelled.
+sub cancelled {
+    my ($path) = @_;
+    my $said = peer();
+    my @asked = $said =~ m{^(\d+ \d+) GET \Q$path\E }mg;
+    return @asked && !grep {
+        my ($conn, $stream) = split;
+        $said !~ /^$conn reset $stream 8$/m
+    } @asked;
+}
+ok($t->wait_for(sub { cancelled('/hang/three') }), 'nobody waits any more');
+
 # A client that does not read holds its stream and no other.
-my $stuck_pid = open my $stuck, '-|', 'curl', '-sS', '--limit-rate', '10k', '--max-time', '20',
+my $stuck_pid = open my $stuck, '-|', 'curl', '-sS', '--limit-rate', '10k', '--max-time', 3 * $seconds,
     "$base/slow/20000000" or die "curl: $!";
 $t->wait_for(sub { peer() =~ m{GET /large/20000000} });
 my ($busy) = peer() =~ m{^(\d+) \d+ GET /large/20000000}m;
@@ -220,9 +236,13 @@ is(curl("$base/peer/large/300000"), "y" x 300_000,
     'another goes on beside one that is stuck');
 like(peer(), qr{^$busy \d+ GET /large/300000 }m, 'on the same connection');
 
-curl('--max-time', '0.3', '-o', '/dev/null', "$base/peer/hang");
-ok($t->wait_for(sub { peer() =~ /^$busy reset \d+ 8$/m }),
-    'what nobody waits for any more is cancelled');
+my ($one) = clients(1, '/peer/hang/one');
+ok($t->wait_for(sub { peer() =~ m{^$busy \d+ GET /hang/one }m }),
+    'one that hangs beside it');
+kill 'TERM', $one->{pid};
+close $one->{out};
+ok($t->wait_for(sub { cancelled('/hang/one') }),
+    'is cancelled when nobody waits for it any more');
 kill 'TERM', $stuck_pid;
 close $stuck;
 

@@ -15,7 +15,7 @@ def log():
 
 
 def until(what, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         if what():
             return True
@@ -44,7 +44,7 @@ def h2(base, name):
     for i in range(20):
         say(c, n, b'%d' % i)
         fine = fine and c.until(
-            lambda: s.data.endswith(b'<%d>' % i), 3)
+            lambda: s.data.endswith(b'<%d>' % i))
     check(fine, name + ': a word for a word', s.data)
     check(not s.ended and s.reset is None, name + ': it is open')
     say(c, n, b'', True)
@@ -115,6 +115,7 @@ def h2(base, name):
           name + ': a peer that does not take holds the client')
     other = c.open(request(base + '/chat/beside-' + name, 'POST'), end=False)
     s = c.get(other)
+    c.until(lambda: c.room(0) > 0)
     say(c, other, b'1')
     check(c.until(lambda: s.data == b'<1>'), name + ': and no other')
     check(c.fence(), name + ': the connection is alive')
@@ -128,7 +129,7 @@ class H1:
 
     def __init__(self, path):
         self.sock = socket.create_connection(('127.0.0.1', PORT))
-        self.sock.settimeout(5)
+        self.sock.settimeout(10 * PATIENCE)
         self.data = b''
         self.send(b'POST %s HTTP/1.1\r\nHost: a\r\n'
                   b'Transfer-Encoding: chunked\r\n\r\n' % path.encode())
@@ -194,7 +195,7 @@ def to_h1():
     fine = True
     for i in range(20):
         say(c, n, b'%d' % i)
-        fine = fine and c.until(lambda: s.data.endswith(b'<%d>' % i), 3)
+        fine = fine and c.until(lambda: s.data.endswith(b'<%d>' % i))
     check(fine, name + ': a word for a word', s.data)
     say(c, n, b'', True)
     check(c.finish(n).ended, name + ': the end', s.reset)
