@@ -12,6 +12,8 @@ use Digest::SHA qw/sha256_hex/;
 use Test::Veil;
 use Test::Veil::TLS;
 
+# It is nearly a gigabyte.
+alarm 150 * Test::Veil::HTTP1::patience() if !$ENV{TEST_VEIL_TIMEOUT};
 my $t = Test::Veil->new->has('v2', 'hpack', 'tls', 'v2_upstream');
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');

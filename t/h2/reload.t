@@ -25,7 +25,9 @@ my $stop = $t->testdir . '/stop';
 open my $f, '-|', '/usr/bin/python3', 't/lib/h2_reload.py', $t->port(80),
     $stop or die "python3: $!";
 for my $i (1 .. 3) {
-    select undef, undef, undef, 0.3;
+    # Each of the eight clients has asked since the last one.
+    my $had = () = $t->log('access.log') =~ /\n/g;
+    $t->wait_for(sub { $had + 200 <= (() = $t->log('access.log') =~ /\n/g) });
     my %old = map { $_ => 1 } $t->worker_pids;
     $t->reload;
     ok($t->wait_for(sub { !grep { $old{$_} } $t->worker_pids }),
