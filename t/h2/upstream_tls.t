@@ -124,9 +124,10 @@ $c->read_until(qr/\r\n0\r\n/);
 is(conn('/one/ok'), $one, 'and the first is as it was');
 
 is($t->get('/three/ok')->status, 502, 'a name that is not in it');
-like($t->log, qr/certificate does not match "three\.test"/, 'is logged');
+ok($t->wait_for_log(qr/certificate does not match "three\.test"/),
+    'is logged');
 is($t->get('/other/ok')->status, 502, 'an authority that is not trusted');
-like($t->log, qr/certificate verify error/, 'is logged');
+ok($t->wait_for_log(qr/certificate verify error/), 'is logged');
 hello() for 1 .. 2;
 
 like(conn('/once/ok'), qr/^\d+$/, 'a connection for one request');

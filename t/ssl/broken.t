@@ -58,7 +58,9 @@ sub well {
 }
 
 well('before');
+# The last of these may be there for a moment.
 my $fds = descriptors();
+$t->wait_for(sub { $fds > descriptors() && ($fds = descriptors()) }, 0.2);
 my $script = "$Test::Veil::TLS::lib/tls_break.py";
 my @seen;
 my $made = 0;
@@ -83,7 +85,7 @@ for my $part (1 .. 2) {
     diag sprintf 'only %d handshakes in %s s', $said->{made},
         $said->{seconds} if $said->{made} < $count / 2;
     $t->wait_for(sub { descriptors() <= $fds });
-    is(descriptors(), $fds, 'no descriptor is left');
+    cmp_ok(descriptors(), '<=', $fds, 'no descriptor is left');
     push @seen, memory();
     well('afterwards');
 }

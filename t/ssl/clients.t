@@ -184,7 +184,12 @@ SKIP: {
         like($b->{out}, qr/<p>page<.*>one .*>two /s,
             "Chromium, TLS $v: a page and its scripts")
             or diag $b->{err};
-        my @seen = split /\n/, substr $t->log('access.log'), $mark;
+        my @seen;
+        # The last lines are written when the page is shown already.
+        $t->wait_for(sub {
+            @seen = split /\n/, substr $t->log('access.log'), $mark;
+            return 3 <= grep {m{^/(?:page|one|two)\.}} @seen;
+        });
         my @page = grep {m{^/page}} @seen;
         like($page[0] // '', qr/ TLSv$v \. localhost$/, 'the protocol');
         my @js = grep {m{^/(?:one|two)\.js TLSv$v }} @seen;

@@ -42,7 +42,7 @@ sub path { return "$_[0]{dir}/$_[1]" }
 
 sub openssl {
     my ($self, @args) = @_;
-    my $r = $self->run_command([ 'openssl', @args ]);
+    my $r = $self->run_command([ 'openssl', @args ], timeout => 30);
     die "openssl @args:\n$r->{err}$r->{out}\n" if $r->{status} != 0;
     return $r->{out};
 }
