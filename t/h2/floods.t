@@ -372,6 +372,24 @@ like(h2load('-n 20000 -c 2 -m 256'), qr/20000 succeeded, 0 failed/,
     is($c->goaway, 'none', 'goes on');
     $c->close;
 }
+# One that was stopped for a while, and answers then what had come before.
+{
+    my $c = client(80, settings => pack('nN', 4, 1 << 24));
+    $c->put(frame(WINDOW, 0, 0, pack 'N', 1 << 24) . get(1, '/big'));
+    my $last;
+    $c->drain(20, sub {
+        ($last) = grep { $_->[0] == DATA && $_->[1] & 1 } @{$c->{frames}};
+        return $last;
+    });
+    my $n = $c->count(DATA);
+    cmp_ok($n, '>', 200, 'one that has got much');
+    sleep 2;
+    $c->put(frame(PING, 0, 0, 'abcdefgh') x $n);
+    $c->drain(20, sub { $c->count(PING) >= $n });
+    is($c->goaway, 'none', 'and pings for it two seconds later');
+    is($c->count(PING), $n, 'has its answers');
+    $c->close;
+}
 # Empty messages of gRPC, as fast as they go, and frames of an unknown type
 # with each request, which some browsers send.
 {

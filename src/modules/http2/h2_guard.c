@@ -209,7 +209,7 @@ h2_guard_limit(const veil_h2_t *h2, h2_guard_kind_t kind)
         return limit + g->answered / 4;
     case GUARD_BY_DATA:
         /* Some clients answer each frame, for its stream and for all, and
-           perhaps when the next second has begun. */
+           perhaps when another second has begun. */
         return limit + 2 * ((uint64_t) g->data + g->data_before);
     case GUARD_BY_REQUESTS:
         return limit + h2->hc->nrequests / 4;
@@ -224,7 +224,9 @@ h2_guard_tick(h2_guard_t *g)
     uint64_t second = veil_now_ms() / 1000;
 
     if (g->second != second) {
-        g->data_before = second - g->second == 1 ? g->data : 0;
+        /* Of the latest second in which anything was counted: a client that
+           was stopped answers when it goes on. */
+        g->data_before = g->data;
         g->second = second;
         g->answered = 0;
         g->data = 0;

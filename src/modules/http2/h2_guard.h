@@ -65,7 +65,7 @@ typedef struct {
     unsigned n[H2_GUARD_COUNTED]; /* things seen */
     unsigned answered;            /* responses sent in that second */
     unsigned data;                /* DATA frames sent in that second */
-    unsigned data_before;         /* and in the one before it */
+    unsigned data_before;         /* in the latest before it */
     uint64_t start_ms;
     uint64_t period_ms;
     veil_timer_t timer; /* looks for what does not move */
