@@ -91,7 +91,7 @@ while read -r line; do
     esac
 done
 printf 'HTTP/1.0 200 OK\r\n\r\nuntil the end'
-case $what in */late*) sleep 60 ;; esac
+case $what in */late*) sleep 600 ;; esac
 EOC
 
 my $script = <<'EOF';
@@ -129,7 +129,7 @@ nc -ll -p 8081 -e /backend &
 n=0
 while ! veil-fetch -q http://127.0.0.1:8080/ > /dev/null 2>&1; do
     n=$((n + 1))
-    [ $n -lt 100 ] || break
+    [ $n -lt 600 ] || break
     sleep 0.1
 done
 for v in 1.2 1.3; do
@@ -169,7 +169,7 @@ what="and one that ends without"
 rm -f /tmp/got
 {
     n=0
-    while ! [ -s /tmp/got ] && [ $n -lt 100 ]; do
+    while ! [ -s /tmp/got ] && [ $n -lt 600 ]; do
         n=$((n + 1))
         sleep 0.1
     done

@@ -21,7 +21,7 @@ check() {
 
 # A skip is a failure: it is what this machine was made for.
 unit() {
-    timeout 60 "$1" --jobs 1 --verbose > /tmp/unit 2>&1
+    timeout 120 "$1" --jobs 1 --verbose > /tmp/unit 2>&1
     status=$?
     if [ $status -ne 0 ] || grep -q SKIP /tmp/unit; then
         grep -v PASS /tmp/unit
@@ -50,19 +50,19 @@ start() {
     sed "s/USE/$1/" /etc/veil.conf > /tmp/veil.conf
     : > /tmp/error.log
     veil -c /tmp/veil.conf -e /tmp/error.log || return 1
-    within 20 listens 8446
+    within 60 listens 8446
 }
 
 stop() {
     pid=$(cat /tmp/veil.pid)
     kill -QUIT "$pid"
-    within 20 is_gone "$pid"
+    within 60 is_gone "$pid"
 }
 
 # The kernel's own counters, while a connection is open.
 is_in_the_kernel() {
     transfer 8443 hold > /tmp/hold &
-    within 10 grep -q whole /tmp/hold
+    within 60 grep -q whole /tmp/hold
     tx=$(stat TlsCurrTxSw) rx=$(stat TlsCurrRxSw)
     kill $!
     echo "TlsCurrTxSw $tx, TlsCurrRxSw $rx"
@@ -80,7 +80,7 @@ transfers() {
 
 is_refused() {
     transfer "$1" cbc
-    test $? -eq 1 && within 5 grep -q "connection refused" /tmp/error.log
+    test $? -eq 1 && within 60 grep -q "connection refused" /tmp/error.log
 }
 
 # What the counters of the worker say, against what was done.
@@ -120,7 +120,7 @@ serve() {
 
 # The module is gone: those who may do without it are served.
 without() {
-    within 10 none_open && within 10 rmmod tls && start epoll \
+    within 60 none_open && within 60 rmmod tls && start epoll \
         && grep "kTLS is required" /tmp/error.log \
         && transfer 8443 3 64 1 && ! transfer 8444 cbc && stop
 }
@@ -132,7 +132,7 @@ done
 mkdir -p /tmp/files
 check "files are made" transfer make /tmp/files 64
 transfer 8080 echo &
-within 10 listens 8080
+within 60 listens 8080
 serve io_uring 1
 serve epoll 2
 check "a kernel without TLS" without

@@ -130,7 +130,7 @@ static SSL *
 open_connection(int port, int version, const char *cipher, int room)
 {
     struct sockaddr_in sin = { .sin_family = AF_INET };
-    struct timeval tv = { .tv_sec = 30 };
+    struct timeval tv = { .tv_sec = 60 };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     SSL *ssl = SSL_new(ctx);
 

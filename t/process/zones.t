@@ -224,7 +224,9 @@ ok($t->wait_for(sub { !grep { $_->{pid} == $stopped } workers() }),
 unload();
 is_well('a lock', $get);
 is(scalar(grep { $was{ $_->{pid} } } workers()), 3,
-    'those who waited for the lock live');
+    'those who waited for the lock live')
+    or diag("stopped: $stopped, before: @{[ sort keys %was ]}\n"
+        . join '', grep { /worker/ } (split /^/, $t->log)[-400 .. -1]);
 
 # --- a worker that was to replace another
 
