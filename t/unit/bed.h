@@ -227,9 +227,21 @@ end_open(bed_t *b, int *peer)
     return end_of_fd(b, fds[0]);
 }
 
-/* The same over TCP, which can reset. */
+/*
+ * What crosses the loopback device may come later than its sender goes on:
+ * a busy kernel leaves it to a thread.
+ */
+static inline void
+bed_wait(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+
+    cr_assert_eq(poll(&p, 1, 30000), 1);
+}
+
+/* A port that is ours, and refuses as long as nobody listens. */
 static inline int
-bed_listen(struct sockaddr_in *addr)
+bed_bind(struct sockaddr_in *addr)
 {
     socklen_t len = sizeof(*addr);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -238,8 +250,17 @@ bed_listen(struct sockaddr_in *addr)
     addr->sin_family = AF_INET;
     addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     cr_assert_eq(bind(fd, (struct sockaddr *) addr, sizeof(*addr)), 0);
-    cr_assert_eq(listen(fd, 512), 0);
     cr_assert_eq(getsockname(fd, (struct sockaddr *) addr, &len), 0);
+    return fd;
+}
+
+/* The same over TCP, which can reset. */
+static inline int
+bed_listen(struct sockaddr_in *addr)
+{
+    int fd = bed_bind(addr);
+
+    cr_assert_eq(listen(fd, 512), 0);
     return fd;
 }
 
@@ -258,10 +279,9 @@ end_open_tcp(bed_t *b, int *peer)
 {
     struct sockaddr_in addr;
     int listener = bed_listen(&addr), fd, size = 65536;
-    struct pollfd p = { .fd = listener, .events = POLLIN };
 
     *peer = bed_connect(&addr);
-    cr_assert_eq(poll(&p, 1, 30000), 1);
+    bed_wait(listener, POLLIN);
     fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     cr_assert_geq(fd, 0);
     (void) close(listener);

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <liburing.h>
+#include <sys/epoll.h>
 
 #include "event/offload.h"
 
@@ -24,6 +25,23 @@ io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
     }
     *(void **) &real = dlsym(RTLD_NEXT, "io_uring_queue_init_params");
     return real(entries, ring, p);
+}
+
+/* So is epoll's wait, by one that a signal interrupts. */
+static bool interrupted;
+
+int
+epoll_wait(int fd, struct epoll_event *events, int n, int msec)
+{
+    int (*real)(int, struct epoll_event *, int, int);
+
+    if (interrupted) {
+        interrupted = false;
+        errno = EINTR;
+        return -1;
+    }
+    *(void **) &real = dlsym(RTLD_NEXT, "epoll_wait");
+    return real(fd, events, n, msec);
 }
 
 static char lines[4096];
@@ -98,6 +116,41 @@ Test(backend, auto_takes_io_uring)
     }
     cr_assert(said("using the \"io_uring\" back end"), "%s", lines);
     veil_loop_destroy(&loop);
+}
+
+static end_t *watched;
+static size_t had;
+
+static void
+note_what_came(veil_timer_t *t)
+{
+    (void) t;
+    had = watched->len;
+}
+
+/* A process was stopped: data came in time, and the timer is due as well. */
+Test(backend, what_came_is_before_timers_after_an_interruption)
+{
+    struct timespec pause = { 0, 5000000 };
+    veil_timer_t timer;
+    int peer;
+    bed_t b;
+
+    bed_open(&b, "epoll", 4096, 16);
+    watched = end_open(&b, &peer);
+    veil_op_recv(&watched->in);
+    veil_loop_turn(b.loop, 0);
+    veil_timer_init(&timer, note_what_came);
+    veil_timer_set(b.loop, &timer, 1);
+    cr_assert_eq(write(peer, "x", 1), 1);
+    (void) nanosleep(&pause, NULL);
+    interrupted = true;
+    veil_loop_turn(b.loop, 0);
+    cr_assert_not(veil_timer_is_set(&timer));
+    cr_assert_eq(had, 1);
+    (void) close(peer);
+    end_close(&b, watched);
+    bed_close(&b);
 }
 
 /* More ops than the submission queue has room for, started in one go. */

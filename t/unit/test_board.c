@@ -47,7 +47,7 @@ setup(void)
     veil_board_open(mem, veil_board_size());
 }
 
-TestSuite(board, .init = setup, .timeout = 60);
+TestSuite(board, .init = setup, .timeout = 240);
 
 static uint64_t
 total(const char *name, unsigned i)

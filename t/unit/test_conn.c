@@ -340,6 +340,7 @@ CONTRACT(abort_resets)
     veil_conn_read(&s->conn);
     veil_conn_abort(&s->conn);
     UNTIL(b, closed);
+    bed_wait(fds[1], POLLIN);
     cr_assert_eq(recv(fds[1], buf, sizeof(buf), 0), -1);
     cr_assert_eq(errno, ECONNRESET);
     close(fds[1]);
@@ -733,7 +734,7 @@ side_connect(bed_t *b, const veil_connect_options_t *o, bool *closed)
 
 CONTRACT(connect_tcp)
 {
-    veil_connect_options_t o = { .timeout_ms = 5000, .keepalive = true };
+    veil_connect_options_t o = { .timeout_ms = 60000, .keepalive = true };
     veil_addr_t source, local;
     struct sockaddr_in sin;
     bool closed;
@@ -770,17 +771,18 @@ CONTRACT(connect_tcp)
 
 CONTRACT(connect_refused)
 {
-    veil_connect_options_t o = { .timeout_ms = 5000 };
+    veil_connect_options_t o = { .timeout_ms = 60000 };
     struct sockaddr_in sin;
+    int nobody = bed_bind(&sin);
     bool closed;
     side_t *s;
 
-    close(side_listener(&sin, 5));
     veil_addr_from_sockaddr(&o.addr, (struct sockaddr *) &sin, sizeof(sin));
     s = side_connect(b, &o, &closed);
     UNTIL(b, s->connects == 1);
     cr_assert_eq(s->connect_err, -ECONNREFUSED);
     side_close(b, s);
+    close(nobody);
 }
 
 CONTRACT(connect_unix)
@@ -831,6 +833,7 @@ full_listener(struct sockaddr_in *sin, int *fds, unsigned n)
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         (void) connect(fds[i], (struct sockaddr *) sin, sizeof(*sin));
     }
+    bed_wait(fd, POLLIN); /* one that nobody takes */
     return fd;
 }
 

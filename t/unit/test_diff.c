@@ -292,7 +292,7 @@ Test(diff, facts_of_one_side_only)
 }
 
 /* n * n would take minutes. */
-Test(diff, a_large_configuration, .timeout = 60)
+Test(diff, a_large_configuration, .timeout = 240)
 {
     size_t size = 8 * 1024 * 1024, n = 0;
     char *from = veil_alloc(size);

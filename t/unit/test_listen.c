@@ -6,7 +6,9 @@
 #include "../../src/event/listen.c"
 
 #include "side.h"
+#include <linux/sockios.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 static unsigned accepted;
@@ -63,6 +65,7 @@ bind_any(veil_listen_t *l)
     return fd;
 }
 
+/* Connected; the listener may not know yet. */
 static int
 client(const veil_addr_t *addr)
 {
@@ -72,6 +75,21 @@ client(const veil_addr_t *addr)
 
     cr_assert_geq(fd, 0);
     cr_assert_eq(connect(fd, (struct sockaddr *) &ss, len), 0);
+    return fd;
+}
+
+/* Connected, and for the listener to accept: it has acknowledged a byte. */
+static int
+queued_client(const veil_addr_t *addr)
+{
+    int fd = client(addr), unsent = 1;
+    time_t end = 0;
+
+    cr_assert_eq(send(fd, "x", 1, 0), 1);
+    while (unsent != 0 && bed_in_time(&end)) {
+        cr_assert_eq(ioctl(fd, SIOCOUTQ, &unsent), 0);
+    }
+    cr_assert_eq(unsent, 0);
     return fd;
 }
 
@@ -232,10 +250,15 @@ steered_to(const veil_addr_t *to, const veil_addr_t *from, const int *fds,
     struct sockaddr_storage ss;
     socklen_t len = veil_addr_to_sockaddr(from, &ss);
     int c = socket(from->family, SOCK_STREAM, 0), i, fd, found = -1;
+    struct pollfd p[4];
 
     cr_assert_eq(bind(c, (struct sockaddr *) &ss, len), 0);
     len = veil_addr_to_sockaddr(to, &ss);
     cr_assert_eq(connect(c, (struct sockaddr *) &ss, len), 0);
+    for (i = 0; i < n; i++) {
+        p[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+    }
+    cr_assert_eq(poll(p, (nfds_t) n, 30000), 1);
     for (i = 0; i < n; i++) {
         fd = accept4(fds[i], NULL, NULL, SOCK_NONBLOCK);
         if (fd >= 0) {
@@ -532,11 +555,11 @@ CONTRACT(accept_stops_when_woken)
     sibling = veil_acceptor_open(b->loop, &l, 0, &veil_log_stderr);
     cr_assert_not_null(sibling);
     side_turn(b, 2);
-    c = client(&l.addr);
+    c = queued_client(&l.addr);
     veil_acceptor_stop(a);
     UNTIL(b, accepted == 1);
     close(c);
-    c = client(&l.addr);
+    c = queued_client(&l.addr);
     veil_acceptor_pause(sibling);
     UNTIL(b, accepted == 2);
     cr_assert(veil_op_is_idle(&sibling->accept));
@@ -553,7 +576,7 @@ CONTRACT(accept_looks)
     int c, i;
 
     l.fds = &fd;
-    c = client(&l.addr);
+    c = queued_client(&l.addr);
     for (i = 0; i < 2; i++) {
         cr_assert_not_null(
             veil_acceptor_open(b->loop, &l, 0, &veil_log_stderr));

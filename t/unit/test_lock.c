@@ -35,7 +35,7 @@ teardown(void)
     munmap(sh, sizeof(*sh));
 }
 
-TestSuite(lock, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(lock, .init = setup, .fini = teardown, .timeout = 240);
 
 typedef void work_fn(void);
 

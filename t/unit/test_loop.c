@@ -656,7 +656,7 @@ CONTRACT(accept_without_descriptors_ends)
 CONTRACT(connect_succeeds_and_fails)
 {
     struct sockaddr_in addr;
-    int listener = bed_listen(&addr);
+    int listener = bed_listen(&addr), nobody;
     end_t *e = end_of_fd(
         b, socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     end_t *f = end_of_fd(
@@ -670,10 +670,12 @@ CONTRACT(connect_succeeds_and_fails)
     cr_assert_eq(e->out_res, 5);
     end_close(b, e);
     (void) close(listener);
+    nobody = bed_bind(&addr);
     veil_op_connect(&f->out, (struct sockaddr *) &addr, sizeof(addr));
     UNTIL(b, f->out_done == 1);
     cr_assert_eq(f->out_res, -ECONNREFUSED);
     end_close(b, f);
+    (void) close(nobody);
 }
 
 /* -- files, pipes, polling, messages */
@@ -1029,8 +1031,7 @@ MISTAKE(a_turn_within_a_turn)
     nested = b;
     veil_op_init(&e->out, &e->handle, turn_in_done);
     veil_op_send(&e->out, "x", 1);
-    veil_loop_turn(b->loop, 1);
-    veil_loop_turn(b->loop, 1);
+    UNTIL(b, false);
 }
 
 #if VEIL_DEBUG
@@ -1137,7 +1138,7 @@ CONTRACT(a_timer_wakes_the_loop)
     veil_loop_run(b->loop);
     cr_assert_eq(c.fired, 1);
     cr_assert_geq(veil_now_ms() - start, 30);
-    cr_assert_lt(veil_now_ms() - start, 2000);
+    cr_assert_lt(veil_now_ms() - start, 20000);
 }
 
 static void

@@ -44,7 +44,7 @@ teardown(void)
     munmap(mem, SIZE);
 }
 
-TestSuite(slab, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(slab, .init = setup, .fini = teardown, .timeout = 240);
 
 /* Lists and counters say what kinds and bitmaps say; returns pages in use. */
 static uint32_t

@@ -61,7 +61,7 @@ teardown(void)
     fixture_done(&cf);
 }
 
-TestSuite(tls_cache, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(tls_cache, .init = setup, .fini = teardown, .timeout = 240);
 
 static veil_tls_cache_t *
 zone_of(size_t size)

@@ -70,7 +70,7 @@ teardown(void)
     fixture_done(&cf);
 }
 
-TestSuite(tls_ticket, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(tls_ticket, .init = setup, .fini = teardown, .timeout = 240);
 
 static veil_tls_options_t
 options(veil_tls_keys_t *keys)
