@@ -160,6 +160,18 @@ ssl_staple_pause(const ssl_staple_t *s, int64_t t)
     return ms < 10 ? 10 : (uint64_t) ms;
 }
 
+/* What the slot has by now. */
+static void
+ssl_staple_take(ssl_staple_t *s, const ssl_slot_t *slot)
+{
+    if (slot->version != s->version) {
+        s->version = slot->version;
+        s->valid = slot->valid;
+        ssl_staple_set(s, slot->der,
+                       slot->valid > veil_clock.sec ? slot->len : 0);
+    }
+}
+
 /* What there is to do, and when to look again. */
 static void
 ssl_staple_turn(ssl_staple_t *s)
@@ -169,11 +181,7 @@ ssl_staple_turn(ssl_staple_t *s)
     uint64_t pause = SSL_STAPLE_POLL_MS;
     bool ask = false;
 
-    if (slot->version != s->version) {
-        s->version = slot->version;
-        s->valid = slot->valid;
-        ssl_staple_set(s, slot->der, slot->valid > now ? slot->len : 0);
-    }
+    ssl_staple_take(s, slot);
     /* A time that is too far away is that of a clock that was set back. */
     if (slot->refresh > now
         && slot->refresh <= now + 2 * SSL_STAPLE_REFRESH_MAX) {
@@ -225,6 +233,7 @@ ssl_staple_at(const veil_cycle_t *cycle, unsigned i)
 veil_rc_t
 veil_ssl_stapling_init_worker(veil_cycle_t *cycle)
 {
+    ssl_slot_t *slot;
     ssl_staple_t *s;
     unsigned i;
 
@@ -232,6 +241,10 @@ veil_ssl_stapling_init_worker(veil_cycle_t *cycle)
         s->loop = cycle->loop;
         s->log = cycle->log;
         s->log.print = ssl_staple_print;
+        /* The first client gets what the generation before had. */
+        slot = ssl_slot_lock(s);
+        ssl_staple_take(s, slot);
+        veil_unlock(&slot->lock);
         veil_timer_init(&s->timer, ssl_staple_fired);
         /* Hundreds of certificates are not asked about all at once. */
         veil_timer_set(s->loop, &s->timer, (uint64_t) 10 * i);
