@@ -300,7 +300,7 @@ my $datagram = '';
 {
     my $set = '';
     vec($set, fileno $syslog, 1) = 1;
-    select($set, undef, undef, 5) and $syslog->recv($datagram, 2000);
+    select($set, undef, undef, 30) and $syslog->recv($datagram, 2000);
 }
 # local7 is 23, warning is 4.
 like($datagram, qr/^<188>\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ me: \/syslog$/,

@@ -32,10 +32,14 @@ sub configure {
     my ($more) = @_;
     $t->config(<<"EOC");
 worker_processes 2;
-worker_shutdown_timeout 30s;
+worker_shutdown_timeout 5m;
 http {
     http2 on;
-    keepalive_drain_grace 20s;
+    keepalive_drain_grace 5m;
+    keepalive_timeout 5m;
+    client_header_timeout 5m;
+    client_body_timeout 5m;
+    proxy_read_timeout 5m;
     large_client_header_buffers 2 1k;
     upstream back { server %%UPSTREAM_a%%; }
     server {
@@ -148,8 +152,10 @@ my $h2 = Test::Veil::HTTP2->connect($t->port(80));
 $h2->put(get(1, '/u/three') . get(3, '/u/three'));
 ok($t->wait_for(sub { $u->notes =~ /at three.*at three/s
     || 2 == grep { /at three/ } $u->notes }), 'two streams of HTTP/2');
-($row) = grep { $_->{protocol} eq 'http/2' } rows(state => 'upstream');
-is($row->{streams}, 2, '... on one connection');
+ok($t->wait_for(sub {
+    ($row) = grep { $_->{protocol} eq 'http/2' } rows(state => 'upstream');
+    $row && $row->{streams} == 2;
+}), '... on one connection');
 my $show = $c->data('conn.show', id => $row->{id});
 is_deeply([ map { $_->{request} } @{$show->{under_way}} ],
     [ ('GET /u/three HTTP/2.0') x 2 ], '... each is shown');
@@ -190,7 +196,7 @@ is($c->data('conn.kill', id => $id)->{connections}, 0, 'it is once');
 is($c->data('conn.kill', upstream => 'back')->{connections}, 2,
     'by upstream');
 ok($wait->eof, 'HTTP/1');
-$h2->drain(10);
+$h2->drain(60);
 ok($h2->{eof}, 'HTTP/2');
 is($c->data('conn.kill', state => 'handshake')->{connections}, 1,
     'a handshake');
@@ -274,12 +280,12 @@ is($e->{kind}, 'no version of TLS in common', '... which is said');
 is($e->{sni}, 'old.test', '... and who was meant');
 $h2 = Test::Veil::HTTP2->connect($t->port(80));
 $h2->put(frame(DATA, 0, 1, 'x'));
-$h2->drain(10);
+$h2->drain(60);
 $e = refused('a broken rule of HTTP/2', undef, qr/^HTTP\/2: /, undef);
 is($e->{protocol}, 'http/2', '... by HTTP/2');
 $h2 = Test::Veil::HTTP2->connect($t->port(80));
 $h2->put(frame(PING, 0, 0, 'x' x 8) x 500);
-$h2->drain(10);
+$h2->drain(60);
 refused('a flood of HTTP/2', undef, qr/beyond a limit: pings/, undef);
 is(scalar @{$c->data('errors')->{errors}}, 14, 'all of them');
 is(scalar @{$c->data('errors', listener => '' . $t->port(443))->{errors}}, 4,
@@ -295,8 +301,10 @@ my $kept = $t->connect;
 $kept->get('/');
 $h2 = Test::Veil::HTTP2->connect($port);
 $h2->put(get(1, '/'));
-$h2->drain(10, sub { $h2->count(DATA, 1) });
+$h2->drain(60, sub { $h2->count(DATA, 1) });
 
+ok($t->wait_for(sub { list(listener => $port)->{matched} == 2 }),
+    'two connections');
 $reply = $c->ask('drain', { dry_run => $yes }, listener => $port);
 is($reply->{data}{connections}, 2, 'a dry run says how many');
 is_deeply($reply->{data}{draining}, ["127.0.0.1:$port"], '... and which listeners');
@@ -311,19 +319,20 @@ my $r = $kept->get('/');
 is($r->status, 503, 'readiness says so');
 is($r->header('Connection'), 'close', '... and the response');
 ok($kept->eof, '... which was the last');
-ok($h2->drain(10, sub { $h2->count(GOAWAY) == 2 }), 'HTTP/2 has GOAWAY');
+ok($h2->drain(60, sub { $h2->count(GOAWAY) == 2 }), 'HTTP/2 has GOAWAY');
 $r = $t->get('/u/three', keepalive => 1);
 is($r->status, 200, 'who comes is served');
 is($r->header('Connection'), 'close', '... once');
 $h2 = Test::Veil::HTTP2->connect($port);
 $h2->put(get(1, '/u/three'));
-ok($h2->drain(10, sub { $h2->count(DATA, 1) }), '... over HTTP/2, too');
-ok($h2->drain(10, sub { $h2->count(GOAWAY) }), '... and told to go');
+ok($h2->drain(60, sub { $h2->count(DATA, 1) }), '... over HTTP/2, too');
+ok($h2->drain(60, sub { $h2->count(GOAWAY) }), '... and told to go');
 is($t->get('/', port => 81)->body, '', 'others are not drained');
 ok($t->reload, 'a reload');
 is($t->get('/')->status, 503, '... changes nothing');
 is($c->data('status')->{drained_listeners}, 1, '... status says so');
-my ($old) = $t->worker_pids;
+my ($old) = map { $_->{pid} } grep { $_->{state} eq 'serving' }
+    @{$c->data('worker.list')};
 $t->allow_alerts(qr/exited on signal 9/);
 kill 'KILL', $old;
 ok($t->wait_for(sub { 2 == grep { $_ != $old } $t->worker_pids }),
@@ -342,5 +351,6 @@ is_deeply($c->data('undrain')->{draining}, [], 'none');
 is($t->get('/')->status, 200, '... is drained');
 is($c->data('status')->{drained_listeners}, 0, '... status says so');
 is($c->code('drain', listener => '1'), 'E_NOT_FOUND', 'no such listener');
+$h2->close;
 
 done_testing;

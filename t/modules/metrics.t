@@ -27,6 +27,8 @@ http {
     }
     server {
         listen %%PORT_80%%;
+        client_header_timeout 5m;
+        keepalive_timeout 5m;
         location / {
             return 200 ok;
         }
@@ -50,6 +52,8 @@ $t->get('/') for 1 .. 3;
 $t->get('/404');
 $t->raw("nonsense\r\n\r\n");
 $t->request(path => '/', version => '1.0');
+ok($t->wait_for(sub { metric('veil_connections_active') == 0 }),
+    'none is open');
 is(metric('veil_http_requests_total', protocol => 'http/1.1'), 4, 'HTTP/1.1');
 is(metric('veil_http_requests_total', protocol => 'http/1.0'), 1, 'HTTP/1.0');
 is(metric('veil_http_responses_total', status => '2xx'), 4, 'found');
@@ -57,8 +61,6 @@ is(metric('veil_http_requests_refused_total'), 1, 'refused');
 is(metric('veil_http_responses_total', status => '4xx'), 2,
     'not found, or refused');
 is(metric('veil_connections_accepted_total'), 6, 'connections');
-ok($t->wait_for(sub { metric('veil_connections_active') == 0 }),
-    'none is open');
 is(metric('veil_http_request_duration_seconds')->{count}, 6, 'durations');
 
 my $c = $t->connect(80);
@@ -70,6 +72,8 @@ ok($t->wait_for(sub {
     metric('veil_http_connections', state => 'idle') == 0 }), 'has gone');
 
 like($t->get('/u'), qr/hello/, 'of an upstream') for 1 .. 2;
+ok($t->wait_for(sub { metric('veil_connections_active') == 0 }),
+    'that is over');
 my $tried = metric('veil_upstream_requests_total');
 my $failed = metric('veil_upstream_failures_total', reason => 'error');
 is($tried - $failed, 2, 'two of the requests to upstreams went well');
@@ -86,9 +90,13 @@ my $had = metric('veil_http_responses_total', status => '2xx');
 ok($t->reload, 'a reload');
 is(metric('veil_http_responses_total', status => '2xx'), $had,
     'its counters stay');
-is(metric('veil_reloads_total', result => 'ok'), 1, 'it is counted');
+ok($t->wait_for(sub { metric('veil_reloads_total', result => 'ok') == 1 }),
+    'it is counted');
 is(metric('veil_generation'), 2, 'and has a number');
 $t->get('/');
+ok($t->wait_for(sub {
+    metric('veil_http_responses_total', status => '2xx') == $had + 1 }),
+    'a response more');
 my ($worker) = grep { $_->{state} eq 'serving' }
     @{ Test::Veil::Control->new($t)->data('worker.list') };
 $t->allow_alerts(qr/worker process \d+ exited on signal 9/);
@@ -146,8 +154,9 @@ ok($t->wait_for(sub {
     metric('veil_generation_connections', generation => $gen) == 2 }),
     'and another');
 ok($t->reload, 'a reload');
-is(metric('veil_generation_connections', generation => $gen + 1), 0,
-    'the new one has none');
+ok($t->wait_for(sub {
+    (metric('veil_generation_connections', generation => $gen + 1) // 1) == 0
+}), 'the new one has none');
 ok($t->wait_for(sub {
     metric('veil_generation_connections', generation => $gen) == 1 }),
     'the old one has the request that is under way');

@@ -83,7 +83,7 @@ http {
         server_name localhost;
         allow 127.0.0.1;
         deny all;
-        tunnel_connect_timeout 1s;
+        tunnel_connect_timeout 30s;
         tunnel_pass;
         location /socket {
             proxy_http_version 1.1;
@@ -222,7 +222,7 @@ ok($t->wait_for(sub {
 
 # curl through it: a large answer, a large request, TLS within.
 my $p80 = $t->port(80);
-my @curl = ('curl', '-sS', '--max-time', '30', '-p', '-x');
+my @curl = ('curl', '-sS', '--max-time', '90', '-p', '-x');
 sub curl {
     my (@args) = @_;
     open my $f, '-|', @curl, @args or die "curl: $!";
