@@ -70,8 +70,8 @@ is_run(asked(sub {
     syswrite $s, "{\"id\":99,\"ok\":true,\"data\":\"of another\"}\n";
     return [ 'mine' ];
 }), 0, "mine\n", '', 'an answer to somebody else is passed over');
-asked([ {} ], '-t', '1500ms', 'ping');
-is(($mock->requests)[0]{timeout}, 1.5, 'the timeout is passed on');
+asked([ {} ], '-t', '61500ms', 'ping');
+is(($mock->requests)[0]{timeout}, 61.5, 'the timeout is passed on');
 
 is_run(asked([ { s => 0.35, t => 1.5 } ], '-j', 'ping'), 0,
     "{\"s\":0.35,\"t\":1.5}\n", '', 'numbers as JSON');
@@ -262,7 +262,8 @@ is_run(asked([ [ { "k\e" => "v\e]0;x\a" } ] ]), 0, "K\\X1B\nv\\x1b]0;x\\x07\n",
     '', 'and in a table');
 
 # More than fits a pipe, and more than is read at once.
-my $r = asked([ [ map { { n => $_, text => 'x' x 100 } } 1 .. 20_000 ] ]);
+my $r = asked([ [ map { { n => $_, text => 'x' x 100 } } 1 .. 20_000 ] ],
+    '-t', '60s', 'ping');
 is($r->{status}, 0, 'a large answer');
 is(($r->{out} =~ tr/\n//), 20_001, 'all of it');
 
@@ -272,7 +273,7 @@ $r = asked(sub {
     my $much = 'x' x 1_048_576;
     1 while syswrite $s, $much;
     return;
-});
+}, '-t', '60s', 'ping');
 is_run($r, 1, '', qr/longer than 67108864 bytes/, 'an endless line');
 
 # Byte by byte.
@@ -282,8 +283,8 @@ $r = asked(sub {
         syswrite $s, $byte;
         select undef, undef, undef, 0.001;
     }
-    select undef, undef, undef, 30;
-});
+    select undef, undef, undef, 60;
+}, '-t', '60s', 'ping');
 is_run($r, 0, "7\n", '', 'an answer in pieces');
 
 # A server that says nothing at all.

@@ -213,12 +213,12 @@ ok($ctl->wait_for(sub { $ctl->run('status')->{out} !~ /draining/ }),
     'the first generation ends');
 my ($stuck) = $ctl->run('ping')->{out} =~ /^ +\d +2 +(\d+)$/m;
 kill 'STOP', $stuck;
-$r = $ctl->run('-t', '300ms', 'ping');
+$r = $ctl->until_status(3, 'ping');
 is($r->{status}, 3, 'a worker that does not answer');
 like($r->{out}, qr/\AWORKER.*\n +\d +2 +\d+\n\z/, 'the other did');
 like($r->{err}, qr/not every worker did it:\n  worker \d of generation 2: .*E_TIMEOUT/,
     'which one is said');
-$r = $ctl->run('top', '--snapshot', '100ms');
+$r = $ctl->until_status(0, 'top', '--snapshot', '100ms');
 is($r->{status}, 0, 'top has no need of it') or diag($r->{err});
 like($r->{out}, qr/\Aveil .*  not every worker answered in time\n/,
     '  and says that it is missing');
@@ -228,7 +228,7 @@ like($ctl->run('worker', 'list')->{out}, qr/^ +\d +2 +$stuck +stopped /m,
 like($ctl->run('status', '--workers')->{out}, qr/^ +\d +2 +$stuck +stopped /m,
     'and that of the status');
 kill 'CONT', $stuck;
-is($ctl->run('ping')->{status}, 0, 'it goes on');
+is($ctl->run('-t', '30s', 'ping')->{status}, 0, 'it goes on');
 
 kill 'STOP', $t->pid;
 $r = $ctl->run('-t', '300ms', 'ping');

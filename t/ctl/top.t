@@ -72,7 +72,7 @@ sub mock {
 # ------------------------------------------------------------------- snapshots --
 
 my $mock = mock(2, 3);
-my $r = $ctl->run('top', '--snapshot', '500ms');
+my $r = $ctl->run('-t', '30s', 'top', '--snapshot', '500ms');
 is($r->{status}, 0, 'a snapshot') or diag($r->{err});
 unlike($r->{out}, qr/\e/, 'without escape sequences');
 like($r->{out}, qr/\Aveil 9\.8\.7  generation 3  up 2h05m  \d\d:\d\d:\d\d\n/,
@@ -97,14 +97,15 @@ like($r->{out}, qr/^failed +backend +10\.0\.0\.2:80 /m, 'one that has failed');
 my @rates = $r->{out} =~ /^\w+ +backend +\S+ +\d+ +\d+ +([\d.]+)/mg;
 cmp_ok(abs($rates[2] / $rates[0] - 3), '<', 0.1, 'and their rates');
 
-$r = $ctl->run('top', '--snapshot', '200ms', 'sort=rate');
+$r = $ctl->run('-t', '30s', 'top', '--snapshot', '200ms', 'sort=rate');
 my @order = $r->{out} =~ /backend +10\.0\.0\.(\d)/g;
 is("@order", '3 2 1', 'sorted by rate');
-$r = $ctl->run({ env => { COLUMNS => 40 } }, 'top', '--snapshot', '100ms');
+$r = $ctl->run({ env => { COLUMNS => 40 } }, '-t', '30s', 'top', '--snapshot',
+    '100ms');
 is((sort { $b <=> $a } map { length } split /\n/, $r->{out})[0], 40,
     'cut to a width');
 
-$r = $ctl->run('-j', 'top', '--snapshot', '200ms');
+$r = $ctl->run('-j', '-t', '30s', 'top', '--snapshot', '200ms');
 is($r->{status}, 0, 'a snapshot as JSON');
 is($r->{out} =~ tr/\n//, 1, '  is one line');
 my $o = JSON::PP::decode_json($r->{out});
@@ -120,16 +121,16 @@ $mock->stop;
 # Some workers answer too late: the rest is shown.
 $mock = mock(1, 1, 'upstream.show' => { ok => \0,
     err => { code => 'E_TIMEOUT', msg => 'no answer came in time' } });
-$r = $ctl->run('-t', '300ms', 'top', '--snapshot', '100ms');
+$r = $ctl->run('-t', '30s', 'top', '--snapshot', '100ms');
 is($r->{status}, 0, 'what comes too late is missing') or diag($r->{err});
 like($r->{out}, qr/\Aveil .*  not every worker answered in time\n/, '  said');
 is_deeply([ sort { $a <=> $b } keys %{ { map { $_->{timeout} => 1 }
-    $mock->requests } } ], [ 0.3 ], '  and the time of -t is that of each call');
+    $mock->requests } } ], [ 30 ], '  and the time of -t is that of each call');
 $mock->stop;
 
 # Nothing but the connection is needed.
 $mock = $ctl->mock;
-$r = $ctl->run('top', '--snapshot', '100ms');
+$r = $ctl->run('-t', '30s', 'top', '--snapshot', '100ms');
 is($r->{status}, 0, 'of a server that refuses all');
 like($r->{out}, qr/^requests  0\/s/m, 'there is nothing to see');
 $mock->stop;
@@ -144,7 +145,7 @@ for my $odd ('[[]]', '7', '"x"', 'null', '{"workers":[1,"x",[]]}',
     my $answer = sub { "{\"id\":$_[1]{id},\"ok\":true,\"data\":$odd}\n" };
     $mock = $ctl->mock(map { $_ => $answer }
         qw/status metrics worker.list upstream.show/);
-    $r = $ctl->run('top', '--snapshot', '100ms');
+    $r = $ctl->run('-t', '30s', 'top', '--snapshot', '100ms');
     is($r->{status}, 0, "odd: $odd") or diag($r->{err});
     unlike($r->{out}, qr/[^\n -~]/, '  nothing that a terminal obeys');
     $mock->stop;
@@ -173,7 +174,7 @@ for my $size ([ 80, 24, 4, 40 ], [ 200, 50, 64, 3 ], [ 30, 8, 64, 64 ],
     my ($columns, $rows, $workers, $servers) = @$size;
     my $name = "$columns x $rows, $workers workers, $servers servers";
     $mock = mock($workers, $servers);
-    my $tty = $ctl->terminal($columns, $rows, 'top', '100ms');
+    my $tty = $ctl->terminal($columns, $rows, '-t', '30s', 'top', '100ms');
     ok($tty->wait_for(qr/\e\[\?1049h/), "$name: another screen");
     my $text;
     $text = $tty->wait_for(qr/\e\[J/) for 1 .. 4;
@@ -198,7 +199,7 @@ for my $size ([ 80, 24, 4, 40 ], [ 200, 50, 64, 3 ], [ 30, 8, 64, 64 ],
 }
 
 $mock = mock(2, 2);
-my $tty = $ctl->terminal(80, 24, 'top', '100ms');
+my $tty = $ctl->terminal(80, 24, '-t', '30s', 'top', '100ms');
 ok($tty->wait_for(qr/\xe2\x96/), 'bars of the last minutes');
 $tty->put('s');
 ok($tty->wait_for(qr/s sort: rate/), 's sorts');
@@ -224,8 +225,8 @@ is($tty->finish, 0, 'a signal ends it');
 like($tty->output, qr/\e\[\?1049l/, 'cleanly');
 
 $mock = mock(1, 1);
-$tty = $ctl->terminal(80, 24, { env => { NO_COLOR => 1, LANG => 'C' } }, 'top',
-    '100ms');
+$tty = $ctl->terminal(80, 24, { env => { NO_COLOR => 1, LANG => 'C' } }, '-t',
+    '30s', 'top', '100ms');
 $tty->wait_for(qr/\e\[J/) for 1 .. 4;
 unlike($tty->output, qr/\e\[\d*m/, 'NO_COLOR');
 unlike($tty->output, qr/[\x80-\xff]/, 'only ASCII where there is no more');

@@ -124,6 +124,20 @@ sub finish {
     };
 }
 
+# until_status($status, @arguments): runs that give the answer little time,
+# "-t" and longer each time, until one ends so: the last one.  What shall be
+# late must not be so because all is slow.
+
+sub until_status {
+    my ($self, $status, @args) = @_;
+    my $r;
+    for my $time (qw/300ms 1s 3s 10s/) {
+        $r = $self->run('-t', $time, @args);
+        last if $r->{status} == $status;
+    }
+    return $r;
+}
+
 # wait_for(sub { }): until it is true; false if it never is.
 
 sub wait_for {
