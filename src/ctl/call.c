@@ -12,6 +12,7 @@
 
 #include "core/platform.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <time.h>
 
@@ -26,10 +27,18 @@
 
 /* --- signals --------------------------------------------------------------*/
 
+/* Whoever is about to wait finds it readable then. */
+static int call_wake[2] = { -1, -1 };
+
 static void
 call_on_signal(int signo VEIL_UNUSED)
 {
+    int err = errno;
+    ssize_t n VEIL_UNUSED;
+
     veil_ctl_interrupted = 1;
+    n = write(call_wake[1], "", 1);
+    errno = err;
 }
 
 void
@@ -37,6 +46,9 @@ veil_ctl_call_catch_signals(void)
 {
     struct sigaction sa = { .sa_handler = call_on_signal };
 
+    if (call_wake[0] < 0 && pipe2(call_wake, O_CLOEXEC | O_NONBLOCK) == 0) {
+        veil_ctl_wake = call_wake[0];
+    }
     (void) sigemptyset(&sa.sa_mask);
     (void) sigaction(SIGINT, &sa, NULL);
     (void) sigaction(SIGTERM, &sa, NULL);

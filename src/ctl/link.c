@@ -29,6 +29,7 @@
 #define LINK_SEND_MS 10000
 
 volatile sig_atomic_t veil_ctl_interrupted;
+int veil_ctl_wake = -1;
 
 int64_t
 veil_ctl_link_now(void)
@@ -67,7 +68,9 @@ static bool VEIL_PRINTF(2, 3)
 static int
 link_wait(int fd, short events, int64_t until_ms)
 {
-    struct pollfd p = { .fd = fd, .events = events };
+    /* A signal may come behind the look at the flag: hence the other one. */
+    struct pollfd p[2] = { { .fd = fd, .events = events },
+                           { .fd = veil_ctl_wake, .events = POLLIN } };
     int64_t left = -1;
     int n;
 
@@ -79,8 +82,8 @@ link_wait(int fd, short events, int64_t until_ms)
             left = until_ms - veil_ctl_link_now();
             left = left < 0 ? 0 : left > 3600000 ? 3600000 : left;
         }
-        n = poll(&p, 1, (int) left);
-        if (n > 0) {
+        n = poll(p, 2, (int) left);
+        if (n > 0 && p[0].revents != 0) {
             return 1;
         }
         if (n == 0 && until_ms >= 0 && veil_ctl_link_now() >= until_ms) {

@@ -48,6 +48,8 @@ typedef enum {
 
 /* Set by a handler of signals: whoever waits stops. */
 extern volatile sig_atomic_t veil_ctl_interrupted;
+/* Readable from then on; -1: no signal is caught. */
+extern int veil_ctl_wake;
 
 /*
  * Connects to the path, within the time.  False after noting in the link why
