@@ -237,6 +237,18 @@ veil_time_update(void)
                (int64_t) wall.tv_sec, (unsigned) (wall.tv_nsec / 1000000));
 }
 
+uint64_t
+veil_time_read_ms(void)
+{
+    struct timespec mono;
+
+    if (veil_unlikely(time_frozen)) {
+        return veil_now_ms();
+    }
+    VEIL_ASSERT(clock_gettime(CLOCK_MONOTONIC, &mono) == 0);
+    return (uint64_t) mono.tv_sec * 1000 + (uint64_t) mono.tv_nsec / 1000000;
+}
+
 void
 veil_time_set(uint64_t now_ms, int64_t sec, unsigned msec)
 {

@@ -28,7 +28,14 @@ extern veil_clock_t veil_clock;
 
 /* Reads the clocks; the texts are made anew only when the second changed. */
 void veil_time_update(void);
-/* Freezes the clock at these values (tests); veil_time_update is then idle. */
+/*
+ * The monotonic clock as it is now, not as the turn began: for who must not
+ * take a moment that has passed since for one to come.
+ */
+uint64_t veil_time_read_ms(void);
+/*
+ * Freezes the clock at these values (tests); veil_time_update is then idle.
+ */
 void veil_time_set(uint64_t now_ms, int64_t sec, unsigned msec);
 
 static inline uint64_t

@@ -524,6 +524,7 @@ keeper_turn(void)
     if (poll(fds, n + 2 + heirs + nsockets, keeper_timeout(veil_now_ms()))
         >= 0) {
         veil_time_update();
+        VEIL_FAULT("keeper.polled");
         veil_board_beat(veil_now_ms());
         veil_crew_lookout_polled(sockets, nsockets);
         veil_crew_polled(fds + 2, n);

@@ -10,8 +10,10 @@ use lib 't/lib';
 use JSON::PP ();
 use Test::Veil;
 use Test::Veil::Control;
+use Test::Veil::Fault;
 
 my $t = Test::Veil->new->has('http');
+my $fault = $t->is_debug ? Test::Veil::Fault->new($t) : undef;
 my $true = JSON::PP::true;
 my $u = $t->upstream(a => gates => [qw/g1 g2 g3/], routes => {
     map { my $gate = $_; ("/$gate" => sub {
@@ -50,7 +52,7 @@ sub keeper { return (grep { $_->{state} eq 'serving' }
 
 is(weight(), 1, 'a weight');
 my $keeper = keeper();
-kill 'STOP', $keeper;
+Test::Veil::Proc::stop($keeper);
 my $r = $c->ask('server.set', { timeout => 0.3 }, server => $server,
     weight => 44);
 is($r->{err}{code}, 'E_TIMEOUT', 'a keeper that is stopped');
@@ -59,10 +61,30 @@ is(weight(), 1, 'what was given up is not done when it goes on');
 ok($c->ask('server.set', server => $server, weight => 7)->{ok}, 'asked again');
 is(weight(), 7, '... it is');
 
+# Nor when it was stopped after it had looked at its clock.
+
+SKIP: {
+    skip 'fault points are in debug builds only', 3 if !$fault;
+    my $other = Test::Veil::Control->new($t);
+    $fault->arm('keeper.polled', role => 'keeper', action => 'stop');
+    $other->send({ id => 1, verb => 'upstream.list' });
+    is($fault->wait, $keeper, 'a keeper that stops in the middle of a turn');
+    $c->ask('server.set', { timeout => 0.3 }, server => $server,
+        weight => 44);
+    kill 'CONT', $keeper;
+    ok($other->next->{ok}, 'what came before is done');
+    is(weight(), 7, '... and what was given up is not');
+}
+
+# All that a worker is asked goes through its keeper: it had its time if it is
+# the worker of whom it is said that no answer came.
+
+sub late_worker { return $_[0]{workers} }
+
 my $conn = $t->connect;
 my $worker = $conn->get('/pid')->body;
-kill 'STOP', $worker;
-$r = $c->ask('conn.kill', { timeout => 0.3 }, all => $true);
+Test::Veil::Proc::stop($worker);
+$r = $c->within(\&late_worker, 'conn.kill', all => $true);
 is($r->{workers}[0]{err}{code}, 'E_TIMEOUT', 'a worker that is stopped');
 kill 'CONT', $worker;
 is(scalar @{$c->data('ping')}, 2, 'it goes on');
@@ -71,8 +93,8 @@ is($conn->get('/pid')->body, $worker, 'and has closed nothing');
 # A change that its keeper has made is made in all workers, however late.
 
 my $port = $t->port(80);
-kill 'STOP', $worker;
-$r = $c->ask('listener.set', { timeout => 0.3 }, listener => "$port",
+Test::Veil::Proc::stop($worker);
+$r = $c->within(\&late_worker, 'listener.set', listener => "$port",
     keepalive_requests => '1');
 is($r->{workers}[0]{err}{code}, 'E_TIMEOUT', 'one worker is late');
 kill 'CONT', $worker;
@@ -94,6 +116,10 @@ my $watch = Test::Veil::Control->new($t);
 $t->signal('TERM');
 ok($t->wait_for(sub { $c->data('status')->{state} eq 'stopping' }),
     'the server ends');
+
+# Only who has a connection is left.
+
+ok($t->wait_for(sub { 2 == (my @w = $t->worker_pids) }), '... others have');
 
 my $status = $c->data('status');
 cmp_ok($status->{stopping_ms}, '<', $status->{uptime_ms},

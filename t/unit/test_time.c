@@ -60,6 +60,20 @@ Test(time, update_reads_the_clocks)
     cr_assert_geq(veil_now_ms(), before);
 }
 
+Test(time, read_is_of_now_and_changes_nothing)
+{
+    struct timespec pause = { .tv_nsec = 5000000 };
+    uint64_t turn;
+
+    veil_time_update();
+    turn = veil_now_ms();
+    (void) nanosleep(&pause, NULL);
+    cr_assert_geq(veil_time_read_ms(), turn + 4);
+    cr_assert_eq(veil_now_ms(), turn);
+    veil_time_set(1000, 1767225600, 0);
+    cr_assert_eq(veil_time_read_ms(), 1000, "a set clock stands still");
+}
+
 Test(time, three_formats)
 {
     veil_time_set(1, 1767225600, 0); /* 2026 */

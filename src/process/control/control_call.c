@@ -6,8 +6,9 @@
  * later are in a list until they do, are cancelled or the process ends.
  *
  * A process that was stopped finds calls that were given up long ago.  They
- * are not begun, as nobody would know of it.  The second part of one is: what
- * the keeper has done holds in all its workers.
+ * are not begun, as nobody would know of it; it may have been stopped in the
+ * middle of a turn, so the turn's time does not tell.  The second part of one
+ * is begun: what the keeper has done holds in all its workers.
  *
  * JSON that does not fit a message goes in a memfd.  Its reader maps nothing
  * and trusts no length: it reads at most CONTROL_JSON_MAX bytes.
@@ -269,7 +270,7 @@ static bool
 control_is_late(const veil_control_message_t *m)
 {
     return m->deadline_ms != 0 && !m->second
-           && m->deadline_ms <= veil_now_ms();
+           && m->deadline_ms <= veil_time_read_ms();
 }
 
 void
