@@ -60,8 +60,12 @@
 #define WORKER_CLOSE_MS 2000
 /* Turns within worker_watchdog, at least. */
 #define WORKER_BEATS 4
-/* How long the handles of the worker itself may take. */
+/*
+ * How long the handles of the worker itself may take, and in how many turns at
+ * least: it may be stopped for that time.
+ */
 #define WORKER_LEAVE_MS 1000
+#define WORKER_LEAVE_TURNS 20
 
 typedef enum {
     WORKER_PREPARING,
@@ -670,6 +674,7 @@ worker_handle_closed(veil_handle_t *h)
 static void
 worker_leave(void)
 {
+    unsigned turns;
     uint64_t until;
     unsigned i;
 
@@ -697,8 +702,9 @@ worker_leave(void)
         veil_handle_close(&worker.channel, worker_handle_closed);
     }
     until = veil_now_ms() + WORKER_LEAVE_MS;
-    while ((worker.loop->nops != 0 || worker.loop->nhandles != 0)
-           && veil_now_ms() < until)
+    for (turns = 0; (worker.loop->nops != 0 || worker.loop->nhandles != 0)
+                    && (turns < WORKER_LEAVE_TURNS || veil_now_ms() < until);
+         turns++)
     {
         veil_loop_turn(worker.loop, 50);
     }
