@@ -72,7 +72,7 @@ my $good = $t->read_file('veil.conf');
 $t->write_file('veil.conf', "$good\nworker_proceses 3;\n");
 $t->allow_alerts(qr/worker_proceses|\[emerg\] \d+#\d+: +\^/);
 ok(!$t->reload, 'a mistake is refused');
-like($t->log, qr/unknown directive "worker_proceses" in \S+:3:1 .did you mean "worker_processes"/,
+like($t->wait_for_log(qr/unknown directive/), qr/unknown directive "worker_proceses" in \S+:3:1 .did you mean "worker_processes"/,
     'with its place and a suggestion');
 is(join(' ', sort $t->worker_pids), "@now", 'and changes nothing');
 $t->write_file('veil.conf', $good =~ s/worker_processes 2/worker_processes 3/r);
@@ -85,7 +85,7 @@ rename "$dir/error.log", "$dir/error.1.log";
 $t->signal('USR1');
 ok($t->wait_for(sub { -e "$dir/error.log" }), 'USR1: a new error log');
 ok($t->reload, 'and something to write');
-ok($t->log =~ /start worker process/, 'is in it');
+ok($t->wait_for_log(qr/start worker process/), 'is in it');
 
 # HUP in a row, and to everyone at once.
 

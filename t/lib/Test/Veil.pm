@@ -697,7 +697,7 @@ sub wait_for_log {
 
 # reload: HUP, then waits until new workers serve and the old ones accept
 # nothing any more, which their titles say.  False if the new configuration was
-# refused or nothing happened in time.
+# refused, after the last line about that, or nothing happened in time.
 
 sub reload {
     my ($self, %o) = @_;
@@ -713,6 +713,9 @@ sub reload {
         return 0 unless grep { !$old{ $_->{pid} } } @now;
         return !grep { $old{ $_->{pid} } && !$_->{ending} } @now;
     }, $o{timeout});
+    # A line of this one must not be taken for one of the next.
+    $self->wait_for_log(qr/was not taken|generation \d+ failed/,
+        from => $mark, timeout => 3) if $refused && !$self->{is_nginx};
     return $ok && !$refused ? 1 : 0;
 }
 

@@ -19,16 +19,15 @@ use Time::HiRes qw/time sleep/;
 
 my $json = JSON::PP->new->canonical->allow_nonref;
 
-# The socket of a master that was killed is there until another one has its
-# own.
+# The file is there a moment before somebody listens; and that of a master that
+# was killed until another one has its own.
 
-sub _connect_to {
-    my ($t) = @_;
+sub _connect {
+    my ($t, $path) = @_;
     my $end = time + Test::Veil::HTTP1::patient(5);
     while (1) {
-        my $path = socket_path($t) // '';
-        my $s = IO::Socket::UNIX->new(Peer => $path);
-        return $s if $s || time > $end;
+        my $s = IO::Socket::UNIX->new(Peer => $path // socket_path($t) // '');
+        return $s if $s || time > $end || (defined $path && !-S $path);
         sleep 0.01;
     }
 }
@@ -41,12 +40,13 @@ sub socket_path {
     return $path;
 }
 
+# new($t), new(t => $t, patience => seconds), new(path => $path): undef when
+# nobody listens.
+
 sub new {
     my ($class, @what) = @_;
     my %o = @what == 1 ? (t => $what[0]) : @what;
-    my $s = defined $o{path} ? IO::Socket::UNIX->new(Peer => $o{path})
-        : _connect_to($o{t});
-    return if !$s;
+    my $s = _connect(@o{qw/t path/}) or return;
     my $self = { socket => $s, buf => '', id => 0, lines => [],
         patience => Test::Veil::HTTP1::patient($o{patience} // 20) };
     return bless $self, $class;
@@ -65,22 +65,46 @@ sub send {
     return $self->put($json->encode($request) . "\n");
 }
 
-# next: the next line, decoded; undef at the end or after the time.
+# JSON::PP takes seconds for some megabytes.  A text that is so long, and the
+# last thing in its line, is taken out before.
+
+my %escaped = (n => "\n", t => "\t", r => "\r", b => "\b", f => "\f");
+
+sub _decode {
+    my ($line) = @_;
+    my $from = length $line < 1_000_000 ? -1 : index $line, '"text":"';
+    my $to = rindex $line, '"';
+    return $json->decode($line)
+        if $from < 0 || substr($line, $to) !~ /\A"\}\}\z/;
+    $from += length '"text":"';
+    my $text = substr $line, $from, $to - $from, '';
+    my $reply = $json->decode($line);
+    $text =~ s{\\(?:u([0-9a-fA-F]{4})|(.))}
+        {defined $1 ? chr hex $1 : $escaped{$2} // $2}ge;
+    $reply->{data}{text} = $text;
+    return $reply;
+}
+
+# next: the next line, decoded; undef at the end or after the time.  A time
+# that is given is as long on any machine: it is to see that nothing comes.
 
 sub next {
-    my ($self, $patience) = @_;
-    my $end = time + ($patience // $self->{patience});
+    my ($self, $seconds) = @_;
+    my $end = time + ($seconds // $self->{patience});
     until ($self->{buf} =~ /\n/) {
         my $left = $end - time;
         my $in = '';
         vec($in, fileno $self->{socket}, 1) = 1;
         return if $left <= 0 || !select $in, undef, undef, $left;
-        return if !sysread $self->{socket}, $self->{buf}, 65536,
-            length $self->{buf};
+        if (!sysread $self->{socket}, $self->{buf}, 65536,
+            length $self->{buf}) {
+            $self->{ended} = 1;
+            return;
+        }
     }
     $self->{buf} =~ s/\A([^\n]*)\n//;
     $self->{raw} = $1;
-    return $json->decode($1);
+    return _decode($1);
 }
 
 # ask($verb, [{members},] arg => value, ...): the reply.
@@ -129,10 +153,31 @@ sub metric {
     return;
 }
 
+# within($is, $verb, [{members},] arg => value, ...): the reply to a call whose
+# time will be up, as a process that is asked does not answer.  It is given more
+# time, and then more, until $is->($reply): until all others have answered.  How
+# much it was and how long it took is in {timeout} and {took}, in seconds.
+
+sub within {
+    my ($self, $is, $verb, @args) = @_;
+    my $members = ref $args[0] ? shift @args : {};
+    my $reply;
+    for my $seconds (0.4, 2, 10) {
+        my $begun = time;
+        $self->{timeout} = $seconds;
+        $reply = $self->ask($verb, { %$members, timeout => $seconds }, @args);
+        $self->{took} = time - $begun;
+        last if $is->($reply);
+    }
+    return $reply;
+}
+
+# eof: the server ends the connection, without another word.
+
 sub eof {
-    my ($self, $patience) = @_;
-    return !defined $self->next(Test::Veil::HTTP1::patient($patience // 5))
-        && $self->{buf} eq '';
+    my ($self) = @_;
+    return 0 if defined $self->next;
+    return $self->{ended} && $self->{buf} eq '' ? 1 : 0;
 }
 
 sub close { return $_[0]{socket}->close }

@@ -86,6 +86,7 @@ sub load {
         my ($n, $bad, $over) = (0, 0, 0);
         my %kept;
         local $SIG{TERM} = sub { $over = 1 };
+        syswrite $out, '.';
         while (!$over) {
             for my $at (@places) {
                 my $r = $t->request(path => '/', quiet => 1, @$at);
@@ -108,6 +109,7 @@ sub load {
         POSIX::_exit(0);
     }
     close $out;
+    sysread $in, my $begun, 1;
     return sub {
         kill 'TERM', $pid;
         waitpid $pid, 0;

@@ -8,6 +8,7 @@ package Test::Veil::Proc;
 
 use strict;
 use warnings;
+use Time::HiRes qw/time sleep/;
 
 # _all: every process: { pid ppid group session state start title ending }.
 
@@ -80,6 +81,27 @@ sub workers {
     # Of veil's, master and keeper may be the last that are left.
     return grep { !$parent{ $_->{pid} }
             && $_->{title} !~ /(?:master|keeper) process/ } @all;
+}
+
+# state($pid): as in /proc, "T" when it is stopped; undef when it is gone.
+
+sub state {
+    my ($pid) = @_;
+    open my $f, '<', "/proc/$pid/stat" or return undef;
+    my ($state) = (<$f> // '') =~ /\) (\S)/;
+    return $state;
+}
+
+# stop(@pids): SIGSTOP; they have stopped when it returns.
+
+sub stop {
+    my (@pids) = @_;
+    my $end = time + 30;
+    kill 'STOP', @pids;
+    for my $pid (@pids) {
+        sleep 0.001 while (state($pid) // 'X') !~ /[TZX]/ && time < $end;
+    }
+    return;
 }
 
 # left($leader, @before): those still there, of the group or of @before.
