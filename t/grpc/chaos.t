@@ -18,7 +18,7 @@ my $dir = $t->testdir;
 my $tls = Test::Veil::TLS->new($t);
 $tls->ca('root');
 $tls->cert('site', ca => 'root', names => ['localhost']);
-my ($server, $plain) = $g->server('server.log', 0);
+my ($server, $plain) = $g->server('server.log', $t->port('plain'));
 my ($secure_server, undef, $secure) = $g->server('secure.log', 0,
     "$dir/site.key", "$dir/site.crt");
 
@@ -31,7 +31,7 @@ http {
     grpc_ssl_trusted_certificate %%TESTDIR%%/root.crt;
     grpc_ssl_name localhost;
     keepalive_requests 30;
-    grpc_max_timeout 1s;
+    grpc_max_timeout 10s;
     server {
         listen %%PORT_80%%;
         location / { grpc_pass %%PLAIN%%; }

@@ -38,7 +38,7 @@ http {
         listen %%PORT_80%%;
         grpc_web_origin https://app.example.com;
         location / { proxy_pass http://%%GRPC%%; }
-        location /gone { proxy_pass http://127.0.0.1:1; }
+        location /gone { proxy_pass http://%%PORT_81%%; }
     }
     server {
         listen %%PORT_443%% ssl;
@@ -51,7 +51,7 @@ http {
         grpc_web_origin https://localhost:%%PORTNUM_443%%;
         grpc_web_allow_headers x-tenant;
         location / { proxy_pass http://%%GRPC%%; }
-        location /gone { proxy_pass http://127.0.0.1:1; }
+        location /gone { proxy_pass http://%%PORT_81%%; }
     }
     server {
         listen %%PORT_445%% ssl;

@@ -26,7 +26,7 @@ options = [('grpc.max_receive_message_length', -1),
            ('grpc.initial_reconnect_backoff_ms', 100),
            ('grpc.max_reconnect_backoff_ms', 500),
            ('grpc.default_authority', 'localhost')]
-PATIENCE = 20
+PATIENCE = 10 * float(os.environ.get('TEST_VEIL_PATIENCE') or 2)
 Code = grpc.StatusCode
 
 
@@ -232,25 +232,40 @@ def group_deadline():
     far = 1000 * 3600 * 24 * 365
     check('no deadline', int(unary('Remaining')(b'', timeout=None)) > far,
           True)
-    left = int(unary('Remaining')(b'', timeout=30))
-    check('a deadline is passed on: %d' % left, 25000 < left <= 30100, True)
+    left = int(unary('Remaining')(b'', timeout=300))
+    check('a deadline is passed on: %d' % left, 200000 < left <= 302000,
+          True)
 
 
 def group_capped():
-    for timeout in (30, None):
+    for timeout in (300, None):
         left = int(unary('Remaining')(b'', timeout=timeout))
-        check('no longer than that: %d' % left, left <= 10100, True)
-    left = int(unary('Remaining')(b'', timeout=5))
-    check('shorter is passed on: %d' % left, left <= 5100, True)
+        check('no longer than that: %d' % left, left <= 100100, True)
+    left = int(unary('Remaining')(b'', timeout=50))
+    check('shorter is passed on: %d' % left, left <= 50100, True)
+
+
+# A stream, and its first message.  The proxy, which has it end soon, may end
+# it before that on a busy machine: another one then.
+def begun(what, timeout):
+    for i in range(10):
+        call = server_stream('HangStream')(what, timeout=timeout)
+        try:
+            return call, next(call)
+        except grpc.RpcError as e:
+            last = e
+    return call, last
 
 
 # The client itself waits for ever: it is the proxy that ends these.
 def group_expire():
+    check('there is a connection to the server',
+          unary('Echo')(b'x', timeout=PATIENCE, wait_for_ready=True), b'x')
     code, details = end_of(lambda: unary('Hang')(b'hang', timeout=None))
     check('past its deadline', (code, details),
           (Code.DEADLINE_EXCEEDED, 'Deadline Exceeded'))
-    call = server_stream('HangStream')(b'stream', timeout=None)
-    check('a message before it', next(call), b'one')
+    call, message = begun(b'stream', None)
+    check('a message before it', message, b'one')
     code, details = end_of(lambda: next(call))
     check('past its deadline, streaming', (code, details),
           (Code.DEADLINE_EXCEEDED, 'Deadline Exceeded'))
@@ -314,8 +329,8 @@ def group_stream_code():
 
 
 def group_held():
-    call = server_stream('HangStream')(b'held', timeout=PATIENCE)
-    check('a message', next(call), b'one')
+    call, message = begun(b'held', PATIENCE)
+    check('a message', message, b'one')
     tell('held')
     code, details = end_of(lambda: next(call))
     check('its end', '%d %s' % (code.value[0], details), words[0])

@@ -141,7 +141,7 @@ for text in False, True:
     c.upload(sid, base64.b64encode(body) if text else body)
     c.until(lambda: c.get(sid).data)
     c.send(frame(RST_STREAM, 0, sid, struct.pack('>I', 8)))
-    for i in range(500):
+    for i in range(3000):
         with open(DIR + '/calls.log') as f:
             told = 'reset ' + path + '\n' in f.readlines()
         if told:

@@ -8,6 +8,8 @@ use lib 't/lib';
 use Test::Veil;
 
 my $t = Test::Veil->new;
+# One look-up fails: without a name server that must not take long.
+$t->env(RES_OPTIONS => 'timeout:1 attempts:1');
 
 sub refused {
     my ($http, $location, $why, $name) = @_;

@@ -121,10 +121,18 @@ ok($u->wait_closed(2), 'two idle connections are kept');
 
 is(join(' ', map { body('/b/') } 1 .. 7), '1.1 1.2 1.3 2.1 2.2 2.3 3.1',
     'keepalive_requests');
-is(body('/c/'), '1.1', 'keepalive_timeout');
-is(body('/c/'), '1.2', 'not over');
+# The second one has to come in time: on a busy machine not the first that
+# tries.
+my ($first, $second);
+for (1 .. 20) {
+    ($first) = body('/c/') =~ /^(\d+)\.1$/ or last;
+    $second = body('/c/');
+    last if $second eq "$first.2" || !$short->wait_closed;
+}
+ok($first, 'keepalive_timeout');
+is($second, "$first.2", 'not over');
 ok($short->wait_closed, 'over: closed');
-is(body('/c/'), '2.1', 'a new one then');
+is(body('/c/'), $first + 1 . '.1', 'a new one then');
 
 # The end of the server is the end of the pool.
 

@@ -46,6 +46,9 @@ my %routes = (
     },
     '/rate' => reply(body => 'r' x 20_000,
         headers => [ 'X-Accel-Limit-Rate' => 10_000 ]),
+    # A quarter of a minute, if it counts.
+    '/snail' => reply(body => 'r' x 16_000,
+        headers => [ 'X-Accel-Limit-Rate' => 1000 ]),
     '/charset' => reply(body => 'c', headers => [
         'Content-Type' => 'text/plain', 'X-Accel-Charset' => 'koi8-r' ]),
     '/ranged' => reply(body => '0123456789'),
@@ -273,7 +276,7 @@ is($r->body, '234', 'its bytes');
 
 my $start = time;
 is(length $t->get('/rate/big')->body, 60_000, 'proxy_limit_rate: all of it');
-cmp_ok(time - $start, '>', 0.8, 'not at once');
+cmp_ok(time - $start, '>', 0.5, 'not at once');
 
 # What an answer may order.
 
@@ -299,16 +302,10 @@ $c->close;
 
 $start = time;
 is(length $t->get('/plain/rate')->body, 20_000, 'X-Accel-Limit-Rate');
-cmp_ok(time - $start, '>', 0.8, 'slows it down');
-# On a busy machine anything may take so long once.
-my $took;
-for (1 .. 5) {
-    $start = time;
-    is(length $t->get('/ignore/rate')->body, 20_000,
-        'X-Accel-Limit-Rate: off');
-    last if ($took = time - $start) < 0.8;
-}
-cmp_ok($took, '<', 0.8, 'does not');
+cmp_ok(time - $start, '>', 0.5, 'slows it down');
+$start = time;
+is(length $t->get('/ignore/snail')->body, 16_000, 'X-Accel-Limit-Rate: off');
+cmp_ok(time - $start, '<', 12, 'does not');
 
 # Errors that are ours.
 
@@ -347,7 +344,7 @@ sub last_line {
     my ($uri) = @_;
     my $line;
     $t->wait_for(sub {
-        ($line) = $t->read_file('up.log') =~ /^(\Q$uri\E\|.*)$/m;
+        ($line) = $t->read_file('up.log') =~ /^(\Q$uri\E\|.*)\n/m;
         defined $line;
     });
     return $line // '';

@@ -11,10 +11,17 @@ use Test::Veil;
 use Test::Veil::Guard;
 
 my $t = Test::Veil->new;
-my $a = $t->upstream(a =>
-        handler => Test::Veil::Upstream::reply(body => 'first'));
-my $b = $t->upstream(b => addr => '127.0.0.2', port => $a->port,
-    handler => Test::Veil::Upstream::reply(body => 'second'));
+
+# Two with the same port, which may be somebody else's at one of the addresses.
+my ($a, $b);
+for (1 .. 20) {
+    $a = $t->upstream(a =>
+            handler => Test::Veil::Upstream::reply(body => 'first'));
+    last if eval {
+        $b = $t->upstream(b => addr => '127.0.0.2', port => $a->port,
+            handler => Test::Veil::Upstream::reply(body => 'second'));
+    };
+}
 
 # A name server: each name's answer is a line of a file, "name ttl address".
 
@@ -64,9 +71,7 @@ sub serve {
 }
 
 answers('known.example' => '1 127.0.0.1', 'late.example' => '1 127.0.0.1');
-my $pid = fork // die;
-if ($pid == 0) { serve(); POSIX::_exit(0) }
-Test::Veil::Guard::add($pid);
+my $pid = Test::Veil::Guard::child(\&serve);
 
 my $resolver = '127.0.0.1:' . $dns->sockport;
 my $port = $a->port;
@@ -113,7 +118,8 @@ ok($t->wait_for(sub { body('/known/') eq 'second' }, 5),
     'and again when its answer has aged');
 
 is($t->get('/never/')->status, 502, 'a name that nobody knows');
-like($t->log, qr/never\.example could not be resolved/, 'and the log says so');
+ok($t->wait_for_log(qr/never\.example could not be resolved/),
+    'and the log says so');
 answers('known.example' => '1 127.0.0.2', 'never.example' => '1 127.0.0.1');
 ok($t->wait_for(sub { body('/never/') eq 'first' }, 10),
     'is asked for again in the background');
@@ -123,7 +129,7 @@ ok($t->wait_for(sub { body('/never/') eq 'first' }, 10),
 is(body('/run/?name=known.example'), 'second', 'a name of a variable');
 is(body('/run/?name=known.example'), 'second', 'once more');
 is($t->get('/run/?name=nobody.example')->status, 502, 'one that is none');
-like($t->log, qr/nobody\.example could not be resolved/, 'in the log');
+ok($t->wait_for_log(qr/nobody\.example could not be resolved/), 'in the log');
 is(body("/run/?name=127.0.0.2"), 'second', 'an address is a name, too');
 
 # Name servers that do not answer.
@@ -134,6 +140,5 @@ ok($t->wait_for(sub { $t->log =~ /mute\.example could not be resolved/ }),
     'that of a group holds for its names');
 
 kill 'KILL', $pid;
-waitpid $pid, 0;
-Test::Veil::Guard::remove($pid);
+Test::Veil::Guard::reap($pid);
 done_testing;

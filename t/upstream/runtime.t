@@ -239,8 +239,12 @@ counts(4);
 my %list = map { $_->{upstream} => $_ } @{$c->data('upstream.list')};
 is($list{back}{addresses}, 2, 'listed');
 is($list{keyed}{method}, 'ip_hash', 'with the method');
-my ($show) = @{$c->data('upstream.show', upstream => 'back')};
-my %peer = map { $_->{address} => $_ } @{$show->{peers}};
+my ($show, %peer);
+$t->wait_for(sub {
+    ($show) = @{$c->data('upstream.show', upstream => 'back')};
+    %peer = map { $_->{address} => $_ } @{$show->{peers}};
+    return !$peer{$addr{a}}{in_flight} && $show->{idle};
+});
 is($peer{$addr{a}}{in_flight}, 0, 'nothing is under way');
 cmp_ok($peer{$addr{a}}{requests}, '>', 12, 'there were requests');
 is($peer{$addr{a}}{last_status}, 200, 'they were answered');

@@ -45,18 +45,20 @@ conf(2);
 $t->run;
 my %addr = map { $_ => $u{$_}->addr } keys %u;
 
-# A client asks until it is told to stop, and prints what went wrong.
+# A client asks until it is told to stop, and prints what went wrong.  It says
+# when it is being served, so that there is load from the first change on.
 
 sub client {
-    my ($number) = @_;
+    my ($number, $out) = @_;
     my $stop = $t->testdir . '/stop';
     my ($n, $bad) = (0, '');
-    until (-e $stop) {
+    until (-e $stop && $n > 10) {
         my $path = $n % 2 ? "/ring?k=$number$n" : '/';
         my $r = eval { $t->get($path) };
         my $status = $r ? $r->status // 'none' : 'died';
         $bad .= " $path:$status" if $status ne '200';
         $n++;
+        syswrite $out, "served\n" if $n == 1;
     }
     return "$n$bad";
 }
@@ -66,11 +68,12 @@ for my $number (1 .. $clients) {
     pipe my $in, my $out or die "pipe: $!\n";
     my $pid = Test::Veil::Guard::child(sub {
         close $in;
-        return !syswrite $out, client($number);
+        return !syswrite $out, client($number, $out);
     });
     close $out;
     push @pipes, [ $in, $pid ];
 }
+readline $_->[0] for @pipes;
 
 my $c = Test::Veil::Control->new($t);
 my @failed;
@@ -112,7 +115,12 @@ cmp_ok($all, '>', 10 * $clients, 'there was load');
 is_deeply(\@failed, [], 'all that was asked was done');
 
 for my $g (qw/back ring/) {
-    my ($show) = @{$c->data('upstream.show', upstream => $g)};
+    # What has been answered may still be under way for a moment.
+    my $show;
+    $t->wait_for(sub {
+        ($show) = @{$c->data('upstream.show', upstream => $g)};
+        return !grep { $_->{in_flight} } @{$show->{peers}};
+    });
     is(scalar @{$show->{peers}}, 2, "$g has its two servers");
     is($_->{in_flight}, 0, 'nothing is under way') for @{$show->{peers}};
     is($_->{weight}, 1, 'weights are as configured') for @{$show->{peers}};

@@ -37,7 +37,7 @@ $t->config(<<'EOC');
 http {
     proxy_ssl_trusted_certificate root.crt;
     proxy_ssl_name a.test;
-    proxy_connect_timeout 5s;
+    proxy_connect_timeout 60s;
     proxy_next_upstream off;
     proxy_keepalive 0;
     server {

@@ -21,6 +21,7 @@ use warnings;
 
 use Cwd ();
 use File::Basename ();
+use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
 use Time::HiRes qw/time sleep/;
@@ -57,9 +58,17 @@ sub new {
     for my $k (qw/tls ciphers alpn close mode chop unix addr port/) {
         $ask{$k} = $o{$k} if defined $o{$k};
     }
-    $ask{port} += 0 if defined $ask{port};
     $self->{unix} = $o{unix};
     $self->{host} = $o{addr} // '127.0.0.1';
+    if (!defined $o{unix}) {
+        # Bound and held without listening, so that it stays ours while
+        # nobody listens there.
+        $self->{hold} = IO::Socket::INET->new(LocalAddr => $self->{host},
+            LocalPort => $o{port} // 0, ReuseAddr => 1, Proto => 'tcp')
+            or die "cannot bind a port: $!\n";
+        Test::Veil::Guard::private($self->{hold});
+        $ask{port} = $self->{hold}->sockport;
+    }
     $self->_start($tls, \%ask);
     return $self;
 }
@@ -175,6 +184,7 @@ sub DESTROY {
     return if $$ != $Test::Veil::Guard::owner;
     local ($?, $!, $@);
     $self->stop;
+    Test::Veil::Guard::forget($self->{hold}) if $self->{hold};
 }
 
 1;

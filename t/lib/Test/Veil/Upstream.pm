@@ -37,6 +37,7 @@ use Socket qw/IPPROTO_TCP TCP_NODELAY SOCK_STREAM SOMAXCONN/;
 use Time::HiRes qw/time sleep/;
 
 use Test::Veil::Guard;
+use Test::Veil::Proc;
 
 my @all;
 
@@ -154,25 +155,16 @@ sub start {
     return $self;
 }
 
-# stop: kills the backend with its connections; its port refuses then.  A
-# process that has just been forked for a connection has the listening socket,
-# too, and ends when it gets the processor.
-
-sub _wait_refused {
-    my ($self) = @_;
-    return if defined $self->{unix};
-    $self->_until(sub {
-        return !IO::Socket::INET->new(
-            PeerAddr => $self->{addr} // '127.0.0.1',
-            PeerPort => $self->{port}, Proto => 'tcp', Timeout => 1);
-    });
-}
+# stop: kills the backend with its connections; its port refuses then.  Those
+# that serve the connections are children of another, so they are looked for;
+# at the end of the test nobody needs to know (at_end => 1).
 
 sub stop {
-    my ($self) = @_;
+    my ($self, %o) = @_;
     my $pid = delete $self->{pid} or return $self;
     kill 'KILL', -$pid;
     waitpid $pid, 0;
+    $self->_until(sub { !Test::Veil::Proc::group($pid) }) unless $o{at_end};
     Test::Veil::Guard::remove($pid);
     $self->_drain;
     my $report = delete $self->{report};
@@ -183,7 +175,6 @@ sub stop {
         close $g;
     }
     $self->{gatefd} = {};
-    $self->_wait_refused;
     unlink $self->{unix} if defined $self->{unix};
     return $self;
 }
@@ -192,12 +183,12 @@ sub DESTROY {
     my ($self) = @_;
     return if $$ != $Test::Veil::Guard::owner;
     local ($?, $!, $@);
-    $self->stop;
+    $self->stop(at_end => 1);
     Test::Veil::Guard::forget($self->{hold}) if $self->{hold};
 }
 
 sub stop_all {
-    $_ && $_->stop for @all;
+    $_ && $_->stop(at_end => 1) for @all;
 }
 
 # release($gate): opens a gate for good; release($gate, $n): lets $n pass.
