@@ -1,6 +1,10 @@
 /*
  * loop.c -- the loop: its back end, one turn of it, posted work.
  *
+ * Timers are run when the kernel was asked after they were due.  A process
+ * that did not run for a while, as others did or it was stopped, would else
+ * take what has arrived meanwhile for late.
+ *
  * Posted work runs after completions and timers.  What it posts itself runs
  * in the same turn for a few rounds, then in the next, so that nobody can
  * keep the loop from the kernel.
@@ -243,17 +247,36 @@ loop_show(const veil_loop_t *loop)
     veil_metric_set(&loop_metrics[LOOP_POOLS], pools.live);
 }
 
+/* Completes what there is; the time until which timers may be run then. */
+static uint64_t
+loop_wait(veil_loop_t *loop, int max_ms)
+{
+    uint64_t asked = veil_now_ms(), now;
+
+    loop->backend->wait(loop, max_ms);
+    if (veil_wheel_next(loop->wheel, asked) == 0) {
+        return asked; /* the next turn asks for the others */
+    }
+    now = veil_now_ms();
+    if (veil_wheel_next(loop->wheel, now) == 0) {
+        loop->backend->wait(loop, 0);
+    }
+    return now;
+}
+
 void
 veil_loop_turn(veil_loop_t *loop, int max_ms)
 {
+    uint64_t now;
+
     VEIL_CHECK(loop, VEIL_LOOP);
     VEIL_ASSERT(!loop->dispatching); /* a turn within a turn */
     loop->turns++;
     loop->dispatching = true;
     loop_flush_finished(loop);
-    loop->backend->wait(loop, max_ms);
+    now = loop_wait(loop, max_ms);
     loop->dispatching = false;
-    veil_wheel_run(loop->wheel, veil_now_ms());
+    veil_wheel_run(loop->wheel, now);
     loop_run_posted(loop);
     loop_close_handles(loop);
     veil_pool_reap();

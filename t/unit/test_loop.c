@@ -71,6 +71,59 @@ CONTRACT(recv_of_more_than_all_blocks)
     end_close(b, e);
 }
 
+/* A process that is not run for a while just when its loop has looked. */
+static struct {
+    const veil_backend_t *real;
+    int peer; /* who writes meanwhile; -1: it is over */
+    veil_timer_t timer;
+    bool fired;
+} stall;
+
+static void
+stall_wait(veil_loop_t *loop, int max_ms)
+{
+    struct timespec pause = { .tv_nsec = 30 * 1000000 };
+
+    stall.real->wait(loop, stall.peer == -1 ? max_ms : 0);
+    if (stall.peer != -1) {
+        cr_assert_eq(write(stall.peer, "x", 1), 1);
+        stall.peer = -1;
+        (void) nanosleep(&pause, NULL);
+        veil_time_update();
+    }
+}
+
+static void
+stall_fired(veil_timer_t *t VEIL_UNUSED)
+{
+    stall.fired = true;
+}
+
+CONTRACT(what_has_arrived_is_not_late)
+{
+    int peer;
+    end_t *e = end_open(b, &peer);
+    veil_backend_t backend = *b->loop->backend;
+
+    stall.real = b->loop->backend;
+    backend.wait = stall_wait;
+    stall.peer = -1;
+    veil_op_recv(&e->in);
+    veil_loop_turn(b->loop, 0);
+    veil_timer_init(&stall.timer, stall_fired);
+    veil_timer_set(b->loop, &stall.timer, 10);
+    stall.peer = peer;
+    b->loop->backend = &backend;
+    while (!stall.fired && e->len == 0) {
+        veil_loop_turn(b->loop, 1);
+    }
+    cr_assert_eq(e->len, 1, "its timer was first");
+    UNTIL(b, stall.fired);
+    b->loop->backend = stall.real;
+    (void) close(peer);
+    end_close(b, e);
+}
+
 CONTRACT(recv_of_a_reset)
 {
     int peer;
