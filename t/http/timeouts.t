@@ -8,7 +8,7 @@ use lib 't/lib';
 use Test::Veil;
 use Time::HiRes qw/time/;
 
-my $t = Test::Veil->new->plan(24)->config(<<'EOC');
+my $t = Test::Veil->new->plan(25)->config(<<'EOC');
 http {
     server {
         listen %%PORT_80%%;
@@ -41,12 +41,13 @@ http {
     server {
         listen %%PORT_85%% sndbuf=16k;
         root %%TESTDIR%%/html;
-        send_timeout 2s;
+        send_timeout 2500ms;
     }
 }
 EOC
 $t->write_file('html/big', 'b' x 8_000_000);
 $t->write_file('html/150k', 'c' x 150_000);
+$t->write_file('html/400k', 'd' x 400_000);
 $t->run;
 
 sub within {
@@ -98,15 +99,16 @@ cmp_ok(length $got, '<', 8_000_000, 'the rest is not sent');
 
 $c = $t->connect(85, rcvbuf => 4096);
 $from = time;
-$c->send_request(path => '/150k');
+$c->send_request(path => '/400k');
 my $slow = '';
-while (time < $from + 2.5) {
-    $slow .= $c->read_bytes(1000);
+while (time < $from + 3) {
+    $slow .= $c->read_bytes(4000);
     select undef, undef, undef, 0.05;
 }
-cmp_ok(length $slow, '<', 100_000, 'much is left after that time');
-$slow .= $c->read_bytes(150_000 - length $slow =~ s/.*?\r\n\r\n//sr);
-like($slow, qr/ 200 .*c{1000}\z/s, 'and a slow reader gets it all');
+cmp_ok(length $slow, '<', 300_000, 'much is left after that time');
+$slow .= $c->read_bytes(400_000 - length $slow =~ s/.*?\r\n\r\n//sr);
+like($slow, qr/ 200 .*\r\n\r\nd{1000}d*\z/s, 'a slow reader gets it');
+is(length $slow =~ s/.*?\r\n\r\n//sr, 400_000, '... to the end');
 
 # limit_rate: 50k at once, 100k in a second.
 
