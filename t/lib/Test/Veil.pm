@@ -751,7 +751,7 @@ sub stop {
     $self->wait_for(sub {
         @left = Test::Veil::Proc::left($pid, @tree);
         return !@left;
-    }, $self->_at_most(10));
+    }, $self->_at_most(5));
     $self->_problem('left', map {"process $_->{pid} ($_->{title})"} @left)
         if @left;
     kill 'KILL', map { $_->{pid} } @left;
