@@ -57,7 +57,7 @@ my $finished;
 # Everything that is waited for may take this many times longer: a machine
 # that is busy is not a fault.  What must not happen is not waited for longer.
 my $patience = Test::Veil::HTTP1::patience();
-my $timeout = $ENV{TEST_VEIL_TIMEOUT} || 60 * $patience;
+my $timeout = $ENV{TEST_VEIL_TIMEOUT} || 150 * $patience;
 
 # ------------------------------------------------------------- the test file --
 
