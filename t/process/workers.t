@@ -43,7 +43,8 @@ for my $w (values %$list) {
     is($w->{state}, 'serving', "worker $w->{slot} serves");
     is($w->{generation}, 1, 'of the first generation');
     cmp_ok($w->{rss_bytes}, '>', 1e6, 'and has memory');
-    ok(!$w->{stopped}, 'is not stopped');
+    ok($t->wait_for(sub { !list()->{ $w->{pid} }{stopped} }),
+        'is not stopped');
     cmp_ok($w->{heartbeat_ms}, '<', 30_000, 'its loop has turned');
     cmp_ok(abs($w->{started} - time), '<', 60, 'began a moment ago');
     ok(defined $w->{cpu_s}, 'has used some time');

@@ -151,8 +151,11 @@ sub kills {
         # Workers that have died too often get a pause.
         $t->reload if ++$n % 8 == 0;
         $fault->arm($point, pass => 1 + int rand 3);
-        ok($fault->wait(20), "a worker died at $point");
+        my $dead = $fault->wait(20);
+        ok($dead, "a worker died at $point");
         $fault->disarm;
+        # Its keeper has to take note of it.
+        $t->wait_for(sub { !grep { $_->{pid} == $dead } workers() });
         is_well($point, @ask);
     }
     return;
