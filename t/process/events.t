@@ -7,24 +7,32 @@ use strict;
 use warnings;
 use lib 't/lib';
 use JSON::PP ();
-use Time::HiRes qw/time sleep/;
 use Test::Veil;
 use Test::Veil::Control;
 
 my $t = Test::Veil->new->has('http');
 $t->allow_alerts(qr/exited on signal 9/);
 $t->config("worker_processes 2;\nerror_log %%TESTDIR%%/error.log notice;\n"
+    . "control_audit_log %%TESTDIR%%/audit.txt;\n"
     . "http { access_log off; server { listen %%PORT_80%%; return 200; } }\n");
 $t->run;
 
 my $c = Test::Veil::Control->new($t);
 
-# watch(args): a client that watches; its lines come from next.
+# watch(args): a client that watches; its lines come from next.  That it has
+# begun is seen in the audit log.
+
+sub begun {
+    return scalar grep { / verb=events / && / phase=attempt / }
+        split /\n/, $t->read_file('audit.txt');
+}
 
 sub watch {
     my (%args) = @_;
     my $w = Test::Veil::Control->new($t);
+    my $before = begun();
     $w->send({ id => 1, verb => 'events', args => \%args });
+    $t->wait_for(sub { begun() > $before }) or fail('a client watches');
     return $w;
 }
 
@@ -42,7 +50,6 @@ sub until_kind {
 my $w = watch();
 my $some = watch(kinds => 'control.*, nothing');
 my $none = watch(kinds => 'contro');
-$c->ask('ping');    # they watch by now
 ok($c->ask('log.level', level => 'core=info')->{ok}, 'something happens');
 my $e = until_kind($w, 'control.log.level');
 ok($e, 'it is seen');
@@ -113,7 +120,7 @@ for (1 .. 40) {
     for (1 .. 100) { $c->next or last }
 }
 my ($lost, $last) = (0, undef);
-while (my $line = $slow->next(2)) {
+while (my $line = $slow->next) {
     $lost += $line->{line}{lost} // 0;
     $last = $line->{line}{seq} // $last;
     last if $last && $last > 4000;

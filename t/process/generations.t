@@ -109,9 +109,9 @@ my $mark = $t->log_mark;
 write_conf(2, "$base echo_listen %%PORT_82%%;\necho_listen 127.0.0.1:"
     . $busy->sockport . ";\n");
 ok(!$t->reload, 'an address that is taken');
-like(substr($t->log, $mark),
+ok($t->wait_for_log(
     qr{\[emerg\].*bind\(\) to 127.*already in use\) in $dir/veil\.conf:\d+},
-    'is named');
+    from => $mark), 'is named');
 ok($t->wait_for_log(qr/generation 5 goes on/, from => $mark),
     'and the log says what goes on');
 ok($t->wait_for(sub { join(' ', sort(processes('worker'))) eq "@workers" }),
@@ -141,13 +141,23 @@ ok($t->wait_for(sub {
         && processes('worker') == 2 && processes('keeper') == 1
         && (greeting(80)->{generation} // 0) > $last;
 }), 'HUP five times');
+# A signal may still be on its way, or be remembered while another one loads:
+# what can be asked for twice is the last.
+my $asker = Test::Veil::Control->new($t);
+for my $time (1, 2) {
+    ok($t->wait_for(sub { $asker->ask('reload')->{ok} }),
+        "that loads no more: $time");
+}
+ok($t->wait_for(sub {
+    processes('worker') == 2 && processes('keeper') == 1
+}), 'the last one is alone');
 $last = greeting(80)->{generation};
 
 # Generations that are not done: more than four are too many.
 
 my @held;
 my $many = $t->log_mark;
-for (1 .. 6) {
+for (1 .. 5) {
     push @held, greeting(80, keep => 1);
     ok($t->reload, 'a reload while somebody stays connected');
 }
@@ -157,11 +167,11 @@ ok(echoes($held[0]{conn}, 'still'), 'which is served until then');
 my $control = Test::Veil::Control->new($t);
 my %left = map { $_->{generation} => $_ }
     @{$control->data('status')->{generations}};
-is(scalar keys %left, 7, 'status shows them all');
+is(scalar keys %left, 6, 'status shows them all');
 cmp_ok($left{$held[0]{generation}}{left_ms}, '<=', 20_000, 'and what is left');
-cmp_ok($left{$held[5]{generation}}{left_ms}, '>', 60_000, '... of the others');
+cmp_ok($left{$held[4]{generation}}{left_ms}, '>', 60_000, '... of the others');
 $_->{conn}->close for @held;
-$last += 6;
+$last += 5;
 ok($t->wait_for(sub { processes('keeper') == 1 }), 'they end');
 
 # Workers that die are replaced, at once and then with pauses.
@@ -217,10 +227,11 @@ $t->signal('USR1');
 ok($t->wait_for(sub { -e "$dir/error.log" }), 'USR1: there is a new log');
 $t->signal('HUP', $_) for processes('worker');
 ok($t->wait_for_log(qr/SIGHUP ignored/), 'workers write to it');
-my @open = map { glob "/proc/$_->{pid}/fd/*" }
-    Test::Veil::Proc::group($t->pid);
-is(join(' ', grep { (readlink // '') =~ /error\.1\.log/ } @open), '',
-    'and nobody has the old one open');
+ok($t->wait_for(sub {
+    my @open = map { glob "/proc/$_->{pid}/fd/*" }
+        Test::Veil::Proc::group($t->pid);
+    return !grep { (readlink // '') =~ /error\.1\.log/ } @open;
+}), 'and nobody has the old one open');
 $t->signal('WINCH');
 ok($t->wait_for_log(qr/SIGWINCH\) received .*ignored/),
     'WINCH is ignored: no other master follows');

@@ -35,33 +35,20 @@ sub answers {
     return join ' ', sort keys %by;
 }
 
-# stop_workers(@pids): and they have stopped when it returns.
-
-sub stop_workers {
-    kill 'STOP', @_;
-    for my $pid (@_) {
-        $t->wait_for(sub {
-            open my $f, '<', "/proc/$pid/stat" or return 0;
-            return <$f> =~ /\) T /;
-        });
-    }
-    return;
-}
-
 # All wait on one socket.
 
 conf('');
 $t->run;
 my @workers = $t->worker_pids;
 for my $i (0, 1) {
-    stop_workers($workers[$i]);
+    Test::Veil::Proc::stop($workers[$i]);
     is(answers(5), $workers[1 - $i], "worker $i is stopped: the other answers");
     kill 'CONT', $workers[$i];
 }
 
 # They are told once, and may be told again when they have run.
 
-stop_workers(@workers);
+Test::Veil::Proc::stop(@workers);
 my @clients = map { $t->connect } 1 .. 3;
 $_->write("GET / HTTP/1.0\r\n\r\n") for @clients;
 kill 'CONT', @workers;
@@ -73,9 +60,13 @@ is($_->read_response->status, 200, 'who has waited for both is answered')
 for my $options ('', ' reuseport') {
     conf($options);
     ok($t->reload, "listen$options") or next;
-    $t->wait_for(sub { 2 == (my @w = $t->worker_pids) });
-    my @old = $t->worker_pids;
-    stop_workers(@old);
+    my @old;
+    ok($t->wait_for(sub {
+        my @all = Test::Veil::Proc::named($t->pid);
+        @old = map { $_->{pid} } @all;
+        return @all == 2 && !grep { $_->{ending} } @all;
+    }), 'two workers');
+    Test::Veil::Proc::stop(@old);
     $t->signal('HUP');
     my %old = map { $_ => 1 } @old;
     my @new;
