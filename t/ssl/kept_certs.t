@@ -25,7 +25,7 @@ http {
         listen %%PORT_443%% ssl;
         ssl_certificate %%TESTDIR%%/$ssl_server_name.crt;
         ssl_certificate_key %%TESTDIR%%/$ssl_server_name.key;
-        ssl_certificate_cache max=1 inactive=60s valid=60s;
+        ssl_certificate_cache max=1 inactive=10m valid=10m;
         return 200 "hello";
     }
 }

@@ -93,7 +93,7 @@ http {
         server_name ~^kept-(?<which>\w+)\.test$;
         ssl_certificate %%TESTDIR%%/$ssl_server_name.crt;
         ssl_certificate_key %%TESTDIR%%/$ssl_server_name.key;
-        ssl_certificate_cache max=2 inactive=60s valid=60s;
+        ssl_certificate_cache max=2 inactive=10m valid=10m;
         return 200 "kept";
     }
 
