@@ -30,7 +30,7 @@ $t->config($conf);
 $t->run;
 my $text = $t->read_file('veil.conf');
 cmp_ok(length $text, '>', 3_000_000, 'a large configuration');
-my $c = Test::Veil::Control->new(t => $t, patience => 60);
+my $c = Test::Veil::Control->new($t);
 my $ctl = Test::Veil::Ctl->new($t);
 
 # Not is(): a failure would print them.
@@ -55,7 +55,7 @@ ok(index($ctl->run('config', 'dump', '--effective')->{out}, $text) > 0,
 
 # Whoever reads slowly gets it as well, and nobody waits for him.
 
-my $slow = Test::Veil::Control->new(t => $t, patience => 60);
+my $slow = Test::Veil::Control->new($t);
 $slow->send({ id => 1, verb => 'config.dump' });
 is($c->ask('ping')->{ok}, $true, 'others are answered meanwhile');
 ok(index($slow->next->{data}{text}, $text) > 0, 'one that reads late');
@@ -69,8 +69,10 @@ is(join(' ', map { $_->{ok} ? 'ok' : 'no' } @got), join(' ', ('ok') x 10),
     'one among others');
 $slow->send({ id => $_, verb => 'config.dump' }) for 1 .. 5;
 is($c->ask('config.dump')->{ok}, $true, 'others are answered');
+ok($t->wait_for_log(qr/is disconnected from the control socket/),
+    'the log tells of one');
 my $n = 0;
-$n++ while $slow->next(5);
+$n++ while $slow->next;
 cmp_ok($n, '<', 5, 'who does not read is disconnected');
 
 done_testing();

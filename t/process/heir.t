@@ -34,6 +34,7 @@ error_log %%TESTDIR%%/error.log notice;
 http {
     access_log off;
     http2 on;
+    keepalive_drain_grace 10s;
     ssl_certificate %%TESTDIR%%/site.crt;
     ssl_certificate_key %%TESTDIR%%/site.key;
     server {

@@ -98,6 +98,8 @@ ok($t->wait_for(sub {
     $third && $m->pid_file('veil.pid') eq $third
         && $m->workers_of($third) == 2;
 }), 'USR2: both serve');
+ok($t->wait_for_log(qr/process $third, .*serves; this master/),
+    'which the one before knows');
 kill 'KILL', $new;
 alone($third, 'the new one of both');
 unlike($t->log, qr/another master is started/, 'no third one was made');
