@@ -1,12 +1,6 @@
 /*
  * overlay.c -- changes of the run time that stay: a file of sections.
  *
- * The syntax is read by libinih, which cuts the names of sections at 50
- * characters and has no numbers of lines.  Both are had from the function
- * that hands it the lines: it is called for each line before what is in that
- * line is.  Lines are limited by the library as well; a longer one is told
- * and dropped.
- *
  * Writing makes the file anew from what it has, so that a hand may edit it
  * while the server runs; its comments are lost then, which its first lines
  * say.  The new file is complete on the disk before it gets the name, so
@@ -22,30 +16,14 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
-#include <ini.h>
 #include <limits.h>
 
+#include "core/file_replace.h"
 #include "core/main_conf.h"
 #include "core/overlay.h"
 
-#define OVERLAY_LINE_MAX (INI_MAX_LINE - 2)
 /* Nobody wrote that by hand or by veilctl. */
 #define OVERLAY_FILE_MAX (4 * 1024 * 1024)
-
-typedef struct {
-    veil_list_t lines;
-    veil_pool_t *pool;
-} overlay_t;
-
-/* What is being read. */
-typedef struct {
-    FILE *file;
-    overlay_t *to;
-    const veil_log_t *log; /* NULL: nobody is to be told */
-    const char *section;
-    unsigned line;
-    bool is_long;
-} overlay_reader_t;
 
 #define OVERLAY_MAGIC 0x4f564c59u
 #define OVERLAY_ZONE_SIZE ((size_t) OVERLAY_FILE_MAX + 4096)
@@ -60,9 +38,9 @@ typedef struct {
 static struct {
     veil_str_t path; /* empty: off */
     const veil_log_t *log;
-    overlay_t now;
-    overlay_t known;       /* as the zone has it */
-    veil_shm_zone_t *zone; /* NULL: none */
+    veil_overlay_text_t now;
+    veil_overlay_text_t known; /* as the zone has it */
+    veil_shm_zone_t *zone;     /* NULL: none */
     unsigned errors;
     bool strict;
     bool is_lost; /* nobody knows what is known */
@@ -86,103 +64,19 @@ overlay_tell(const veil_log_t *log, bool error, const char *why, unsigned line)
 }
 
 static void
-overlay_warn(const overlay_reader_t *r, const char *why)
+overlay_malformed(const char *why, unsigned line, void *data VEIL_UNUSED)
 {
-    if (r->log != NULL) {
-        overlay_tell(r->log, overlay.strict, why, r->line);
-    }
-}
-
-/* The whole name of a section, of which the library has a part. */
-static void
-overlay_note_section(overlay_reader_t *r, const char *line)
-{
-    veil_str_t s = veil_str_trim(veil_str_z(line));
-    ptrdiff_t end;
-
-    if (s.len == 0 || s.data[0] != '[') {
-        return;
-    }
-    end = veil_str_rchr(s, ']');
-    if (end > 0) {
-        r->section = veil_pool_strz(r->to->pool,
-                                    veil_str_n(s.data + 1, (size_t) end - 1));
-    }
-}
-
-static char *
-overlay_next_line(char *buf, int size, void *data)
-{
-    overlay_reader_t *r = data;
-    int c;
-
-    if (fgets(buf, size, r->file) == NULL) {
-        return NULL;
-    }
-    r->line++;
-    r->is_long = strchr(buf, '\n') == NULL && !feof(r->file);
-    if (r->is_long) {
-        while ((c = getc(r->file)) != EOF && c != '\n') {
-        }
-        overlay_warn(r, "the line is too long");
-        /* An empty one for the library. */
-        buf[0] = '\0';
-        return buf;
-    }
-    overlay_note_section(r, buf);
-    return buf;
-}
-
-static int
-overlay_take(void *data, const char *section VEIL_UNUSED, const char *key,
-             const char *value)
-{
-    overlay_reader_t *r = data;
-    veil_overlay_line_t *line;
-
-    if (r->section == NULL) {
-        overlay_warn(r, "a line before the first section");
-        return 1;
-    }
-    line = VEIL_POOL_NEW(r->to->pool, veil_overlay_line_t);
-    line->section = r->section;
-    line->key = veil_pool_strz(r->to->pool, veil_str_z(key));
-    line->value = veil_pool_strz(r->to->pool, veil_str_z(value));
-    line->line = r->line;
-    veil_list_append(&r->to->lines, &line->link);
-    return 1;
-}
-
-static void
-overlay_empty(overlay_t *o)
-{
-    veil_list_init(&o->lines);
-    o->pool = veil_pool_create("overlay", 1024);
-}
-
-/* Closes the file; what is malformed is told and left out. */
-static void
-overlay_parse(overlay_t *to, FILE *file, const veil_log_t *log)
-{
-    overlay_reader_t r = { .file = file, .to = to, .log = log };
-    int rc = ini_parse_stream(overlay_next_line, &r, overlay_take, &r);
-
-    fclose(file);
-    if (rc > 0) {
-        /* The library goes on after the first error, whose line it tells. */
-        r.line = (unsigned) rc;
-        overlay_warn(&r, "neither a section nor \"key = value\"");
-    }
+    overlay_tell(overlay.log, overlay.strict, why, line);
 }
 
 /* 0, or -errno. */
 static int
-overlay_read(overlay_t *to, const veil_log_t *log)
+overlay_read(veil_overlay_text_t *to, veil_overlay_tell_fn *tell)
 {
     struct stat st;
     FILE *file;
 
-    overlay_empty(to);
+    veil_overlay_text_init(to);
     file = fopen(overlay.path.data, "re");
     if (file == NULL) {
         return errno == ENOENT ? 0 : -errno;
@@ -193,17 +87,8 @@ overlay_read(overlay_t *to, const veil_log_t *log)
         fclose(file);
         return -EFBIG;
     }
-    overlay_parse(to, file, log);
+    veil_overlay_text_read(to, file, tell, NULL);
     return 0;
-}
-
-static void
-overlay_free(overlay_t *o)
-{
-    if (o->pool != NULL) {
-        veil_pool_destroy(&o->pool);
-    }
-    veil_list_init(&o->lines);
 }
 
 static overlay_zone_t *
@@ -215,14 +100,14 @@ overlay_zone(void)
 
 /* False: nobody knows. */
 static bool
-overlay_zone_read(overlay_t *to)
+overlay_zone_read(veil_overlay_text_t *to)
 {
     overlay_zone_t *z = overlay_zone();
     size_t len = z == NULL ? 0 : veil_min_size(z->len, OVERLAY_FILE_MAX);
     FILE *file;
 
-    overlay_free(to);
-    overlay_empty(to);
+    veil_overlay_text_free(to);
+    veil_overlay_text_init(to);
     if (z == NULL || (z->count & 1) != 0) {
         return false;
     }
@@ -231,7 +116,7 @@ overlay_zone_read(overlay_t *to)
         if (file == NULL) {
             return false;
         }
-        overlay_parse(to, file, NULL);
+        veil_overlay_text_read(to, file, NULL, NULL);
     }
     return true;
 }
@@ -241,7 +126,7 @@ veil_overlay_load(veil_str_t path, const veil_log_t *log, bool strict)
 {
     int rc;
 
-    overlay_free(&overlay.now);
+    veil_overlay_text_free(&overlay.now);
     overlay.path = path;
     overlay.log = log;
     overlay.strict = strict;
@@ -251,7 +136,7 @@ veil_overlay_load(veil_str_t path, const veil_log_t *log, bool strict)
     if (path.len == 0) {
         return;
     }
-    rc = overlay_read(&overlay.now, log);
+    rc = overlay_read(&overlay.now, overlay_malformed);
     if (rc < 0) {
         overlay.errors += strict;
         veil_log(log, strict ? VEIL_LOG_EMERG : VEIL_LOG_WARN, -rc,
@@ -284,26 +169,10 @@ veil_overlay_lines(void)
     return &overlay.now.lines;
 }
 
-static const char *
-overlay_find(veil_list_t *lines, const char *section, const char *key)
-{
-    const veil_overlay_line_t *line;
-    veil_list_t *l;
-
-    veil_list_foreach (l, lines) {
-        line = veil_list_entry(l, veil_overlay_line_t, link);
-        if (strcmp(line->section, section) == 0 && strcmp(line->key, key) == 0)
-        {
-            return line->value;
-        }
-    }
-    return NULL;
-}
-
 const char *
 veil_overlay_get(const char *section, const char *key)
 {
-    return overlay_find(veil_overlay_lines(), section, key);
+    return veil_overlay_text_find(veil_overlay_lines(), section, key);
 }
 
 bool
@@ -429,158 +298,6 @@ veil_overlay_is_on(void)
 /* --- writing -------------------------------------------------------------
  */
 
-static int
-overlay_sync_dir(const char *path)
-{
-    char dir[PATH_MAX];
-    ptrdiff_t slash = veil_str_rchr(veil_str_z(path), '/');
-    int fd, rc;
-
-    (void) veil_str_copy_z(dir, sizeof(dir),
-                           slash < 0    ? VEIL_STR(".")
-                           : slash == 0 ? VEIL_STR("/")
-                                        : veil_str_n(path, (size_t) slash));
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    rc = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return rc;
-}
-
-static int
-overlay_write_all(int fd, const char *data, size_t n)
-{
-    ssize_t done;
-
-    while (n != 0) {
-        done = write(fd, data, n);
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done < 0) {
-            return -errno;
-        }
-        data += done;
-        n -= (size_t) done;
-    }
-    return fsync(fd) == 0 ? 0 : -errno;
-}
-
-int
-veil_file_replace(const char *path, const char *data, size_t n)
-{
-    char tmp[PATH_MAX];
-    int fd, rc;
-
-    if (veil_snprintf(tmp, sizeof(tmp), "%s.%d.tmp", path, (int) getpid())
-        == sizeof(tmp) - 1)
-    {
-        return -ENAMETOOLONG;
-    }
-    (void) unlink(tmp); /* of a process with our number that died */
-    fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return -errno;
-    }
-    rc = overlay_write_all(fd, data, n);
-    close(fd);
-    if (rc == 0 && rename(tmp, path) != 0) {
-        rc = -errno;
-    }
-    if (rc < 0) {
-        (void) unlink(tmp);
-        return rc;
-    }
-    return overlay_sync_dir(path);
-}
-
-static void
-overlay_edit(overlay_t *o, const veil_overlay_edit_t *e)
-{
-    veil_overlay_line_t *line, *last = NULL;
-    veil_list_t *l, *tmp;
-
-    veil_list_foreach_safe (l, tmp, &o->lines) {
-        line = veil_list_entry(l, veil_overlay_line_t, link);
-        if (strcmp(line->section, e->section) != 0) {
-            continue;
-        }
-        if (e->key == NULL || strcmp(line->key, e->key) == 0) {
-            veil_list_remove(l);
-        } else {
-            last = line;
-        }
-    }
-    if (e->key == NULL || e->value == NULL) {
-        return;
-    }
-    line = VEIL_POOL_NEW(o->pool, veil_overlay_line_t);
-    line->section = veil_pool_strz(o->pool, veil_str_z(e->section));
-    line->key = veil_pool_strz(o->pool, veil_str_z(e->key));
-    line->value = veil_pool_strz(o->pool, veil_str_z(e->value));
-    if (last != NULL) {
-        veil_list_insert_after(&last->link, &line->link);
-    } else {
-        veil_list_append(&o->lines, &line->link);
-    }
-}
-
-typedef bool overlay_in_force_fn(const veil_overlay_line_t *line);
-
-/* As text; before each line stands the prefix; in_force NULL: no marks. */
-static char *
-overlay_text(overlay_t *o, const char *prefix, overlay_in_force_fn *in_force,
-             size_t *len)
-{
-    const veil_overlay_line_t *line;
-    const char *section = NULL;
-    veil_list_t *l;
-    FILE *to;
-    char *text = NULL;
-
-    to = open_memstream(&text, len);
-    if (to == NULL) {
-        return NULL;
-    }
-    veil_list_foreach (l, &o->lines) {
-        line = veil_list_entry(l, veil_overlay_line_t, link);
-        if (section == NULL || strcmp(section, line->section) != 0) {
-            fprintf(to, "%s\n%s[%s]\n", prefix, prefix, line->section);
-            section = line->section;
-        }
-        fprintf(to, "%s%s = %s%s\n", prefix, line->key, line->value,
-                in_force == NULL ? ""
-                : line->bad      ? " (ignored)"
-                : in_force(line) ? ""
-                                 : " (changed since, not in force)");
-    }
-    fclose(to);
-    return text;
-}
-
-/* Whether it would be read as it is written. */
-static bool
-overlay_is_sound(const veil_overlay_edit_t *e)
-{
-    const char *texts[] = { e->section, e->key == NULL ? "" : e->key,
-                            e->value == NULL ? "" : e->value };
-    size_t n = strlen(texts[1]) + strlen(texts[2]) + strlen(" = \n");
-    unsigned i;
-
-    for (i = 0; i < veil_countof(texts); i++) {
-        if (texts[i][strcspn(texts[i], "\r\n")] != '\0'
-            || strstr(texts[i], " ;") != NULL)
-        {
-            return false;
-        }
-    }
-    return n < OVERLAY_LINE_MAX
-           && strlen(e->section) + strlen("[]\n") < OVERLAY_LINE_MAX
-           && texts[1][strcspn(texts[1], "=:")] == '\0';
-}
-
 /* The directory of the default path is made when it is needed. */
 static void
 overlay_make_dir(void)
@@ -633,7 +350,7 @@ overlay_zone_write(void)
     if (z == NULL) {
         return;
     }
-    text = overlay_text(&overlay.known, "", false, &n);
+    text = veil_overlay_text_write(&overlay.known, "", NULL, &n);
     __atomic_store_n(&z->count, z->count | 1, __ATOMIC_RELEASE);
     if (text != NULL && n <= OVERLAY_FILE_MAX) {
         memcpy(z->text, text, n);
@@ -658,51 +375,24 @@ veil_overlay_known(void)
 const char *
 veil_overlay_was(const char *section, const char *key)
 {
-    return overlay_find(veil_overlay_known(), section, key);
-}
-
-/* Makes the same changes in *to as were made from one to the other. */
-static void
-overlay_follow(overlay_t *to, veil_list_t *from, veil_list_t *now)
-{
-    const veil_overlay_line_t *line;
-    veil_overlay_edit_t e;
-    const char *was;
-    veil_list_t *l;
-
-    veil_list_foreach (l, from) {
-        line = veil_list_entry(l, veil_overlay_line_t, link);
-        if (overlay_find(now, line->section, line->key) == NULL) {
-            e = (veil_overlay_edit_t){ line->section, line->key, NULL };
-            overlay_edit(to, &e);
-        }
-    }
-    veil_list_foreach (l, now) {
-        line = veil_list_entry(l, veil_overlay_line_t, link);
-        was = overlay_find(from, line->section, line->key);
-        if (was == NULL || strcmp(was, line->value) != 0) {
-            e = (veil_overlay_edit_t){ line->section, line->key, line->value };
-            overlay_edit(to, &e);
-        }
-    }
+    return veil_overlay_text_find(veil_overlay_known(), section, key);
 }
 
 void
 veil_overlay_settled(void)
 {
-    overlay_t current = { .pool = NULL };
+    veil_overlay_text_t current = { .pool = NULL };
 
     if (!overlay_zone_read(&current) || overlay.is_lost) {
-        overlay_free(&current);
-        overlay_empty(&current);
-        overlay_free(&overlay.known);
-        overlay_empty(&overlay.known);
+        veil_overlay_text_free(&current);
+        veil_overlay_text_init(&current);
+        veil_overlay_text_free(&overlay.known);
+        veil_overlay_text_init(&overlay.known);
         overlay.is_lost = false;
     }
-    overlay_follow(&current, &overlay.known.lines, veil_overlay_lines());
-    overlay_free(&overlay.known);
-    overlay.known.pool = current.pool;
-    veil_list_splice(&overlay.known.lines, &current.lines);
+    veil_overlay_text_follow(&current, &overlay.known.lines,
+                             veil_overlay_lines());
+    veil_overlay_text_move(&overlay.known, &current);
     overlay_zone_write();
 }
 
@@ -710,10 +400,10 @@ veil_overlay_settled(void)
  */
 
 static int
-overlay_write(overlay_t *o)
+overlay_write(veil_overlay_text_t *o)
 {
     size_t n = 0, head = sizeof(overlay_head) - 1;
-    char *lines = overlay_text(o, "", NULL, &n), *all;
+    char *lines = veil_overlay_text_write(o, "", NULL, &n), *all;
     int rc;
 
     all = veil_alloc(head + n + 1);
@@ -732,7 +422,7 @@ int
 veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
                     size_t size)
 {
-    overlay_t new;
+    veil_overlay_text_t new;
     unsigned i;
     int rc;
 
@@ -741,7 +431,7 @@ veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
         return -ENOENT;
     }
     for (i = 0; i < n; i++) {
-        if (!overlay_is_sound(&edits[i])) {
+        if (!veil_overlay_text_can_have(&edits[i])) {
             (void) veil_snprintf(why, size,
                                  "\"%s\" is too long for the file of changes, "
                                  "or has what cannot stand there",
@@ -751,7 +441,7 @@ veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
     }
     rc = overlay_read(&new, NULL);
     for (i = 0; rc == 0 && i < n; i++) {
-        overlay_edit(&new, &edits[i]);
+        veil_overlay_text_edit(&new, &edits[i]);
     }
     if (rc == 0) {
         rc = overlay_write(&new);
@@ -761,25 +451,22 @@ veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n, char *why,
                              "the file of changes \"%s\" cannot be written: "
                              "%s",
                              overlay.path.data, strerror(-rc));
-        overlay_free(&new);
+        veil_overlay_text_free(&new);
         return rc;
     }
     if (overlay.known.pool != NULL) {
         /* What a hand has changed besides is not known before a reload. */
         for (i = 0; i < n; i++) {
-            overlay_edit(&overlay.known, &edits[i]);
+            veil_overlay_text_edit(&overlay.known, &edits[i]);
         }
         overlay_zone_write();
     }
-    overlay_free(&overlay.now);
-    /* Lists are rings through their heads. */
-    overlay.now.pool = new.pool;
-    veil_list_splice(&overlay.now.lines, &new.lines);
+    veil_overlay_text_move(&overlay.now, &new);
     return 0;
 }
 
 char *
-veil_overlay_print(overlay_in_force_fn *in_force)
+veil_overlay_print(veil_overlay_in_force_fn *in_force)
 {
     size_t n = 0;
     char *lines, *all;
@@ -787,7 +474,7 @@ veil_overlay_print(overlay_in_force_fn *in_force)
     if (veil_list_is_empty(veil_overlay_lines())) {
         return veil_zalloc(1);
     }
-    lines = overlay_text(&overlay.now, "# ", in_force, &n);
+    lines = veil_overlay_text_write(&overlay.now, "# ", in_force, &n);
     all = veil_zalloc(n + overlay.path.len + 64);
     (void) veil_snprintf(all, n + overlay.path.len + 64,
                          "# changes that stay, of %s\n%s", overlay.path.data,

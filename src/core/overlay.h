@@ -25,24 +25,8 @@
 #include <jansson.h>
 
 #include "core/cycle.h"
+#include "core/overlay_text.h"
 #include "core/shm.h"
-
-/* A line "key = value". */
-typedef struct {
-    veil_list_t link;
-    const char *section; /* "server backend/10.0.0.1:8080" */
-    const char *key;
-    const char *value;
-    unsigned line;
-    bool bad; /* it was told why */
-} veil_overlay_line_t;
-
-/* A change; key NULL: of the whole section, value NULL: it is removed. */
-typedef struct {
-    const char *section;
-    const char *key;
-    const char *value;
-} veil_overlay_edit_t;
 
 /* Declares the zone; while the configuration is read. */
 veil_rc_t veil_overlay_declare(veil_conf_t *cf);
@@ -113,9 +97,6 @@ int veil_overlay_change(const veil_overlay_edit_t *edits, unsigned n,
  * empty when there is nothing.  Lines that are not in force are marked.  The
  * caller frees it with veil_free().
  */
-char *veil_overlay_print(bool (*in_force)(const veil_overlay_line_t *line));
-
-/* Writes a whole file in the place of another: mode 0600, all or nothing. */
-int veil_file_replace(const char *path, const char *data, size_t n);
+char *veil_overlay_print(veil_overlay_in_force_fn *in_force);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include <fcntl.h>
 
-#include "core/overlay.h"
+#include "core/file_replace.h"
 #include "core/sha256.h"
 #include "core/state.h"
 #include "core/time.h"
