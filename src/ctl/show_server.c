@@ -475,7 +475,35 @@ show_server_result(veil_str_t result)
                                                : VEIL_CTL_RED;
 }
 
-/* "TIME RESULT VERB TARGET by USER (uid, pid): arguments; reason". */
+static void
+show_server_value(veil_ctl_text_t *out, const json_t *v)
+{
+    if (v == NULL || json_is_null(v)) {
+        veil_ctl_text_z(out, "nothing");
+    } else {
+        veil_ctl_render_json(out, v);
+    }
+}
+
+/* "; weight 1 -> 5, state "up" -> "drain"". */
+static void
+show_server_record_changes(veil_ctl_text_t *out, const json_t *changes)
+{
+    const json_t *change;
+    size_t i;
+
+    for (i = 0; i < json_array_size(changes); i++) {
+        change = json_array_get(changes, i);
+        veil_ctl_text_z(out, i == 0 ? "; " : ", ");
+        veil_ctl_text_safe(out, veil_ctl_show_str(change, "field"), false);
+        veil_ctl_text_z(out, " ");
+        show_server_value(out, json_object_get(change, "before"));
+        veil_ctl_text_z(out, " -> ");
+        show_server_value(out, json_object_get(change, "after"));
+    }
+}
+
+/* "TIME RESULT VERB TARGET by USER uid UID pid PID: reason; changes". */
 bool
 veil_ctl_show_audit(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
                     const json_t *line)
@@ -504,6 +532,7 @@ veil_ctl_show_audit(veil_ctl_text_t *out, const json_t *args VEIL_UNUSED,
     show_server_item(out, " in ", line, "elapsed_ms");
     show_server_item(out, ": ", line, "error_code");
     show_server_item(out, ", ", line, "reason");
+    show_server_record_changes(out, json_object_get(line, "changes"));
     return true;
 }
 

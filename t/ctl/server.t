@@ -43,6 +43,10 @@ $ctl->run('log', 'reopen');
 $r = $ctl->run('audit', '--n', '5');
 like($r->{out}, qr/^\S+Z ok log\.reopen by \S+ uid \d+ pid \d+/m,
     'audit records are lines');
+$ctl->run('log', 'level', 'debug', '--for', '1m');
+$r = $ctl->run('audit', '--n', '5');
+like($r->{out}, qr/^\S+Z ok log\.level .*; level "\w+" -> "debug"$/m,
+    'which end in what was changed') or diag($r->{out});
 
 my $dir = $ctl->dir;
 sub conf {
