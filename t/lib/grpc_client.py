@@ -16,6 +16,9 @@ import traceback
 
 import grpc
 
+# With what the library starts, it is killed as a group.
+os.setpgrp()
+
 port, ca, group, words = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 # Without retries errors are seen as they are.  A channel that is long has them,
 # as usual: a call that the library has not begun when GOAWAY comes fails
