@@ -14,6 +14,7 @@
 #ifndef VEIL_CORE_FAULT_H
 #define VEIL_CORE_FAULT_H
 
+#include "core/platform.h" /* VEIL_DEBUG */
 #include "core/types.h"
 
 /* Who a plan is for. */

@@ -23,6 +23,7 @@
  */
 
 #include "modules/http2/h2_upstream.h"
+#include "core/fault.h"
 
 #define H2_OUT_MAX 65536
 #define H2_FRAME_MAX (16384 + 9 + 256)
@@ -35,6 +36,8 @@
 /* What a peer may send before it is read: of a body, of all of them. */
 #define H2_WINDOW (128 * 1024)
 #define H2_CONN_WINDOW (4 * 1024 * 1024)
+/* For what a peer has said that takes nothing any more. */
+#define H2_LAST_WORDS_MS 1000
 
 static void h2_upstream_flush(veil_h2_upstream_t *h2);
 
@@ -430,6 +433,12 @@ h2_upstream_flush(veil_h2_upstream_t *h2)
     if (veil_conn_is_writing(c) || c->closing || h2->in_recv) {
         return;
     }
+    if (h2->send_error != 0) {
+        if (h2->nstreams == 0) {
+            h2_upstream_end(h2, h2->send_error);
+        }
+        return;
+    }
     if (!h2_upstream_fill(h2)) {
         h2_upstream_end(h2, -EPROTO);
         return;
@@ -442,6 +451,7 @@ h2_upstream_flush(veil_h2_upstream_t *h2)
     }
     if (h2->out_len != 0) {
         out = veil_slice_mem(h2->out, h2->out_len);
+        VEIL_FAULT("h2_upstream.send");
         veil_conn_write(c, &out, 1);
         return;
     }
@@ -474,8 +484,14 @@ h2_upstream_on_sent(veil_conn_t *c, ssize_t res)
 
     h2->out_len = 0;
     if (res < 0) {
-        h2_upstream_end(h2, (int) res);
-        return;
+        /*
+         * What the peer has said may wait to be read all the same: answers,
+         * and which requests it has not looked at.  Its end comes behind.
+         */
+        h2->send_error = (int) res;
+        veil_h2_upstream_doom(h2);
+        veil_upstream_conn_fail_joined(h2->uc, (int) res);
+        veil_conn_read_timeout(c, H2_LAST_WORDS_MS);
     }
     h2_upstream_flush(h2);
 }
@@ -520,7 +536,9 @@ h2_upstream_on_eof(veil_conn_t *c, int err)
 {
     veil_h2_upstream_t *h2 = h2_upstream_of(c);
 
-    h2_upstream_end(h2, h2->broken ? -EPROTO : err);
+    h2_upstream_end(h2, h2->broken ? -EPROTO
+                        : err != 0 ? err
+                                   : h2->send_error);
 }
 
 /* No SETTINGS, or idle for too long: streams have timers of their own. */
@@ -529,6 +547,10 @@ h2_upstream_on_read_timeout(veil_conn_t *c)
 {
     veil_h2_upstream_t *h2 = h2_upstream_of(c);
 
+    if (h2->send_error != 0) {
+        h2_upstream_end(h2, h2->send_error);
+        return;
+    }
     if (h2->settings) {
         veil_upstream_conn_retire(h2->uc);
         return;

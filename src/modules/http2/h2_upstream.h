@@ -20,12 +20,13 @@
 /* A connection; heap, as long as the connection it is of. */
 typedef struct {
     uint32_t magic;
-    bool dead;     /* nothing may begin here any more */
-    bool ended;    /* it is being closed */
-    bool leaving;  /* GOAWAY is to be said, when all else is */
-    bool in_recv;  /* the library is at work */
-    bool settings; /* the peer's have come: its limits are known */
-    bool broken;   /* the peer broke the rules, or floods; GOAWAY is queued */
+    bool dead;      /* nothing may begin here any more */
+    bool ended;     /* it is being closed */
+    bool leaving;   /* GOAWAY is to be said, when all else is */
+    bool in_recv;   /* the library is at work */
+    bool settings;  /* the peer's have come: its limits are known */
+    bool broken;    /* the peer broke the rules, or floods; GOAWAY is queued */
+    int send_error; /* nothing can be sent any more, only read; 0: it can */
     unsigned nstreams;
     unsigned nidle_frames; /* that were of no use, since one that was */
     unsigned ncontinued;   /* frames of the head that is coming */
