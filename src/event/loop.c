@@ -252,13 +252,15 @@ static uint64_t
 loop_wait(veil_loop_t *loop, int max_ms)
 {
     uint64_t asked = veil_now_ms(), now;
+    int next;
 
     loop->backend->wait(loop, max_ms);
-    if (veil_wheel_next(loop->wheel, asked) == 0) {
+    next = veil_wheel_next(loop->wheel, asked);
+    if (next == 0) {
         return asked; /* the next turn asks for the others */
     }
     now = veil_now_ms();
-    if (veil_wheel_next(loop->wheel, now) == 0) {
+    if (next > 0 && (uint64_t) next <= now - asked) {
         loop->backend->wait(loop, 0);
     }
     return now;

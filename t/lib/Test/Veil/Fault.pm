@@ -14,6 +14,8 @@ package Test::Veil::Fault;
 use strict;
 use warnings;
 
+use Test::Veil::Proc;
+
 my $FORMAT = 'a48 a1 a1 x2 L L x4';
 
 sub new {
@@ -80,9 +82,8 @@ sub wait {
         or return 0;
     my $is = $self->_plan->{action} eq 's' ? qr/[Tt]/ : qr/[ZX]/;
     $self->{t}->wait_for(sub {
-        open my $f, '<', "/proc/$pid/stat" or return 1;
-        my ($state) = (<$f> // ') X ') =~ /.*\) (\S)/s;
-        return $state =~ $is;
+        my $state = Test::Veil::Proc::state($pid);
+        return !defined $state || $state =~ $is;
     });
     return $pid;
 }
