@@ -274,9 +274,24 @@ is($r->body, '234', 'its bytes');
 
 # The pace.
 
-my $start = time;
-is(length $t->get('/rate/big')->body, 60_000, 'proxy_limit_rate: all of it');
-cmp_ok(time - $start, '>', 0.5, 'not at once');
+# A server that was stopped meanwhile takes that time for a part of the pace:
+# then once more.
+
+sub paced {
+    my ($path, $length) = @_;
+    my ($start, $got, $took);
+    for (1 .. 5) {
+        $start = time;
+        $got = length $t->get($path)->body;
+        $took = time - $start;
+        last if $got != $length || $took > 0.8;
+    }
+    is($got, $length, "$path: all of it");
+    cmp_ok($took, '>', 0.8, 'not at once');
+    return;
+}
+
+paced('/rate/big', 60_000); # proxy_limit_rate
 
 # What an answer may order.
 
@@ -300,10 +315,8 @@ $u->release('go', 1);
 is($c->read_bytes(5), 'again', 'and the rest');
 $c->close;
 
-$start = time;
-is(length $t->get('/plain/rate')->body, 20_000, 'X-Accel-Limit-Rate');
-cmp_ok(time - $start, '>', 0.5, 'slows it down');
-$start = time;
+paced('/plain/rate', 20_000); # X-Accel-Limit-Rate
+my $start = time;
 is(length $t->get('/ignore/snail')->body, 16_000, 'X-Accel-Limit-Rate: off');
 cmp_ok(time - $start, '<', 12, 'does not');
 
